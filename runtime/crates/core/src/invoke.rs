@@ -1,0 +1,181 @@
+//! One call into a plugin, as data: what goes in, what comes out, and how every failure is classified.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::capability::StepScope;
+use crate::exchange::{Exchange, LogLine};
+use crate::id::{Digest, RunId, StepId, WorkflowId, WorkspaceId};
+use crate::time::Timestamp;
+
+/// A call of an action for one attempt of a step.
+#[derive(Debug, Clone)]
+pub struct ActionCall {
+    pub digest: Digest,
+    pub action: String,
+    pub workspace: WorkspaceId,
+    pub workflow: WorkflowId,
+    pub run: RunId,
+    pub step: StepId,
+    pub attempt: u32,
+    pub idempotency_key: String,
+    /// When the call is ended, whatever it does.
+    pub deadline: Timestamp,
+    pub input: Value,
+    pub scope: StepScope,
+}
+
+/// A call of a webhook trigger for one request.
+#[derive(Debug, Clone)]
+pub struct WebhookCall {
+    pub digest: Digest,
+    pub trigger: String,
+    pub workspace: WorkspaceId,
+    pub workflow: WorkflowId,
+    pub deadline: Timestamp,
+    /// The JSON document under the trigger's `with`.
+    pub config: Value,
+    pub request: WebhookRequest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookRequest {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum WebhookOutcome {
+    /// Each starts a run.
+    Events(Vec<TriggerEvent>),
+    Ignore { reason: String },
+    Reply { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriggerEvent {
+    /// What the workflow reads as `trigger`.
+    pub payload: Value,
+    pub dedupe_key: Option<String>,
+}
+
+/// The outcome of a call, and what it did and cost, whether it succeeded or not.
+#[derive(Debug)]
+pub struct Invocation<T> {
+    pub outcome: Result<T, InvokeError>,
+    pub record: CallRecord,
+}
+
+/// What a call did and cost.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallRecord {
+    pub duration_ms: u64,
+    /// Time on the processor inside the guest, in milliseconds with a fraction.
+    pub cpu_ms: f64,
+    /// The most memory the guest's linear memories held.
+    pub memory_bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<Exchange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+    /// Lines beyond the budget: counted, not kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub log_lines_dropped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Why an action or trigger said it could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ActionError {
+    /// Kebab case, stable: `invalid-input`, `rate-limited`, `http-status` …
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// Everything that can go wrong with a call. Only [`InvokeError::disposition`] says what follows from it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InvokeError {
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    /// The guest crashed: a panic, a thrown error, an illegal instruction.
+    #[error("the plugin crashed: {message}")]
+    Trapped { message: String },
+    #[error("the plugin used {used_ms} ms of processor time; its limit is {limit_ms} ms")]
+    CpuExhausted { used_ms: u64, limit_ms: u64 },
+    #[error("the plugin did not finish within {limit_ms} ms")]
+    DeadlineExceeded { limit_ms: u64 },
+    #[error("the plugin asked for more than its {limit_bytes} bytes of memory")]
+    MemoryExhausted { limit_bytes: u64 },
+    /// Another limit of the sandbox: tables, instances, handles, the size of a value that crosses.
+    #[error("the plugin went over a limit: {message}")]
+    LimitExceeded { message: String },
+    /// The result is not JSON, too large or too deep, or does not fit the manifest's schema.
+    #[error("the plugin returned something it must not: {message}")]
+    InvalidOutput { message: String },
+    /// The input does not fit the manifest's schema.
+    #[error("the input does not fit: {message}")]
+    InvalidInput { message: String, pointer: String },
+    /// No plugin with this digest, or it cannot be loaded.
+    #[error("plugin {digest} cannot be loaded: {message}")]
+    Unavailable { digest: Digest, message: String },
+    /// Every instance slot stayed busy for as long as the call was willing to wait.
+    #[error("no sandbox was free within {waited_ms} ms")]
+    Busy { waited_ms: u64 },
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The same call will fail again.
+    Permanent,
+    /// It may succeed later, not before `after_ms` from now if that is given.
+    Transient { after_ms: Option<u64> },
+}
+
+impl InvokeError {
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Action(error) if error.retryable => Disposition::Transient { after_ms: error.retry_after_ms },
+            Self::DeadlineExceeded { .. } | Self::Busy { .. } => Disposition::Transient { after_ms: None },
+            Self::Action(_)
+            | Self::Trapped { .. }
+            | Self::CpuExhausted { .. }
+            | Self::MemoryExhausted { .. }
+            | Self::LimitExceeded { .. }
+            | Self::InvalidOutput { .. }
+            | Self::InvalidInput { .. }
+            | Self::Unavailable { .. } => Disposition::Permanent,
+        }
+    }
+
+    /// Stable and machine-readable, for logs and the API.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Action(error) => &error.code,
+            Self::Trapped { .. } => "plugin-crashed",
+            Self::CpuExhausted { .. } => "cpu-exhausted",
+            Self::DeadlineExceeded { .. } => "deadline-exceeded",
+            Self::MemoryExhausted { .. } => "memory-exhausted",
+            Self::LimitExceeded { .. } => "limit-exceeded",
+            Self::InvalidOutput { .. } => "invalid-output",
+            Self::InvalidInput { .. } => "invalid-input",
+            Self::Unavailable { .. } => "plugin-unavailable",
+            Self::Busy { .. } => "busy",
+        }
+    }
+}

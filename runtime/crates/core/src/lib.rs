@@ -1,0 +1,17 @@
+//! What Flowcell is, without how: definitions, the run as a fold of its events, the plan, expressions, manifests,
+//! capabilities, and the ports that the other crates implement.
+//!
+//! Nothing here does IO, reads a clock, draws randomness or spawns a task; a test asserts that no crate that could is in reach.
+//! Read in this order: [`run::event`] (what can happen), [`run::plan`] (what should happen), [`ports`] (what makes it happen).
+
+pub mod id;
+pub mod time;
+pub mod plugin;
+pub mod manifest;
+pub mod capability;
+pub mod expression;
+pub mod workflow;
+pub mod run;
+pub mod exchange;
+pub mod invoke;
+pub mod ports;

@@ -1,0 +1,107 @@
+//! The manifest: what a plugin says of itself, as data. It is written as `plugin.toml`, embedded as JSON in the component's custom section
+//! [`SECTION`], and read without running anything.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::capability::HttpCapability;
+use crate::plugin::{PluginId, Version};
+
+/// The component-level custom section that holds the manifest as JSON.
+pub const SECTION: &str = "flowcell:manifest";
+
+/// The largest manifest that is read: schemas of a large plugin stay well below.
+pub const BYTES_MAX: usize = 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `publisher/name`.
+    pub id: PluginId,
+    pub version: Version,
+    /// The contract it was built for: `flowcell:plugin@1`.
+    pub api: String,
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    /// An emoji or a short SVG (at most 4 KiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionManifest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerManifest>,
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionManifest {
+    /// What workflows name: `publisher/name/<id>@1`.
+    pub id: String,
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    /// Whether repeating it under the same idempotency key is harmless.
+    #[serde(default)]
+    pub idempotent: bool,
+    /// JSON Schema (2020-12) of the step's `with`.
+    pub input: Value,
+    /// JSON Schema (2020-12) of `steps.<id>.output`.
+    pub output: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerManifest {
+    pub id: String,
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    pub kind: TriggerKind,
+    /// JSON Schema of the trigger's `with`.
+    pub config: Value,
+    /// JSON Schema of `trigger` in expressions.
+    pub output: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggerKind {
+    /// Called with each request to the trigger's URL.
+    Webhook,
+}
+
+/// What the plugin asks for. Nothing is granted by asking.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capabilities {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpCapability>,
+}
+
+/// What the plugin asks for per call; the operator's ceiling cuts it. Absent fields take the host's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_requests: Option<u32>,
+}
+
+impl Manifest {
+    pub fn action(&self, id: &str) -> Option<&ActionManifest> {
+        self.actions.iter().find(|action| action.id == id)
+    }
+    pub fn trigger(&self, id: &str) -> Option<&TriggerManifest> {
+        self.triggers.iter().find(|trigger| trigger.id == id)
+    }
+}

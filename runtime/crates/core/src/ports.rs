@@ -1,0 +1,253 @@
+//! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{Digest, EventId, RunId, WorkflowId, WorkspaceId};
+use crate::invoke::{ActionCall, Invocation, WebhookCall, WebhookOutcome};
+use crate::manifest::Manifest;
+use crate::plugin::{Pin, Uses, Version};
+use crate::run::event::Recorded;
+use crate::run::fold::{RunStatus, RunSummary};
+use crate::time::Timestamp;
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else wrote first: load it again.
+    #[error("{what} has moved on: expected {expected}, found {actual}")]
+    Conflict { what: String, expected: u32, actual: u32 },
+    #[error("{what} does not exist")]
+    NotFound { what: String },
+    /// A record's check sum, sequence or count is wrong.
+    #[error("{what} is damaged: {problem}")]
+    Damaged { what: String, problem: String },
+    /// Too many writes are waiting; the same call may succeed later.
+    #[error("the store is busy")]
+    Busy,
+    /// A sync failed, so nothing more is acknowledged: restart and recover from disk.
+    #[error("the store has stopped after a failed write; restart Flowcell to recover from disk")]
+    Stopped,
+    #[error("the store failed: {message}")]
+    Failed { message: String },
+}
+
+/// How long a write waits before it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Until the bytes passed `fdatasync`.
+    Synced,
+    /// Until it is queued; it rides in the next group commit. Later writes of the same run come after it.
+    NextGroup,
+}
+
+/// One delivery and the runs it starts, written together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    pub event: EventId,
+    pub workspace: WorkspaceId,
+    /// The trigger it came to (see [`Hook::trigger`]).
+    pub trigger: String,
+    pub received_at: Timestamp,
+    /// A delivery with the key of an earlier one (same workspace and trigger, 72 hours) starts nothing.
+    pub dedupe_key: Option<String>,
+    /// First entries of the journals: each run begins with its `Created`.
+    pub runs: Vec<NewRun>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    pub id: RunId,
+    /// `seq` 0, [`crate::run::event::RunEvent::Created`].
+    pub created: Recorded,
+    pub summary: RunSummary,
+}
+
+/// What a delivery led to: its own runs, or those of the earlier one it repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    pub event: EventId,
+    pub runs: Vec<RunId>,
+    pub duplicate: bool,
+}
+
+/// The append-only log of every run.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes a delivery and its runs in one transaction; returns after the sync.
+    async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError>;
+
+    /// Appends `events` as entries `first_seq`, `first_seq + 1` … if the journal is that long; `summary` (the fold after them) changes with them.
+    async fn append(&self, append: Append) -> Result<(), StoreError>;
+
+    /// Every entry in order.
+    async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError>;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    pub run: RunId,
+    /// Consecutive; the first one's `seq` is the length the journal must have.
+    pub entries: Vec<Recorded>,
+    pub summary: RunSummary,
+    pub durability: Durability,
+}
+
+/// The runs that want a worker. A run is claimed by one worker at a time; a crash releases every claim.
+#[async_trait]
+pub trait RunQueue: Send + Sync {
+    /// Claims up to `limit` runs that are due at `now`, the longest due first.
+    async fn claim(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError>;
+
+    /// Gives a claimed run back. Takes effect after every write that was queued before, so its next claim sees them.
+    async fn release(&self, run: RunId) -> Result<(), StoreError>;
+
+    /// When the next unclaimed run is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Resolves at the first change after the call: subscribe before looking, so that nothing is missed.
+    fn changed(&self) -> Changed;
+}
+
+/// Resolves once.
+pub type Changed = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs by their summary.
+#[async_trait]
+pub trait RunIndex: Send + Sync {
+    async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError>;
+
+    /// Newest first; `before` is the last run of the page before.
+    async fn list(&self, workspace: &WorkspaceId, filter: RunFilter, before: Option<RunId>, limit: usize) -> Result<Vec<RunSummary>, StoreError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunFilter {
+    pub workflow: Option<WorkflowId>,
+    pub status: Option<RunStatus>,
+}
+
+/// A version of a workflow, never changed after it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowVersion {
+    pub workspace: WorkspaceId,
+    pub id: WorkflowId,
+    /// Counted from 1.
+    pub version: u32,
+    /// The text its author wrote: YAML or JSON.
+    pub source: String,
+    pub created_at: Timestamp,
+    /// What each `uses` was resolved to.
+    pub pins: std::collections::BTreeMap<Uses, Pin>,
+}
+
+/// Which versions a workflow has and which one runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowHead {
+    pub workspace: WorkspaceId,
+    pub id: WorkflowId,
+    pub name: String,
+    pub latest: u32,
+    /// The version new runs take; absent while there are only drafts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<u32>,
+    /// Counts the rotations of its trigger's URL. The token itself is derived from this and the instance key, and stored nowhere.
+    pub hook_generation: u32,
+    pub updated_at: Timestamp,
+}
+
+/// Where a trigger's URL leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    pub workspace: WorkspaceId,
+    pub workflow: WorkflowId,
+    /// The trigger's id within its workflow.
+    pub trigger: String,
+}
+
+/// The SHA-256 of a trigger URL's token, and where the URL leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookBinding {
+    pub token_hash: [u8; 32],
+    pub hook: Hook,
+}
+
+/// Workflows and their versions.
+#[async_trait]
+pub trait Definitions: Send + Sync {
+    /// Writes a version, the new head and the hook in one transaction; returns after the sync.
+    /// [`StoreError::Conflict`] when `version.version` is not the stored head's `latest` + 1.
+    async fn put(&self, version: WorkflowVersion, head: WorkflowHead, hook: HookBinding) -> Result<(), StoreError>;
+
+    async fn head(&self, workspace: &WorkspaceId, id: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError>;
+
+    async fn version(&self, workspace: &WorkspaceId, id: &WorkflowId, version: u32) -> Result<Option<WorkflowVersion>, StoreError>;
+
+    /// Every workflow of the workspace, by id.
+    async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<WorkflowHead>, StoreError>;
+
+    /// Looks a trigger URL's token up by the SHA-256 of the token.
+    async fn hook(&self, token_hash: [u8; 32]) -> Result<Option<Hook>, StoreError>;
+}
+
+/// Calls into plugins.
+#[async_trait]
+pub trait Invoker: Send + Sync {
+    async fn invoke(&self, call: ActionCall) -> Invocation<Value>;
+    async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome>;
+}
+
+/// The plugins there are.
+pub trait Catalog: Send + Sync {
+    /// The newest plugin that fits a `uses`.
+    fn resolve(&self, uses: &Uses) -> Result<Arc<InstalledPlugin>, CatalogError>;
+    /// The plugin with these very bytes, however old.
+    fn by_digest(&self, digest: &Digest) -> Option<Arc<InstalledPlugin>>;
+    /// Every plugin, by id, newest version first.
+    fn list(&self) -> Vec<Arc<InstalledPlugin>>;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstalledPlugin {
+    pub manifest: Manifest,
+    pub digest: Digest,
+    /// The component.
+    pub bytes: Arc<[u8]>,
+    /// Where it came from, for people: `built in`, a folder, a registry reference.
+    pub origin: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    #[error("there is no plugin `{plugin}`{}", suggestion(.similar.as_ref()))]
+    UnknownPlugin { plugin: String, similar: Option<String> },
+    #[error("plugin `{plugin}` has no action or trigger `{member}`{}", suggestion(.similar.as_ref()))]
+    UnknownMember { plugin: String, member: String, similar: Option<String> },
+    #[error("plugin `{plugin}` is there in version {}, not in version {wanted}.x", join(.available))]
+    NoSuchVersion { plugin: String, wanted: u64, available: Vec<Version> },
+}
+
+fn suggestion(similar: Option<&String>) -> String {
+    similar.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+fn join(versions: &[Version]) -> String {
+    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The time, and waiting for it.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+    /// Returns once `now()` is at least `at`.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+/// Randomness: for ids, tokens and jitter.
+pub trait Entropy: Send + Sync {
+    fn fill(&self, bytes: &mut [u8]);
+}
+

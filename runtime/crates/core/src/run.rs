@@ -1,0 +1,6 @@
+//! A run: what can happen to it ([`event`]), what it is after that ([`fold`]), what should happen next ([`plan`]).
+
+pub mod event;
+pub mod fold;
+pub mod plan;
+pub mod retry;

@@ -1,0 +1,67 @@
+//! What should happen next to a run: a pure function of the workflow, the run's events and the time.
+
+use crate::id::StepId;
+use crate::run::event::Outcome;
+use crate::run::fold::{Phase, Run};
+use crate::time::Timestamp;
+use crate::workflow::{OnUncertain, Step, Workflow};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Begin this attempt.
+    Start { step: StepId, attempt: u32 },
+    WaitUntil(Timestamp),
+    /// Write down that nobody can know whether the step happened.
+    Park { step: StepId, attempt: u32, reason: String },
+    Finish(Outcome),
+    /// Nothing, until somebody decides about a parked step.
+    Rest,
+    /// Nothing, ever: the run has ended.
+    Done,
+}
+
+/// Decides the next thing for a run that nobody is working on at the moment.
+///
+/// An attempt without an end was therefore cut off by a crash: it is repeated when that is harmless or allowed, and parked otherwise.
+pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
+    if run.outcome.is_some() {
+        return Next::Done;
+    }
+    for step in &workflow.steps {
+        let Some(state) = run.steps.get(&step.id) else {
+            return Next::Start { step: step.id.clone(), attempt: 1 };
+        };
+        match &state.phase {
+            Phase::Succeeded => {}
+            Phase::Failed { error } => {
+                return Next::Finish(Outcome::Failed { step: step.id.clone(), error: error.clone() });
+            }
+            Phase::Retrying { at } if *at > now => return Next::WaitUntil(*at),
+            Phase::Retrying { .. } => return Next::Start { step: step.id.clone(), attempt: state.next_attempt() },
+            Phase::Parked { .. } => return Next::Rest,
+            Phase::Started if may_repeat(step, run) => {
+                return Next::Start { step: step.id.clone(), attempt: state.next_attempt() };
+            }
+            Phase::Started => {
+                return Next::Park {
+                    step: step.id.clone(),
+                    attempt: state.next_attempt().saturating_sub(1),
+                    reason: format!(
+                        "Flowcell stopped while step `{}` was running, and its action is not idempotent: it may or may not have happened",
+                        step.id
+                    ),
+                };
+            }
+        }
+    }
+    Next::Finish(Outcome::Succeeded)
+}
+
+/// Whether an attempt of unknown end is simply made again.
+fn may_repeat(step: &Step, run: &Run) -> bool {
+    match step.on_uncertain {
+        OnUncertain::Repeat => true,
+        OnUncertain::Park => false,
+        OnUncertain::Auto => run.pins.get(&step.uses).is_some_and(|pin| pin.idempotent),
+    }
+}
