@@ -20,6 +20,17 @@ pub struct Exchange {
     /// Why there is no response: a denial or a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ExchangeError>,
+    /// Whether the request may have reached the peer though no whole answer came back: its effect is then unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub possibly_sent: bool,
+}
+
+impl Exchange {
+    /// Whether the peer may have changed something without our knowing it: not with a method that asks for no change
+    /// (RFC 9110 §9.2.1).
+    pub fn is_uncertain(&self) -> bool {
+        self.possibly_sent && !matches!(self.request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

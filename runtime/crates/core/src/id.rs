@@ -186,10 +186,8 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId {
-            text: text.to_owned(),
-            expected: "a digest (`sha256:` and 64 hexadecimal digits)",
-        };
+        let invalid =
+            || InvalidId { text: text.to_owned(), expected: "a digest (`sha256:` and 64 hexadecimal digits)" };
         let hex = text.strip_prefix("sha256:").ok_or_else(invalid)?;
         if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(invalid());
@@ -231,8 +229,16 @@ mod tests {
     #[test]
     fn slugs_are_lower_case_and_bounded() {
         for (text, good) in [
-            ("push-to-build", true), ("a", true), ("a1", true), ("", false), ("1a", false), ("A", false),
-            ("a_b", false), ("a b", false), ("ä", false), (&"a".repeat(65), false),
+            ("push-to-build", true),
+            ("a", true),
+            ("a1", true),
+            ("", false),
+            ("1a", false),
+            ("A", false),
+            ("a_b", false),
+            ("a b", false),
+            ("ä", false),
+            (&"a".repeat(65), false),
         ] {
             assert_eq!(text.parse::<WorkflowId>().is_ok(), good, "{text}");
         }

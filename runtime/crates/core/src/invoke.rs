@@ -52,8 +52,14 @@ pub struct WebhookRequest {
 pub enum WebhookOutcome {
     /// Each starts a run.
     Events(Vec<TriggerEvent>),
-    Ignore { reason: String },
-    Reply { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Ignore {
+        reason: String,
+    },
+    Reply {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +94,13 @@ pub struct CallRecord {
     pub log_lines_dropped: u64,
 }
 
+impl CallRecord {
+    /// Whether one of its requests may have had an effect that nobody was told of.
+    pub fn is_uncertain(&self) -> bool {
+        self.http.iter().any(Exchange::is_uncertain)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -115,11 +128,17 @@ pub enum InvokeError {
     /// The guest crashed: a panic, a thrown error, an illegal instruction.
     #[error("the plugin crashed: {message}")]
     Trapped { message: String },
-    #[error("the plugin used {used_ms} ms of processor time; its limit is {limit_ms} ms")]
+    #[error(
+        "the plugin used {used_ms} ms of processor time; its limit is {limit_ms} ms. Give it less to do at a time, or raise `limits.cpu_ms` in its manifest"
+    )]
     CpuExhausted { used_ms: u64, limit_ms: u64 },
-    #[error("the plugin did not finish within {limit_ms} ms")]
+    #[error(
+        "the plugin did not finish within {limit_ms} ms. If what it waits for is slow, raise the timeout of the step and `limits.wall_ms` in its manifest"
+    )]
     DeadlineExceeded { limit_ms: u64 },
-    #[error("the plugin asked for more than its {limit_bytes} bytes of memory")]
+    #[error(
+        "the plugin asked for more than its {limit_bytes} bytes of memory. Give it less to hold at a time, or raise `limits.memory_mib` in its manifest"
+    )]
     MemoryExhausted { limit_bytes: u64 },
     /// Another limit of the sandbox: tables, instances, handles, the size of a value that crosses.
     #[error("the plugin went over a limit: {message}")]
@@ -134,7 +153,7 @@ pub enum InvokeError {
     #[error("plugin {digest} cannot be loaded: {message}")]
     Unavailable { digest: Digest, message: String },
     /// Every instance slot stayed busy for as long as the call was willing to wait.
-    #[error("no sandbox was free within {waited_ms} ms")]
+    #[error("no sandbox was free within {waited_ms} ms: more calls are under way than the server runs at once")]
     Busy { waited_ms: u64 },
 }
 

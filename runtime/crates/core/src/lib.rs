@@ -4,14 +4,14 @@
 //! Nothing here does IO, reads a clock, draws randomness or spawns a task; a test asserts that no crate that could is in reach.
 //! Read in this order: [`run::event`] (what can happen), [`run::plan`] (what should happen), [`ports`] (what makes it happen).
 
-pub mod id;
-pub mod time;
-pub mod plugin;
-pub mod manifest;
 pub mod capability;
-pub mod expression;
-pub mod workflow;
-pub mod run;
 pub mod exchange;
+pub mod expression;
+pub mod id;
 pub mod invoke;
+pub mod manifest;
+pub mod plugin;
 pub mod ports;
+pub mod run;
+pub mod time;
+pub mod workflow;

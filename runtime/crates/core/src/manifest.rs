@@ -1,6 +1,10 @@
 //! The manifest: what a plugin says of itself, as data. It is written as `plugin.toml`, embedded as JSON in the component's custom section
 //! [`SECTION`], and read without running anything.
 
+pub mod lint;
+pub mod schema;
+pub mod sentences;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,6 +13,12 @@ use crate::plugin::{PluginId, Version};
 
 /// The component-level custom section that holds the manifest as JSON.
 pub const SECTION: &str = "flowcell:manifest";
+
+/// The contract this Flowcell speaks, as manifests name it.
+pub const API: &str = "flowcell:plugin@1";
+
+/// The major version of the contract this Flowcell speaks.
+pub const API_MAJOR: u64 = 1;
 
 /// The largest manifest that is read: schemas of a large plugin stay well below.
 pub const BYTES_MAX: usize = 1024 * 1024;
@@ -98,6 +108,15 @@ pub struct Limits {
 }
 
 impl Manifest {
+    /// The major version of the contract an `api` names: 1 in `flowcell:plugin@1` and in `flowcell:plugin@1.2.0`.
+    pub fn api_major(api: &str) -> Option<u64> {
+        let version = api.strip_prefix("flowcell:plugin@")?;
+        let mut numbers = version.split('.').map(str::parse::<u64>);
+        let major = numbers.next()?.ok()?;
+        let rest = numbers.collect::<Result<Vec<_>, _>>().ok()?;
+        (rest.len() <= 2).then_some(major)
+    }
+
     pub fn action(&self, id: &str) -> Option<&ActionManifest> {
         self.actions.iter().find(|action| action.id == id)
     }

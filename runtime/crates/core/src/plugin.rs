@@ -34,10 +34,7 @@ impl FromStr for PluginId {
         text.split_once('/')
             .filter(|(publisher, name)| is_name(publisher) && is_name(name))
             .map(|(publisher, name)| Self { publisher: publisher.to_owned(), name: name.to_owned() })
-            .ok_or_else(|| InvalidId {
-                text: text.to_owned(),
-                expected: "a plugin id of the form publisher/name",
-            })
+            .ok_or_else(|| InvalidId { text: text.to_owned(), expected: "a plugin id of the form publisher/name" })
     }
 }
 
@@ -97,10 +94,7 @@ impl fmt::Debug for Version {
 impl FromStr for Version {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId {
-            text: text.to_owned(),
-            expected: "a version of the form major.minor.patch",
-        };
+        let invalid = || InvalidId { text: text.to_owned(), expected: "a version of the form major.minor.patch" };
         let mut parts = text.split('.').map(str::parse::<u64>);
         let mut next = || parts.next().and_then(Result::ok).ok_or_else(invalid);
         let version = Self { major: next()?, minor: next()?, patch: next()? };
@@ -120,7 +114,8 @@ pub struct Pin {
     pub idempotent: bool,
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether `text` names a publisher, plugin, action or trigger: a lower-case letter, then letters, digits and hyphens, at most 64.
+pub(crate) fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
     text.len() <= 64
         && chars.next().is_some_and(|c| c.is_ascii_lowercase())
@@ -152,7 +147,10 @@ mod tests {
     #[test]
     fn uses_names_plugin_member_and_major() {
         let uses: Uses = "flowcell/custom-webhook/request@1".parse().expect("well-formed");
-        assert_eq!((uses.plugin.to_string().as_str(), uses.member.as_str(), uses.major), ("flowcell/custom-webhook", "request", 1));
+        assert_eq!(
+            (uses.plugin.to_string().as_str(), uses.member.as_str(), uses.major),
+            ("flowcell/custom-webhook", "request", 1)
+        );
         assert_eq!(uses.to_string(), "flowcell/custom-webhook/request@1");
         for bad in ["", "a/b@1", "a/b/c", "a/b/c@", "a/b/c@x", "A/b/c@1", "a/b/c/d@1", "../b/c@1"] {
             assert!(bad.parse::<Uses>().is_err(), "{bad}");

@@ -31,8 +31,12 @@ pub enum StoreError {
     /// A sync failed, so nothing more is acknowledged: restart and recover from disk.
     #[error("the store has stopped after a failed write; restart Flowcell to recover from disk")]
     Stopped,
+    /// It may pass: a full disk, a closing store.
     #[error("the store failed: {message}")]
     Failed { message: String },
+    /// This can never be written, however often it is tried.
+    #[error("the store refuses this for good: {message}")]
+    Refused { message: String },
 }
 
 /// How long a write waits before it returns.
@@ -103,6 +107,7 @@ pub trait RunQueue: Send + Sync {
     async fn claim(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError>;
 
     /// Gives a claimed run back. Takes effect after every write that was queued before, so its next claim sees them.
+    /// A run that has ended needs none: the append that ends it ends the claim.
     async fn release(&self, run: RunId) -> Result<(), StoreError>;
 
     /// When the next unclaimed run is due.
@@ -121,7 +126,13 @@ pub trait RunIndex: Send + Sync {
     async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError>;
 
     /// Newest first; `before` is the last run of the page before.
-    async fn list(&self, workspace: &WorkspaceId, filter: RunFilter, before: Option<RunId>, limit: usize) -> Result<Vec<RunSummary>, StoreError>;
+    async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, StoreError>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -184,7 +195,12 @@ pub trait Definitions: Send + Sync {
 
     async fn head(&self, workspace: &WorkspaceId, id: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError>;
 
-    async fn version(&self, workspace: &WorkspaceId, id: &WorkflowId, version: u32) -> Result<Option<WorkflowVersion>, StoreError>;
+    async fn version(
+        &self,
+        workspace: &WorkspaceId,
+        id: &WorkflowId,
+        version: u32,
+    ) -> Result<Option<WorkflowVersion>, StoreError>;
 
     /// Every workflow of the workspace, by id.
     async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<WorkflowHead>, StoreError>;
@@ -208,6 +224,37 @@ pub trait Catalog: Send + Sync {
     fn by_digest(&self, digest: &Digest) -> Option<Arc<InstalledPlugin>>;
     /// Every plugin, by id, newest version first.
     fn list(&self) -> Vec<Arc<InstalledPlugin>>;
+
+    /// Stores the plugin's bytes where the next start finds them, so that runs pinned to them outlive an upgrade. Blocks on the
+    /// disk until they are synced; called for each digest a workflow version pins, before that version is stored.
+    /// A catalog without a disk has nothing to do.
+    fn keep(&self, _digest: &Digest) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    /// What could not be loaded or is hidden by something else, for people.
+    fn problems(&self) -> Vec<PluginProblem> {
+        Vec::new()
+    }
+}
+
+/// A plugin file that is there and not used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginProblem {
+    /// Where it lies: a file, or `built in`.
+    pub origin: String,
+    pub kind: PluginProblemKind,
+    /// What is wrong and what to do about it.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginProblemKind {
+    /// It cannot be read: damaged, no plugin, made for a newer Flowcell.
+    Broken,
+    /// Another file with the same id and version is used instead.
+    Shadowed,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -228,6 +275,9 @@ pub enum CatalogError {
     UnknownMember { plugin: String, member: String, similar: Option<String> },
     #[error("plugin `{plugin}` is there in version {}, not in version {wanted}.x", join(.available))]
     NoSuchVersion { plugin: String, wanted: u64, available: Vec<Version> },
+    /// Its bytes could not be stored for later (see [`Catalog::keep`]).
+    #[error("plugin {digest} cannot be kept: {message}")]
+    NotKept { digest: Digest, message: String },
 }
 
 fn suggestion(similar: Option<&String>) -> String {
@@ -250,4 +300,3 @@ pub trait Clock: Send + Sync {
 pub trait Entropy: Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 }
-

@@ -1,12 +1,24 @@
 //! The authored definition: a trigger and a line of steps.
 
+pub mod check;
 pub mod compiled;
+pub mod duration;
+pub mod parse;
+pub mod problem;
+pub mod schema;
+#[cfg(test)]
+mod tests;
+pub mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::parse::Authored;
+use self::problem::Problem;
+use crate::capability::Grant;
 use crate::id::{StepId, WorkflowId};
 use crate::plugin::Uses;
+use crate::ports::Catalog;
 use crate::run::retry::RetryPolicy;
 
 /// A workflow as its author wrote it, parsed and checked for shape.
@@ -44,7 +56,7 @@ pub struct Step {
     #[serde(default)]
     pub on_uncertain: OnUncertain,
     /// How long one attempt may take; the operator's ceiling cuts it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "timeout", with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }
 
@@ -63,6 +75,13 @@ impl Workflow {
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == *id)
     }
+}
+
+/// Reads a workflow file and finds everything that can be known to be wrong with it.
+pub fn check(text: &str, catalog: &dyn Catalog, grants: &[Grant]) -> Result<Workflow, Vec<Problem>> {
+    let authored = Authored::parse(text)?;
+    let problems = check::check(&authored, catalog, grants);
+    if problems.is_empty() { Ok(authored.workflow) } else { Err(problems) }
 }
 
 fn empty_object() -> Value {

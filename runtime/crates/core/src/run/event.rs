@@ -36,6 +36,7 @@ pub enum RunEvent {
         trigger: Value,
     },
     /// An attempt begins. Whatever follows may already have happened when no end of it is in the journal.
+    /// Its input is not here: it is a pure function of the workflow version and the entries before, and the end of the attempt has it.
     StepStarted { step: StepId, attempt: u32 },
     StepSucceeded {
         step: StepId,
@@ -58,8 +59,20 @@ pub enum RunEvent {
         input: Option<Value>,
         call: CallRecord,
     },
-    /// A crash left it unknown whether a step that must not be repeated has happened; somebody has to decide.
-    StepParked { step: StepId, attempt: u32, reason: String },
+    /// It is unknown whether a step that must not be repeated has happened; somebody has to decide.
+    /// A crash cut the attempt off, or it ended (then with `error`, `input` and `call`) without an answer to what it sent.
+    StepParked {
+        step: StepId,
+        attempt: u32,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<StepError>,
+        /// The rendered input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input: Option<Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<CallRecord>,
+    },
     /// Always the last.
     Finished { outcome: Outcome },
 }
@@ -79,6 +92,11 @@ pub struct StepError {
 pub enum Outcome {
     Succeeded,
     /// The step that ended the run, with its last error.
-    Failed { step: StepId, error: StepError },
-    Cancelled { reason: String },
+    Failed {
+        step: StepId,
+        error: StepError,
+    },
+    Cancelled {
+        reason: String,
+    },
 }

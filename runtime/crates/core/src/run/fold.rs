@@ -43,9 +43,15 @@ pub enum Phase {
     Started,
     Succeeded,
     /// Failed, to be tried again.
-    Retrying { at: Timestamp },
-    Failed { error: StepError },
-    Parked { reason: String },
+    Retrying {
+        at: Timestamp,
+    },
+    Failed {
+        error: StepError,
+    },
+    Parked {
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -112,7 +118,7 @@ pub struct RunSummary {
 /// The events do not tell a possible story: the journal is damaged, or a writer broke the rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal of {run} is damaged at entry {seq}: {problem}")]
-pub struct ImpossibleHistory {
+pub struct ImpossibleJournal {
     pub run: RunId,
     pub seq: u32,
     pub problem: &'static str,
@@ -120,32 +126,45 @@ pub struct ImpossibleHistory {
 
 impl Run {
     /// Folds the whole journal.
-    pub fn fold(id: RunId, events: &[Recorded]) -> Result<Self, ImpossibleHistory> {
-        let (first, rest) = events.split_first().ok_or(ImpossibleHistory { run: id, seq: 0, problem: "it is empty" })?;
-        let mut run = Self::begin(id, first)?;
-        for event in rest {
-            run.apply(event)?;
-        }
-        Ok(run)
+    pub fn fold(id: RunId, events: &[Recorded]) -> Result<Self, ImpossibleJournal> {
+        let (first, rest) = events.split_first().ok_or_else(|| empty(id))?;
+        Self::begin(id, first.clone())?.with(rest)
     }
 
-    fn begin(id: RunId, first: &Recorded) -> Result<Self, ImpossibleHistory> {
-        let impossible = |problem| ImpossibleHistory { run: id, seq: first.seq, problem };
+    /// Folds the whole journal without copying what started the run, which is most of a young journal.
+    pub fn fold_owned(id: RunId, mut events: Vec<Recorded>) -> Result<Self, ImpossibleJournal> {
+        if events.is_empty() {
+            return Err(empty(id));
+        }
+        let rest = events.split_off(1);
+        let first = events.pop().ok_or_else(|| empty(id))?;
+        Self::begin(id, first)?.with(&rest)
+    }
+
+    fn with(mut self, events: &[Recorded]) -> Result<Self, ImpossibleJournal> {
+        for event in events {
+            self.apply(event)?;
+        }
+        Ok(self)
+    }
+
+    fn begin(id: RunId, first: Recorded) -> Result<Self, ImpossibleJournal> {
+        let impossible = |problem| ImpossibleJournal { run: id, seq: first.seq, problem };
         if first.seq != 0 {
             return Err(impossible("the first entry is missing"));
         }
-        let RunEvent::Created { workspace, workflow, version, event, pins, trigger } = &first.event else {
+        let RunEvent::Created { workspace, workflow, version, event, pins, trigger } = first.event else {
             return Err(impossible("the first entry does not create the run"));
         };
         Ok(Self {
             id,
-            workspace: workspace.clone(),
-            workflow: workflow.clone(),
-            version: *version,
-            event: *event,
+            workspace,
+            workflow,
+            version,
+            event,
             created_at: first.at,
-            pins: pins.clone(),
-            trigger: trigger.clone(),
+            pins,
+            trigger,
             steps: IndexMap::new(),
             outcome: None,
             finished_at: None,
@@ -154,9 +173,9 @@ impl Run {
     }
 
     /// Takes in the next event.
-    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), ImpossibleHistory> {
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), ImpossibleJournal> {
         let run = self.id;
-        let impossible = |problem| ImpossibleHistory { run, seq: recorded.seq, problem };
+        let impossible = |problem| ImpossibleJournal { run, seq: recorded.seq, problem };
         if recorded.seq != self.next_seq {
             return Err(impossible("an entry is missing or doubled"));
         }
@@ -182,7 +201,8 @@ impl Run {
                 });
             }
             RunEvent::StepSucceeded { step, attempt, output, input, call } => {
-                let (state, last) = self.open_attempt(step, *attempt).ok_or_else(|| impossible("a result without its attempt"))?;
+                let (state, last) =
+                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a result without its attempt"))?;
                 last.ended_at = Some(recorded.at);
                 last.input = Some(input.clone());
                 last.output = Some(output.clone());
@@ -190,7 +210,8 @@ impl Run {
                 *state = Phase::Succeeded;
             }
             RunEvent::StepFailed { step, attempt, error, retry_at, input, call } => {
-                let (state, last) = self.open_attempt(step, *attempt).ok_or_else(|| impossible("a failure without its attempt"))?;
+                let (state, last) =
+                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a failure without its attempt"))?;
                 last.ended_at = Some(recorded.at);
                 last.input.clone_from(input);
                 last.error = Some(error.clone());
@@ -200,8 +221,14 @@ impl Run {
                     None => Phase::Failed { error: error.clone() },
                 };
             }
-            RunEvent::StepParked { step, attempt, reason } => {
-                let (state, _) = self.open_attempt(step, *attempt).ok_or_else(|| impossible("a parked step without its attempt"))?;
+            RunEvent::StepParked { step, attempt, reason, error, input, call } => {
+                let (state, last) =
+                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a parked step without its attempt"))?;
+                // What a crash cut off has no end that anybody knows.
+                last.ended_at = error.is_some().then_some(recorded.at);
+                last.input.clone_from(input);
+                last.error.clone_from(error);
+                last.call.clone_from(call);
                 *state = Phase::Parked { reason: reason.clone() };
             }
             RunEvent::Finished { outcome } => {
@@ -267,6 +294,10 @@ impl Run {
             error_code,
         }
     }
+}
+
+fn empty(run: RunId) -> ImpossibleJournal {
+    ImpossibleJournal { run, seq: 0, problem: "it is empty" }
 }
 
 impl StepState {

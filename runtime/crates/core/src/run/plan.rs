@@ -9,10 +9,17 @@ use crate::workflow::{OnUncertain, Step, Workflow};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Begin this attempt.
-    Start { step: StepId, attempt: u32 },
+    Start {
+        step: StepId,
+        attempt: u32,
+    },
     WaitUntil(Timestamp),
     /// Write down that nobody can know whether the step happened.
-    Park { step: StepId, attempt: u32, reason: String },
+    Park {
+        step: StepId,
+        attempt: u32,
+        reason: String,
+    },
     Finish(Outcome),
     /// Nothing, until somebody decides about a parked step.
     Rest,
@@ -46,10 +53,7 @@ pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
                 return Next::Park {
                     step: step.id.clone(),
                     attempt: state.next_attempt().saturating_sub(1),
-                    reason: format!(
-                        "Flowcell stopped while step `{}` was running, and its action is not idempotent: it may or may not have happened",
-                        step.id
-                    ),
+                    reason: why_parked(step, &format!("Flowcell stopped while step `{}` was running", step.id)),
                 };
             }
         }
@@ -57,11 +61,35 @@ pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
     Next::Finish(Outcome::Succeeded)
 }
 
-/// Whether an attempt of unknown end is simply made again.
-fn may_repeat(step: &Step, run: &Run) -> bool {
+/// The reason of a parked step, after what has happened.
+pub fn why_parked(step: &Step, what_happened: &str) -> String {
+    let so = match step.on_uncertain {
+        OnUncertain::Park => "its `on_uncertain: park` asks for somebody to decide",
+        OnUncertain::Auto | OnUncertain::Repeat => "its action must not be repeated unasked, so somebody has to decide",
+    };
+    format!("{what_happened}: it may or may not have happened, and {so}")
+}
+
+/// Whether an attempt may begin only once its `StepStarted` is on disk (invariant 2).
+///
+/// Without it a crash would hide that the step may have happened, which does no harm only where a repetition does none.
+pub fn start_must_be_durable(workflow: &Workflow, run: &Run, step: &StepId) -> bool {
+    workflow.step(step).is_none_or(|step| step.on_uncertain == OnUncertain::Park || !is_idempotent(step, run))
+}
+
+/// Whether an attempt of unknown end (cut off by a crash or by its deadline, or left without an answer) is simply made again.
+pub fn may_repeat(step: &Step, run: &Run) -> bool {
     match step.on_uncertain {
         OnUncertain::Repeat => true,
         OnUncertain::Park => false,
-        OnUncertain::Auto => run.pins.get(&step.uses).is_some_and(|pin| pin.idempotent),
+        OnUncertain::Auto => is_idempotent(step, run),
     }
 }
+
+/// What the manifest said when the workflow version was published.
+fn is_idempotent(step: &Step, run: &Run) -> bool {
+    run.pins.get(&step.uses).is_some_and(|pin| pin.idempotent)
+}
+
+#[cfg(test)]
+mod tests;

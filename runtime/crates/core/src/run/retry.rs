@@ -6,15 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::invoke::Disposition;
 
-/// A step's `retry`. Times are milliseconds.
+/// A step's `retry`, in the file `{ attempts: 5, initial: 2s, max: 5m }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// How often the step is tried in all, the first time included.
     pub attempts: u32,
     /// The longest wait before the second attempt; it doubles with each.
+    #[serde(rename = "initial", with = "crate::workflow::duration")]
     pub initial_ms: u64,
     /// No wait is longer, unless the server asks for more (`Retry-After`).
+    #[serde(rename = "max", with = "crate::workflow::duration")]
     pub max_ms: u64,
 }
 
@@ -57,7 +59,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap_and_end_with_the_budget() {
-        let waits: Vec<_> = (1..=5).map(|failures| POLICY.next_delay(TRANSIENT, failures, 1.0).map(|d| d.as_millis())).collect();
+        let waits: Vec<_> =
+            (1..=5).map(|failures| POLICY.next_delay(TRANSIENT, failures, 1.0).map(|d| d.as_millis())).collect();
         assert_eq!(waits, [Some(1_000), Some(2_000), Some(4_000), Some(8_000), None]);
         let long = RetryPolicy { attempts: 100, ..POLICY };
         assert_eq!(long.next_delay(TRANSIENT, 99, 1.0), Some(Duration::from_secs(10)));

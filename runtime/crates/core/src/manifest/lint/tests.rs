@@ -1,0 +1,200 @@
+#![allow(
+    clippy::needless_raw_string_hashes,
+    clippy::needless_pass_by_value,
+    reason = "expect-test writes its strings so; tables read better without `&`"
+)]
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn good() -> Value {
+    json!({
+        "id": "acme/mail", "version": "1.0.0", "api": "flowcell:plugin@1", "title": "Mail", "description": "Sends mail.", "icon": "✉️",
+        "actions": [{
+            "id": "send", "title": "Send a mail", "idempotent": false,
+            "input": {"type": "object", "properties": {"url": {"type": "string"}}}, "output": true,
+        }],
+        "capabilities": {"http": [{"reason": "it hands the mail over.", "from-input": "url"}]},
+        "limits": {"memory_mib": 64},
+    })
+}
+
+fn check(pointer: &str, value: Value, expected: Expect) {
+    let mut manifest = good();
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    match manifest.pointer_mut(parent).expect("a parent") {
+        Value::Object(object) => _ = object.insert(key.to_owned(), value),
+        Value::Array(array) => match key.parse::<usize>() {
+            Ok(index) => array[index] = value,
+            Err(_) => array.push(value),
+        },
+        other => panic!("{other} has no members"),
+    }
+    let manifest: Manifest = serde_json::from_value(manifest).expect("the right shape");
+    let lines: Vec<_> =
+        lint(&manifest).into_iter().map(|f| format!("{:?} {}: {}\n", f.severity, f.pointer, f.message)).collect();
+    expected.assert_eq(&lines.concat());
+}
+
+#[test]
+fn a_good_manifest_has_no_findings() {
+    check("/title", json!("Mail"), expect![""]);
+    check("/icon", json!("<svg viewBox='0 0 1 1'></svg>"), expect![""]);
+    check("/api", json!("flowcell:plugin@1.2.0"), expect![""]);
+}
+
+#[test]
+fn identity_is_checked() {
+    check(
+        "/api",
+        json!("plugin@1"),
+        expect![[r#"
+        Error /api: `plugin@1` is no contract; write `flowcell:plugin@1`
+    "#]],
+    );
+    check(
+        "/title",
+        json!(" "),
+        expect![[r#"
+        Error /title: there is no title; it is what people see in lists and on the canvas
+    "#]],
+    );
+    check(
+        "/title",
+        json!("Mail \u{1b}[2J"),
+        expect![[r#"
+        Error /title: a title is printed on terminals and consent pages and must not hold U+001B; remove it
+    "#]],
+    );
+    check(
+        "/title",
+        json!("a\u{202e}b"),
+        expect![[r#"
+        Error /title: a title is printed on terminals and consent pages and must not hold U+202E; remove it
+    "#]],
+    );
+    check(
+        "/title",
+        json!("x".repeat(81)),
+        expect![[r#"
+        Error /title: a title has at most 80 characters; this one has 81
+    "#]],
+    );
+    check(
+        "/description",
+        json!(""),
+        expect![[r#"
+        Warning /description: a description helps people choose; write what the plugin does in a sentence or two
+    "#]],
+    );
+    check(
+        "/icon",
+        json!("x".repeat(5000)),
+        expect![[r#"
+        Error /icon: the icon has 5000 bytes; at most 4096 are allowed. Simplify the SVG, or use an emoji
+    "#]],
+    );
+    check(
+        "/icon",
+        json!("<svg><script>1</script></svg>"),
+        expect![[r#"
+        Error /icon: the SVG holds `<script`; an icon is a picture and nothing more
+    "#]],
+    );
+    check(
+        "/icon",
+        json!("https://example.com/icon.png"),
+        expect![[r#"
+        Error /icon: the icon is neither an emoji nor an SVG that begins with `<svg`
+    "#]],
+    );
+}
+
+#[test]
+fn actions_are_checked() {
+    check(
+        "/actions",
+        json!([]),
+        expect![[r#"
+        Error : there is neither an action nor a trigger; add `[[actions]]` or `[[triggers]]`
+        Error /capabilities/http/0/from-input: no action has an input field `url`
+    "#]],
+    );
+    check(
+        "/actions/0/id",
+        json!("Send_It"),
+        expect![[r#"
+        Error /actions/0/id: `Send_It` is no id: use a letter, then letters, digits and hyphens in lower case, at most 64, such as `create-row`
+    "#]],
+    );
+    check(
+        "/actions/-",
+        good()["actions"][0].clone(),
+        expect![[r#"
+        Error /actions/1/id: `send` is there twice; workflows name actions and triggers by their id
+    "#]],
+    );
+    check(
+        "/actions/0/input",
+        json!({"type": "string"}),
+        expect![[r#"
+        Error /actions/0/input: this schema describes what stands under `with`, which is an object: write `type = "object"`
+    "#]],
+    );
+    check(
+        "/actions/0/input",
+        json!({"type": "object", "properties": {"a": {"type": "strng"}}}),
+        expect![[r#"
+        Error /actions/0/input/properties/a/type: the schema is not a JSON Schema (2020-12) at `/properties/a/type`: "strng" is not valid under any of the schemas listed in the 'anyOf' keyword
+        Error /capabilities/http/0/from-input: no action has an input field `url`
+    "#]],
+    );
+    check(
+        "/actions/0/output",
+        json!({"$ref": "http://127.0.0.1/s.json"}),
+        expect![[r#"
+        Error /actions/0/output: the schema cannot be used: `$ref` to `http://127.0.0.1/s.json`: write `#` or `#/$defs/…`, and put what is meant into the same schema
+    "#]],
+    );
+}
+
+#[test]
+fn capabilities_and_limits_are_checked() {
+    check(
+        "/capabilities/http/0/reason",
+        json!(""),
+        expect![[r#"
+        Error /capabilities/http/0/reason: people decide by the reason; write in one sentence why this is needed
+    "#]],
+    );
+    check(
+        "/capabilities/http/0/from-input",
+        json!("ulr"),
+        expect![[r#"
+        Error /capabilities/http/0/from-input: no action has an input field `ulr`; did you mean `url`?
+    "#]],
+    );
+    check(
+        "/capabilities/http/0",
+        json!({"reason": "because."}),
+        expect![[r#"
+        Error /capabilities/http/0: this asks for no destination: write `hosts = ["https://api.example.com/*"]`, or `from-input` with the input field that holds the address
+    "#]],
+    );
+    check(
+        "/limits/memory_mib",
+        json!(0),
+        expect![[r#"
+        Error /limits/memory_mib: 0 is outside 1 to 4096 MiB; leave it away for the host's default
+    "#]],
+    );
+    check(
+        "/limits",
+        json!({"cpu_ms": 5000, "wall_ms": 1000}),
+        expect![[r#"
+        Warning /limits/cpu_ms: a call ends after 1000 ms (`wall_ms`) and can never use 5000 ms of processor time
+    "#]],
+    );
+}

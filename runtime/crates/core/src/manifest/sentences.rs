@@ -1,0 +1,96 @@
+//! What a plugin asks for, in sentences for the person who decides. `plugin inspect` and the API say the same.
+
+use crate::capability::{HttpCapability, HttpRule};
+use crate::manifest::Capabilities;
+
+/// Says each capability in one sentence, and that there is none in one as well.
+pub fn sentences(capabilities: &Capabilities) -> Vec<String> {
+    if capabilities.http.is_empty() {
+        return vec!["Asks for nothing outside its sandbox.".to_owned()];
+    }
+    capabilities.http.iter().map(http).collect()
+}
+
+fn http(capability: &HttpCapability) -> String {
+    let what = match &capability.from_input {
+        Some(field) => format!("requests to the address you write in the field `{field}`"),
+        None => hosts(&capability.hosts),
+    };
+    format!("May send {what}, because: {}", capability.reason)
+}
+
+/// `POST to A and B and requests to C`: destinations with the same methods stand together.
+fn hosts(rules: &[HttpRule]) -> String {
+    let groups = rules.chunk_by(|one, next| one.methods == next.methods);
+    let groups: Vec<_> = groups
+        .map(|group| format!("{} to {}", methods(group), enumerate(&group.iter().map(destination).collect::<Vec<_>>())))
+        .collect();
+    enumerate(&groups)
+}
+
+fn methods(group: &[HttpRule]) -> String {
+    match group.first().map(|rule| &rule.methods) {
+        Some(methods) if !methods.is_empty() => enumerate(&methods.iter().cloned().collect::<Vec<_>>()),
+        _ => "requests".to_owned(),
+    }
+}
+
+fn destination(rule: &HttpRule) -> String {
+    let usual_port = if rule.scheme == "http" { 80 } else { 443 };
+    let port = if rule.port == usual_port { String::new() } else { format!(":{}", rule.port) };
+    let path = if rule.path == "/*" { "" } else { &rule.path };
+    let unencrypted = if rule.scheme == "http" { " (not encrypted)" } else { "" };
+    format!("{}://{}{port}{path}{unencrypted}", rule.scheme, rule.host)
+}
+
+fn enumerate(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slack(methods: &[&str], path: &str) -> HttpRule {
+        HttpRule {
+            methods: methods.iter().map(ToString::to_string).collect(),
+            scheme: "https".to_owned(),
+            host: "hooks.slack.com".to_owned(),
+            port: 443,
+            path: path.to_owned(),
+        }
+    }
+
+    fn say(from_input: Option<&str>, hosts: Vec<HttpRule>) -> String {
+        let capability =
+            HttpCapability { reason: "it notifies.".to_owned(), from_input: from_input.map(str::to_owned), hosts };
+        sentences(&Capabilities { http: vec![capability] }).join("\n")
+    }
+
+    #[test]
+    fn each_capability_is_one_plain_sentence() {
+        assert_eq!(sentences(&Capabilities::default()), ["Asks for nothing outside its sandbox."]);
+        assert_eq!(
+            say(Some("url"), Vec::new()),
+            "May send requests to the address you write in the field `url`, because: it notifies."
+        );
+        assert_eq!(
+            say(None, vec![slack(&["POST"], "/services/*")]),
+            "May send POST to https://hooks.slack.com/services/*, because: it notifies."
+        );
+        assert_eq!(
+            say(None, vec![slack(&[], "/*"), slack(&[], "/b")]),
+            "May send requests to https://hooks.slack.com and https://hooks.slack.com/b, because: it notifies."
+        );
+        let local = HttpRule { scheme: "http".to_owned(), port: 8080, ..slack(&["GET", "POST", "PUT"], "/*") };
+        assert_eq!(
+            say(None, vec![slack(&[], "/*"), local]),
+            "May send requests to https://hooks.slack.com and GET, POST and PUT to http://hooks.slack.com:8080 (not encrypted), \
+             because: it notifies."
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! From text to a typed workflow: the shape is checked against the published schema first, so that every message is a plain sentence.
+
+use std::collections::HashMap;
+
+use super::Workflow;
+use super::problem::Problem;
+use super::schema::{Violation, WORKFLOW_SCHEMA};
+use super::text::Located;
+use crate::id::StepId;
+
+/// A workflow and the text it was read from, with the places of its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Authored {
+    pub workflow: Workflow,
+    pub located: Located,
+}
+
+impl Authored {
+    /// Reads YAML or JSON and checks its shape. What it names is not looked up: see [`super::check::check`].
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let located = Located::read(text).map_err(|problem| vec![problem])?;
+        let violations = WORKFLOW_SCHEMA.check(&located.value, "");
+        if !violations.is_empty() {
+            return Err(in_order(violations.into_iter().map(|violation| located.violation("", violation)).collect()));
+        }
+        let mut value = located.value.clone();
+        if let Some(fields) = value.as_object_mut() {
+            // For editors: where the schema is.
+            fields.remove("$schema");
+        }
+        let workflow = serde_path_to_error::deserialize::<_, Workflow>(value).map_err(|error| {
+            let pointer = pointer_of(error.path());
+            vec![located.problem(&pointer, error.into_inner().to_string())]
+        })?;
+        let authored = Self { workflow, located };
+        let doubled = authored.doubled_steps();
+        if doubled.is_empty() { Ok(authored) } else { Err(doubled) }
+    }
+
+    fn doubled_steps(&self) -> Vec<Problem> {
+        let mut first: HashMap<&StepId, String> = HashMap::new();
+        let mut problems = Vec::new();
+        for (index, step) in self.workflow.steps.iter().enumerate() {
+            let pointer = format!("/steps/{index}/id");
+            if let Some(before) = first.get(&step.id) {
+                let line = self.located.value_position(before).line;
+                let problem = self
+                    .located
+                    .problem(&pointer, format!("the step id `{}` is here twice (first in line {line})", step.id));
+                problems
+                    .push(problem.with_help("give each step an id of its own: expressions and logs name steps by it"));
+            } else {
+                first.insert(&step.id, pointer);
+            }
+        }
+        problems
+    }
+}
+
+impl Located {
+    /// Gives a violation in the part at `prefix` its place in the text.
+    pub(super) fn violation(&self, prefix: &str, violation: Violation) -> Problem {
+        let pointer = format!("{prefix}{}", violation.pointer);
+        let position = if violation.at_key { self.key_position(&pointer) } else { self.value_position(&pointer) };
+        Problem { help: violation.help, ..position.problem(&pointer, violation.message) }
+    }
+}
+
+/// Problems as a reader meets them.
+pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => crate::expression::join_pointer(&pointer, &index.to_string()),
+        Segment::Map { key } => crate::expression::join_pointer(&pointer, key),
+        Segment::Enum { .. } | Segment::Unknown => pointer,
+    })
+}
