@@ -1,0 +1,118 @@
+//! The store of one process: a directory, sled inside it, and one thread that writes.
+//!
+//! The path of a write: the caller checks it ([`crate::rules`]), encodes its records ([`codec`]), writes what is large to
+//! files ([`payload`]) and queues it ([`writer`]). The writer takes what is queued, applies it in one transaction over all
+//! trees ([`group`]), flushes, syncs the data file ([`sync`]), notes the group in the mark ([`mark`]), changes the queue
+//! ([`tracker`]) and only then answers. The path of an open: [`open`], which believes nothing it has not verified ([`verify`]).
+//!
+//! A read of a run that is in a group which is applied and not yet synced returns after that sync, and so does every list: nothing is
+//! reported before it is durable.
+//!
+//! On disk:
+//! ```text
+//! lock           held as long as the store is open
+//! MANIFEST       the format number, written once
+//! acknowledged   the number of the last synced group, written before its acknowledgements
+//! sled/          nine trees (see `tables`)
+//! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
+//! ```
+
+mod codec;
+mod definitions;
+mod fresh;
+mod group;
+mod guard;
+mod index;
+mod journal;
+mod lock;
+mod manifest;
+mod mark;
+mod open;
+mod payload;
+mod queue;
+mod shared;
+mod sync;
+mod tables;
+mod tracker;
+mod verify;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use flowcell_core::ports::StoreError;
+
+pub use open::OpenError;
+pub use sync::DiskSync;
+
+use shared::Shared;
+use writer::WriterHandle;
+
+/// All four ports over one directory.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    // The writer first: it is waited for before the trees and the lock are given back.
+    writer: WriterHandle,
+    shared: Arc<Shared>,
+}
+
+/// What an operator or a test may set.
+#[derive(Clone)]
+pub struct Options {
+    /// Writes that may wait for the writer; one more is [`StoreError::Busy`] (a delivery) or waits (an append). The default,
+    /// 4,096, is sixteen full groups: at 4 KiB a record at most some 64 MiB, and less than a second of work.
+    pub queued_writes_max: usize,
+    /// What sled may keep in memory, in bytes. The default, 64 MiB, holds the open runs of a busy instance; sled's own is 1 GiB.
+    pub cache_bytes: u64,
+    /// Called once, with the reason, when a write or sync failed: from then on nothing is acknowledged. The binary ends the
+    /// process here, so that the next start recovers from what is on the disk.
+    pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Wraps the sync of the data file. Tests make it fail, or leave it out to see that they would notice.
+    pub wrap_sync: Arc<WrapSync>,
+}
+
+/// Takes the sync of the data file and gives back the one that is used.
+pub type WrapSync = dyn Fn(Box<dyn DiskSync>) -> Box<dyn DiskSync> + Send + Sync;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queued_writes_max: 4_096,
+            cache_bytes: 64 << 20,
+            on_fatal: Arc::new(|_| {}),
+            wrap_sync: Arc::new(|sync| sync),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("queued_writes_max", &self.queued_writes_max)
+            .field("cache_bytes", &self.cache_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `dir`, creating it when the directory is empty or absent. Blocks: it reads every record once and
+    /// checks it (some hundred MB a second). Claims of an earlier process are released; unfinished runs are due again.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self, OpenError> {
+        let (shared, disk) = open::open(dir, options)?;
+        let shared = Arc::new(shared);
+        let writer = writer::start(Arc::clone(&shared), disk, options)
+            .map_err(|source| OpenError::Io { what: "start the writer thread of the store".to_owned(), source })?;
+        Ok(Self { writer, shared })
+    }
+
+    /// Writes what is queued, syncs everything and stops: later calls that write fail. For an orderly end of the process;
+    /// without it nothing acknowledged is lost either.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.writer.close().await
+    }
+}
+
+/// The value under a lock whose holder panicked: every change under our locks is complete or not begun when a panic is possible.
+fn ignore_poison<T>(locked: Result<T, PoisonError<T>>) -> T {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}

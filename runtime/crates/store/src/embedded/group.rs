@@ -1,0 +1,100 @@
+//! The changes of one group commit, the last one of each record, and the transaction that applies them.
+//!
+//! One transaction over all trees is what keeps them in agreement after a crash: sled marks its entries in the log as a batch
+//! and drops a batch that is not there to its end. A transaction per write costs much more: several runs share their pages here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sled::transaction::{ConflictableTransactionError, TransactionResult, Transactional as _, TransactionalTree};
+
+use super::codec;
+use super::guard::without_panic;
+use super::tables::{STATE_KEY, Table, Trees};
+
+/// A record to write.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) table: Table,
+    pub(crate) key: sled::IVec,
+    pub(crate) record: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// Nothing: the record is removed.
+    changes: BTreeMap<(Table, sled::IVec), Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// What the trees must hold: the one record of [`Table::Meta`], written with every group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The number of the group, from 1.
+    pub(crate) group: u64,
+    /// How many records each other table has, by its name.
+    pub(crate) records: BTreeMap<String, u64>,
+}
+
+impl Group {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The keys and records it was given so far, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the group writes this record.
+    pub(crate) fn writes(&self, table: Table, key: &sled::IVec) -> bool {
+        matches!(self.changes.get(&(table, key.clone())), Some(Some(_)))
+    }
+
+    /// Writes a record, over an earlier one of this key.
+    pub(crate) fn put(&mut self, row: Row) {
+        self.bytes += row.key.len() + row.record.len();
+        self.changes.insert((row.table, row.key), Some(row.record));
+    }
+
+    pub(crate) fn remove(&mut self, table: Table, key: sled::IVec) {
+        self.changes.insert((table, key), None);
+    }
+
+    /// Applies the changes in one transaction, together with the state they lead to. Nothing is durable yet.
+    pub(crate) fn commit(&self, trees: &Trees, before: &State) -> Result<State, String> {
+        let committed: Result<TransactionResult<State, &'static str>, String> =
+            without_panic(|| trees.all().transaction(|views| self.write(views, before)));
+        committed?.map_err(|error| format!("the transaction failed: {error}"))
+    }
+
+    fn write(
+        &self,
+        views: &[TransactionalTree],
+        before: &State,
+    ) -> Result<State, ConflictableTransactionError<&'static str>> {
+        let view = |table: Table| {
+            views.get(usize::from(table.kind())).ok_or(ConflictableTransactionError::Abort("a tree is not open"))
+        };
+        let mut after = State { group: before.group + 1, records: before.records.clone() };
+        let mut gained = [0_i64; Table::ALL.len()];
+        for ((table, key), change) in &self.changes {
+            let view = view(*table)?;
+            let gain = match change {
+                Some(record) => i64::from(view.insert(key, record.as_slice())?.is_none()),
+                None => -i64::from(view.remove(key)?.is_some()),
+            };
+            if let Some(sum) = gained.get_mut(usize::from(table.kind())) {
+                *sum += gain;
+            }
+        }
+        for (table, gain) in Table::ALL.iter().zip(gained).filter(|(_, gain)| *gain != 0) {
+            let count = after.records.entry(table.name().to_owned()).or_default();
+            *count = count.saturating_add_signed(gain);
+        }
+        let state = codec::encode(Table::Meta, &STATE_KEY, &after)
+            .map_err(|_| ConflictableTransactionError::Abort("the state does not encode"))?;
+        view(Table::Meta)?.insert(&STATE_KEY, state.record)?;
+        Ok(after)
+    }
+}

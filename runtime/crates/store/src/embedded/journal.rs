@@ -1,0 +1,291 @@
+//! [`Journal`]: encodes on the caller's thread, writes large records to files before anything is queued, and leaves the rest to
+//! the writer.
+
+use async_trait::async_trait;
+use flowcell_core::id::{RunId, WorkspaceId};
+use flowcell_core::ports::{Accepted, Append, Delivery, Durability, Journal, StoreError};
+use flowcell_core::run::event::Recorded;
+use flowcell_core::time::Timestamp;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::EmbeddedStore;
+use super::codec::{self, PayloadRef};
+use super::group::Row;
+use super::guard::without_panic;
+use super::index::summary;
+use super::payload::WriteError;
+use super::shared::{Shared, damaged, reading};
+use super::tables::{self, Table, WorkspaceNumber};
+use super::tracker::{Effect, Tracked};
+use super::writer::{AcceptWrite, AppendWrite, Reply, Seen, Write};
+use crate::rules;
+
+/// Records in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    payloads: Vec<(PayloadRef, Vec<u8>)>,
+}
+
+impl Rows {
+    pub(crate) fn add<T: Serialize>(&mut self, table: Table, key: sled::IVec, value: &T) -> Result<(), StoreError> {
+        let encoded = codec::encode(table, &key, value)?;
+        self.payloads.extend(encoded.payload);
+        self.rows.push(Row { table, key, record: encoded.record });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for EmbeddedStore {
+    async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError> {
+        rules::check_delivery(&delivery)?;
+        let workspace = self.workspace_number(&delivery.workspace).await?;
+        let seen = Seen {
+            event: delivery.event,
+            runs: delivery.runs.iter().map(|run| run.id).collect(),
+            at: delivery.received_at,
+        };
+        let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
+        let event_key = tables::event(workspace, delivery.event);
+        let mut rows = Rows::default();
+        rows.add(
+            Table::Events,
+            event_key.clone(),
+            &EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs },
+        )?;
+        let mut taken_if = vec![(Table::Events, event_key)];
+        let mut effects = Vec::with_capacity(delivery.runs.len());
+        for run in &delivery.runs {
+            let key = tables::run(workspace, run.id);
+            rows.add(Table::Journal, tables::entry(workspace, run.id, 0), &run.created)?;
+            rows.add(Table::Runs, key.clone(), &run.summary)?;
+            taken_if.push((Table::Runs, key));
+            let is_finished = run.summary.status.is_final();
+            let tracked = Tracked { workspace, events: 1, is_finished };
+            effects.push(Effect::Created { run: run.id, tracked, due: run.summary.due_at });
+        }
+        let dedupe = match &delivery.dedupe_key {
+            Some(key) => {
+                let mut dedupe = Rows::default();
+                dedupe.add(Table::Dedupe, tables::dedupe(workspace, &delivery.trigger, key), &seen)?;
+                rows.payloads.append(&mut dedupe.payloads);
+                dedupe.rows.pop()
+            }
+            None => None,
+        };
+        let files: Vec<PayloadRef> = rows.payloads.iter().map(|(name, _)| *name).collect();
+        let rows = self.persist_payloads(rows).await?;
+        let place = self.writer.try_reserve()?;
+        if files.is_empty() {
+            for run in delivery.runs {
+                self.shared.fresh.keep(run.id, run.created);
+            }
+        }
+        let (reply, answer) = oneshot::channel();
+        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, reply };
+        place.send(Write::Accept(Box::new(write)));
+        let answered = self.writer.answer(answer).await;
+        if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {
+            for run in &seen.runs {
+                self.shared.fresh.take(*run);
+            }
+        }
+        let accepted = answered?;
+        if accepted.duplicate && accepted.event != seen.event {
+            self.drop_payloads(files).await;
+        }
+        Ok(accepted)
+    }
+
+    async fn append(&self, append: Append) -> Result<(), StoreError> {
+        let first_seq = rules::check_append(&append)?;
+        let run = append.run;
+        let not_found = || StoreError::NotFound { what: run.to_string() };
+        self.shared.check_alive()?;
+        let workspace = self.known_workspace(&append.summary.workspace).ok_or_else(not_found)?;
+        // A bound copy: the guard must not live across an await.
+        let tracked = self.shared.tracker().get(run);
+        let Some(tracked) = tracked else {
+            return Err(self.why_no_append(append, first_seq, workspace).await);
+        };
+        check_tracked(&append, first_seq, workspace, &tracked)?;
+
+        let mut rows = Rows::default();
+        for entry in &append.entries {
+            rows.add(Table::Journal, tables::entry(workspace, run, entry.seq), entry)?;
+        }
+        rows.add(Table::Runs, tables::run(workspace, run), &append.summary)?;
+        let rows = self.persist_payloads(rows).await?;
+        let (reply, answer) = match append.durability {
+            Durability::Synced => Some(oneshot::channel()).unzip(),
+            Durability::NextGroup => (None, None),
+        };
+        let place = self.writer.reserve().await?;
+        let queued = {
+            // Under the lock, so that the queue has the writes of a run in the order in which they were checked.
+            let mut tracker = self.shared.tracker();
+            tracker.get_mut(run).map(|tracked| {
+                check_tracked(&append, first_seq, workspace, tracked)?;
+                place.send(Write::Append(write(&append, tracked, rows, reply)));
+                Ok(())
+            })
+        };
+        match queued {
+            Some(queued) => queued?,
+            // It has finished since it was looked up.
+            None => return Err(self.why_no_append(append, first_seq, workspace).await),
+        }
+        match answer {
+            Some(answer) => self.writer.answer(answer).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+        let tracked = self.shared.tracker().get(run);
+        let entries = match tracked {
+            // An unfinished run was written moments ago and lies in memory: another thread would cost more than the read.
+            Some(tracked) => {
+                self.shared.check_alive()?;
+                let fresh = self.shared.fresh.take(run).filter(|_| tracked.events == 1);
+                fresh.map_or_else(|| load(&self.shared, run), |created| Ok(vec![created]))?
+            }
+            None => reading(&self.shared, move |shared| load(shared, run)).await?,
+        };
+        self.shared.is_durable(Some(run)).await?;
+        Ok(entries)
+    }
+}
+
+impl EmbeddedStore {
+    pub(crate) fn known_workspace(&self, name: &WorkspaceId) -> Option<WorkspaceNumber> {
+        self.shared.directory().workspaces.get(name).copied()
+    }
+
+    /// The number of a workspace; a new one is given one, durably.
+    pub(crate) async fn workspace_number(&self, name: &WorkspaceId) -> Result<WorkspaceNumber, StoreError> {
+        if let Some(number) = self.known_workspace(name) {
+            return Ok(number);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.writer.reserve().await?.send(Write::Workspace { name: name.clone(), reply });
+        self.writer.answer(answer).await
+    }
+
+    /// Makes the payload files durable and leaves the records that name them.
+    pub(crate) async fn persist_payloads(&self, rows: Rows) -> Result<Vec<Row>, StoreError> {
+        let Rows { rows, payloads } = rows;
+        if payloads.is_empty() {
+            return Ok(rows);
+        }
+        reading(&self.shared, move |shared| {
+            for (name, payload) in &payloads {
+                shared.payloads.write(name, payload).map_err(|error| match error {
+                    WriteError::Write(error) => {
+                        StoreError::Failed { message: format!("a payload file could not be written: {error}") }
+                    }
+                    WriteError::Sync(error) => {
+                        shared.stop(&format!("the sync of a payload file failed: {error}"));
+                        StoreError::Stopped
+                    }
+                })?;
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Removes files that were written for a delivery which then proved to be a duplicate. Each names the delivery's own
+    /// event, so no other record can name them. What stays in spite of this is removed at the next open.
+    async fn drop_payloads(&self, files: Vec<PayloadRef>) {
+        if files.is_empty() {
+            return;
+        }
+        let removed = reading(&self.shared, move |shared| {
+            files
+                .iter()
+                .try_for_each(|name| shared.payloads.remove(name))
+                .map_err(|error| damaged("a payload file", error.to_string()))
+        });
+        if let Err(error) = removed.await {
+            tracing::debug!(%error, "the payload of a duplicate delivery was not removed");
+        }
+    }
+
+    /// Why a run that is not among the unfinished ones takes no entry.
+    async fn why_no_append(&self, append: Append, first_seq: u32, workspace: WorkspaceNumber) -> StoreError {
+        let run = append.run;
+        match reading(&self.shared, move |shared| summary(shared, workspace, run)).await {
+            Ok(Some(found)) => {
+                rules::check_length(&append, first_seq, found.events).err().unwrap_or_else(|| rules::finished(&append))
+            }
+            Ok(None) => StoreError::NotFound { what: run.to_string() },
+            Err(error) => error,
+        }
+    }
+}
+
+/// The record of [`Table::Events`].
+#[derive(Serialize)]
+struct EventRecord<'a> {
+    trigger: &'a str,
+    received_at: Timestamp,
+    runs: &'a [RunId],
+}
+
+fn check_tracked(
+    append: &Append,
+    first_seq: u32,
+    workspace: WorkspaceNumber,
+    tracked: &Tracked,
+) -> Result<(), StoreError> {
+    if tracked.workspace != workspace {
+        return Err(StoreError::NotFound { what: append.run.to_string() });
+    }
+    rules::check_length(append, first_seq, tracked.events)?;
+    if tracked.is_finished { Err(rules::finished(append)) } else { Ok(()) }
+}
+
+/// The write of an append; from here on the run is tracked as it will be after it.
+fn write(append: &Append, tracked: &mut Tracked, rows: Vec<Row>, reply: Option<Reply<()>>) -> AppendWrite {
+    let run = append.run;
+    let is_finished = append.summary.status.is_final();
+    tracked.events = append.summary.events;
+    tracked.is_finished = is_finished;
+    let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due: append.summary.due_at } };
+    AppendWrite { rows, effect, reply }
+}
+
+fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+    let what = format!("the journal of {run}");
+    let tracked = shared.tracker().get(run);
+    // The port names no workspace: an unfinished run is known, a finished one is looked for, a microsecond per workspace.
+    let candidates = match tracked {
+        Some(tracked) => vec![tracked.workspace],
+        None => shared.directory().workspaces.values().copied().collect(),
+    };
+    for workspace in candidates {
+        // The summary first: the journal may grow between the two reads, and must not be shorter.
+        let Some(found) = summary(shared, workspace, run)? else { continue };
+        let mut entries: Vec<Recorded> = Vec::new();
+        let rows = without_panic(|| {
+            shared.trees.get(Table::Journal).scan_prefix(tables::run(workspace, run)).collect::<Result<Vec<_>, _>>()
+        })
+        .and_then(|rows| rows.map_err(|error| error.to_string()))
+        .map_err(|problem| damaged(&what, problem))?;
+        for (key, record) in rows {
+            let entry: Recorded = shared.decode(Table::Journal, &key, &record, &what)?;
+            if entry.seq as usize != entries.len() {
+                return Err(damaged(&what, format!("entry {} is missing", entries.len())));
+            }
+            entries.push(entry);
+        }
+        if entries.len() < found.events as usize {
+            return Err(damaged(&what, format!("it has {} entries instead of {}", entries.len(), found.events)));
+        }
+        return Ok(entries);
+    }
+    Err(StoreError::NotFound { what: run.to_string() })
+}

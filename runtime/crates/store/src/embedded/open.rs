@@ -1,0 +1,221 @@
+//! Opening: lock, format, sled behind a guard, verification, then the leftovers of unfinished writes are removed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Options;
+use super::group::{Group, State};
+use super::guard::without_panic;
+use super::lock::{self, LockError};
+use super::manifest::{self, Found, STORE_FORMAT, sync_directory};
+use super::mark::Mark;
+use super::payload::Payloads;
+use super::shared::{OnFatal, Shared};
+use super::sync::{DataFile, DiskSync as _};
+use super::tables::Trees;
+use super::verify;
+use super::writer::Disk;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("another Flowcell process{} has {} open; stop it, or use another data directory", .process.map(|id| format!(" ({id})")).unwrap_or_default(), .directory.display())]
+    Locked { directory: PathBuf, process: Option<u32> },
+    #[error("{} was written by a newer Flowcell (store format {found}; this one reads up to {supported}); install the newer version, or use another data directory", .directory.display())]
+    NewerFormat { directory: PathBuf, found: u32, supported: u32 },
+    /// Something acknowledged is missing or changed. `advice` says what to do.
+    #[error("the store in {} is damaged: {what}: {problem}. {advice}", .directory.display())]
+    Damaged { directory: PathBuf, what: String, problem: String, advice: &'static str },
+    #[error("could not {what}; check that the directory is there, writable, and that its disk has space")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A thing of the store that is damaged, and how.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    pub(crate) what: String,
+    pub(crate) problem: String,
+}
+
+const ADVICE: &str = "Copy the directory before anything else, then restore it from a backup; \
+    to go on without what it held, move it away and start with an empty one";
+
+/// Present from the first to the last moment of creation: a directory with it has never acknowledged anything.
+const CREATING: &str = "CREATING";
+
+/// Size of a segment of sled's log. sled moves records out of an old segment and, once the log has gone on by a segment after that,
+/// overwrites the old one; it believes the moved records durable when they are not synced yet. So less than a segment may be logged
+/// between two syncs: 4 MiB are sixteen times what a group holds, and sled writes a record some three to six times.
+pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
+
+/// How often, and how far apart, the data file's own lock is tried: sled gives it back a moment after the last handle is dropped.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), OpenError> {
+    let failed = |what: &str| {
+        let what = format!("{what} {}", store.display());
+        move |source| OpenError::Io { what, source }
+    };
+    let damaged =
+        |Damage { what, problem }| OpenError::Damaged { directory: store.to_owned(), what, problem, advice: ADVICE };
+
+    fs::create_dir_all(store).map_err(failed("create"))?;
+    let lock = lock::lock(store).map_err(|error| match error {
+        LockError::Taken(process) => OpenError::Locked { directory: store.to_owned(), process },
+        LockError::Io(source) => failed("lock")(source),
+    })?;
+    let sled_dir = store.join("sled");
+    let db = match manifest::read(store).map_err(failed("read the manifest of"))? {
+        Found::Format(found) if found > STORE_FORMAT => {
+            return Err(OpenError::NewerFormat { directory: store.to_owned(), found, supported: STORE_FORMAT });
+        }
+        Found::Format(_) => open_sled(&sled_dir, options),
+        Found::Damaged(problem) => return Err(damaged(Damage { what: "MANIFEST".to_owned(), problem })),
+        Found::Absent => {
+            let has_data = ["sled", "blobs", "acknowledged"].iter().any(|name| store.join(name).exists());
+            if has_data && !store.join(CREATING).exists() {
+                let problem = "it is missing, and there is data".to_owned();
+                return Err(damaged(Damage { what: "MANIFEST".to_owned(), problem }));
+            }
+            create(store, &sled_dir, options).map_err(failed("create the store in"))?
+        }
+    };
+    let db = db.map_err(|error| match error {
+        SledError::Io(source) => failed("open the database in")(source),
+        SledError::Damaged(problem) => damaged(Damage { what: "the database".to_owned(), problem }),
+    })?;
+    remove_if_there(&store.join(CREATING)).map_err(failed("finish the creation of"))?;
+
+    let (mark, acknowledged) = Mark::open(store)
+        .map_err(failed("read the file `acknowledged` of"))?
+        .map_err(|problem| damaged(Damage { what: "the file `acknowledged`".to_owned(), problem }))?;
+    let payloads = Payloads::open(store).map_err(failed("open the payload files of"))?;
+    let (trees, verified) = without_panic(|| {
+        let trees =
+            Trees::open(&db).map_err(|error| Damage { what: "the database".to_owned(), problem: error.to_string() })?;
+        let verified = verify::verify(&trees, &payloads, acknowledged)?;
+        Ok((trees, verified))
+    })
+    .unwrap_or_else(|problem| Err(Damage { what: "the database".to_owned(), problem }))
+    .map_err(damaged)?;
+    let orphans = payloads
+        .reconcile(&verified.payloads)
+        .map_err(failed("read the payload files of"))?
+        .map_err(|problem| damaged(Damage { what: "a payload file".to_owned(), problem }))?;
+    if orphans > 0 {
+        tracing::info!(orphans, "removed payload files whose records were never committed");
+    }
+
+    sync_sled_dir(&sled_dir).and_then(|()| sync_directory(store)).map_err(failed("sync"))?;
+    let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
+    let disk = Disk { sync: (options.wrap_sync)(Box::new(data_file)), mark, state: verified.state };
+    let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
+    Ok((Shared::new(db, trees, payloads, (verified.tracker, verified.directory), lock, on_fatal), disk))
+}
+
+/// Makes an empty store. Whatever lies there has never been acknowledged.
+fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result<sled::Db, SledError>> {
+    File::create(store.join(CREATING))?.sync_all()?;
+    sync_directory(store)?;
+    if sled_dir.exists() {
+        fs::remove_dir_all(sled_dir)?;
+    }
+    let db = match open_sled(sled_dir, options) {
+        Ok(db) => db,
+        Err(error) => return Ok(Err(error)),
+    };
+    let trees = Trees::open(&db).map_err(io::Error::other)?;
+    let nothing = State { group: 0, records: std::collections::BTreeMap::new() };
+    let state = Group::default().commit(&trees, &nothing).map_err(io::Error::other)?;
+    db.flush().map_err(io::Error::other)?;
+    DataFile::open(sled_dir)?.sync()?;
+    sync_sled_dir(sled_dir)?;
+    Mark::create(store, state.group)?;
+    Payloads::open(store)?;
+    manifest::write(store, STORE_FORMAT)?;
+    // The directory itself must outlive a power cut, too.
+    match store.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent)?,
+        _ => sync_directory(Path::new("."))?,
+    }
+    Ok(Ok(db))
+}
+
+enum SledError {
+    Io(io::Error),
+    Damaged(String),
+}
+
+fn open_sled(sled_dir: &Path, options: &Options) -> Result<sled::Db, SledError> {
+    // An unfinished snapshot of an open that was cut short: sled would take it for the newest one and give up.
+    for file in snapshots_in_the_making(sled_dir).map_err(SledError::Io)? {
+        fs::remove_file(file).map_err(SledError::Io)?;
+    }
+    let config = sled::Config::new()
+        .path(sled_dir)
+        .cache_capacity(options.cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None);
+    let mut tries = 1;
+    loop {
+        return match without_panic(|| config.open()).map_err(SledError::Damaged)? {
+            Ok(db) => Ok(db),
+            Err(sled::Error::Io(error)) if is_lock(&error) && tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+                continue;
+            }
+            Err(sled::Error::Io(error)) if tells_of_damage(&error) => Err(SledError::Damaged(error.to_string())),
+            Err(sled::Error::Io(error)) => Err(SledError::Io(error)),
+            Err(error) => Err(SledError::Damaged(error.to_string())),
+        };
+    }
+}
+
+fn is_lock(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+/// The kinds that sled makes itself, or that a file which is too short gives.
+fn tells_of_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) && !is_lock(error)
+}
+
+fn snapshots_in_the_making(sled_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    if !sled_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(sled_dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// sled creates and renames files without syncing their directory.
+fn sync_sled_dir(sled_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(sled_dir)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    sync_directory(sled_dir)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,226 @@
+//! What the port implementations and the writer share: the trees for reading, and what is kept in memory beside them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
+use flowcell_core::ports::{Hook, StoreError, WorkflowHead};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use super::codec::{self, Body};
+use super::fresh::Fresh;
+use super::guard::without_panic;
+use super::ignore_poison;
+use super::lock::DirectoryLock;
+use super::payload::Payloads;
+use super::tables::{Table, Trees, WorkspaceNumber};
+use super::tracker::Tracker;
+
+/// Told why the store has stopped.
+#[derive(Clone)]
+pub(crate) struct OnFatal(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
+
+impl std::fmt::Debug for OnFatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnFatal")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) trees: Trees,
+    pub(crate) payloads: Payloads,
+    tracker: Mutex<Tracker>,
+    directory: RwLock<Directory>,
+    pub(crate) fresh: Fresh,
+    /// Told whenever a run may have become due.
+    pub(crate) changed: Arc<Notify>,
+    /// What the trees may show and the disk may not have.
+    unsynced: watch::Sender<Unsynced>,
+    life: AtomicU8,
+    /// See [`super::Options::on_fatal`].
+    on_fatal: OnFatal,
+    /// Kept open for as long as the trees are read.
+    pub(crate) db: sled::Db,
+    /// Last, so that it is given back after everything else is closed.
+    _lock: DirectoryLock,
+}
+
+/// What every delivery looks up, in memory: some 500 bytes per workflow.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    pub(crate) workspaces: HashMap<WorkspaceId, WorkspaceNumber>,
+    pub(crate) heads: BTreeMap<(WorkspaceId, WorkflowId), StoredHead>,
+    pub(crate) hooks: HashMap<[u8; 32], Hook>,
+}
+
+/// The record of [`Table::Heads`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredHead {
+    pub(crate) head: WorkflowHead,
+    /// The hook of `head.hook_generation`, removed when the next one is written.
+    pub(crate) token_hash: [u8; 32],
+}
+
+/// The runs of the group that is being made durable; none between two groups.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Tells one group from the next.
+    group: u64,
+    runs: HashSet<RunId>,
+}
+
+/// Whether calls are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Life {
+    Open = 0,
+    Closed = 1,
+    /// A write or sync failed.
+    Stopped = 2,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        db: sled::Db,
+        trees: Trees,
+        payloads: Payloads,
+        (tracker, directory): (Tracker, Directory),
+        lock: DirectoryLock,
+        on_fatal: OnFatal,
+    ) -> Self {
+        Self {
+            trees,
+            payloads,
+            tracker: Mutex::new(tracker),
+            directory: RwLock::new(directory),
+            fresh: Fresh::default(),
+            changed: Arc::new(Notify::new()),
+            unsynced: watch::Sender::new(Unsynced::default()),
+            life: AtomicU8::new(Life::Open as u8),
+            on_fatal,
+            db,
+            _lock: lock,
+        }
+    }
+
+    pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        ignore_poison(self.tracker.lock())
+    }
+
+    pub(crate) fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        ignore_poison(self.directory.read())
+    }
+
+    pub(crate) fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        ignore_poison(self.directory.write())
+    }
+
+    /// Refuses writes from here on; everything before is durable.
+    pub(crate) fn close(&self) {
+        self.life.fetch_max(Life::Closed as u8, Ordering::SeqCst);
+    }
+
+    /// Stops for good: what is on the disk is unknown, so nothing is acknowledged or read any more (PROMISES §1, 21).
+    pub(crate) fn stop(&self, reason: &str) {
+        if self.life.swap(Life::Stopped as u8, Ordering::SeqCst) != Life::Stopped as u8 {
+            tracing::error!(
+                reason,
+                "the store has stopped: a write could not be made durable; restart Flowcell to recover from disk"
+            );
+            (self.on_fatal.0)(reason);
+        }
+        // Whoever waits for the group learns of it.
+        self.end_group();
+    }
+
+    /// Called before the group with these runs is applied.
+    pub(crate) fn begin_group(&self, runs: HashSet<RunId>) {
+        self.unsynced.send_modify(|unsynced| *unsynced = Unsynced { group: unsynced.group + 1, runs });
+    }
+
+    /// Called when the group is durable, or never will be.
+    pub(crate) fn end_group(&self) {
+        self.unsynced.send_modify(|unsynced| unsynced.runs = HashSet::new());
+    }
+
+    /// Called after a read of `run`, or of all: returns when what it may have seen is durable, so that nothing is reported before. A worker
+    /// never waits here: it claims a run when its last group is synced.
+    pub(crate) async fn is_durable(&self, run: Option<RunId>) -> Result<(), StoreError> {
+        let may_show = |unsynced: &Unsynced| match run {
+            Some(run) => unsynced.runs.contains(&run),
+            None => !unsynced.runs.is_empty(),
+        };
+        let mut unsynced = self.unsynced.subscribe();
+        let seen = {
+            let now = unsynced.borrow_and_update();
+            may_show(&now).then_some(now.group)
+        };
+        if let Some(group) = seen {
+            // It ends with the store at the latest; the sender lives as long as `self`.
+            let _ = unsynced.wait_for(|now| now.group != group || now.runs.is_empty()).await;
+        }
+        self.check_alive()
+    }
+
+    /// What a write gets that the writer does not take any more.
+    pub(crate) fn refusal(&self) -> StoreError {
+        if self.life.load(Ordering::SeqCst) == Life::Closed as u8 {
+            return StoreError::Failed { message: "the store is closed; Flowcell is shutting down".to_owned() };
+        }
+        StoreError::Stopped
+    }
+
+    /// After a failed write the trees may show what is not on the disk: nothing is read from them.
+    pub(crate) fn check_alive(&self) -> Result<(), StoreError> {
+        if self.life.load(Ordering::SeqCst) == Life::Stopped as u8 { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+
+    /// Reads and decodes one record; `what` names it in a failure.
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &[u8],
+        what: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let found = without_panic(|| self.trees.get(table).get(key))
+            .and_then(|got| got.map_err(|error| error.to_string()))
+            .map_err(|problem| damaged(what, problem))?;
+        found.map(|record| self.decode(table, key, &record, what)).transpose()
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &[u8],
+        record: &[u8],
+        what: &str,
+    ) -> Result<T, StoreError> {
+        let decoded = match codec::open(table, key, record) {
+            Ok(Body::Inline(json)) => codec::from_json(json),
+            Ok(Body::File(name)) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
+            Err(problem) => Err(problem),
+        };
+        decoded.map_err(|problem| damaged(what, problem))
+    }
+}
+
+/// Reads on a thread that may block: a read waits for the disk, and for a group that is being applied.
+pub(crate) async fn reading<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    shared.check_alive()?;
+    let shared = Arc::clone(shared);
+    match tokio::task::spawn_blocking(move || read(&shared)).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Failed { message: format!("a read did not end: {error}") }),
+    }
+}
+
+pub(crate) fn damaged(what: &str, problem: String) -> StoreError {
+    StoreError::Damaged { what: what.to_owned(), problem }
+}

@@ -1,0 +1,146 @@
+//! The nine trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
+//! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
+//! `hooks` is looked up before the workspace is known (its records name the workspace).
+
+use flowcell_core::id::{EventId, RunId, WorkflowId};
+use sha2::{Digest as _, Sha256};
+
+/// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// The number of the last group and how many records each table has.
+    Meta = 0,
+    /// Number (4) → name.
+    Workspaces = 1,
+    /// Workspace (4), event (16) → what it started.
+    Events = 2,
+    /// Workspace (4), run (16) → summary.
+    Runs = 3,
+    /// Workspace (4), run (16), seq (4) → entry.
+    Journal = 4,
+    /// Workspace (4), SHA-256 of trigger and key (32) → the first delivery.
+    Dedupe = 5,
+    /// Workspace (4), workflow (64, zeros after it) → head.
+    Heads = 6,
+    /// Workspace (4), workflow (64), version (4) → version.
+    Versions = 7,
+    /// SHA-256 of the token (32) → where it leads.
+    Hooks = 8,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::Workspaces,
+        Self::Events,
+        Self::Runs,
+        Self::Journal,
+        Self::Dedupe,
+        Self::Heads,
+        Self::Versions,
+        Self::Hooks,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Workspaces => "workspaces",
+            Self::Events => "events",
+            Self::Runs => "runs",
+            Self::Journal => "journal",
+            Self::Dedupe => "dedupe",
+            Self::Heads => "heads",
+            Self::Versions => "versions",
+            Self::Hooks => "hooks",
+        }
+    }
+
+    /// The kind byte of its records.
+    pub(crate) fn kind(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The open trees, in the order of [`Table::ALL`].
+#[derive(Debug, Clone)]
+pub(crate) struct Trees(Vec<sled::Tree>);
+
+impl Trees {
+    pub(crate) fn open(db: &sled::Db) -> sled::Result<Self> {
+        Table::ALL.iter().map(|table| db.open_tree(table.name())).collect::<Result<_, _>>().map(Self)
+    }
+    #[expect(clippy::indexing_slicing, reason = "`open` made one tree for each table, in the order of their numbers")]
+    pub(crate) fn get(&self, table: Table) -> &sled::Tree {
+        &self.0[usize::from(table.kind())]
+    }
+    pub(crate) fn all(&self) -> &[sled::Tree] {
+        &self.0
+    }
+}
+
+/// The number of a workspace, given out in the order they first appear, from 1.
+pub(crate) type WorkspaceNumber = u32;
+
+/// The one key of [`Table::Meta`].
+pub(crate) const STATE_KEY: [u8; 4] = [0; 4];
+
+/// Bytes of a workflow id in a key: the longest there is.
+const WORKFLOW_BYTES: usize = 64;
+
+pub(crate) fn workspace(number: WorkspaceNumber) -> sled::IVec {
+    sled::IVec::from(&number.to_be_bytes())
+}
+
+pub(crate) fn event(workspace: WorkspaceNumber, event: EventId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &event.to_bytes()])
+}
+
+pub(crate) fn run(workspace: WorkspaceNumber, run: RunId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes()])
+}
+
+pub(crate) fn entry(workspace: WorkspaceNumber, run: RunId, seq: u32) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn dedupe(workspace: WorkspaceNumber, trigger: &str, key: &str) -> sled::IVec {
+    // The length keeps `("a", "bc")` and `("ab", "c")` apart.
+    let hash = Sha256::new()
+        .chain_update(u64::try_from(trigger.len()).unwrap_or(u64::MAX).to_be_bytes())
+        .chain_update(trigger)
+        .chain_update(key)
+        .finalize();
+    join(&[&workspace.to_be_bytes(), &hash])
+}
+
+pub(crate) fn head(workspace: WorkspaceNumber, workflow: &WorkflowId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(workflow)])
+}
+
+pub(crate) fn version(workspace: WorkspaceNumber, workflow: &WorkflowId, version: u32) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(workflow), &version.to_be_bytes()])
+}
+
+pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
+    sled::IVec::from(token_hash)
+}
+
+/// The workspace, run and rest (`seq` of a journal entry, nothing of a summary) of a key.
+pub(crate) fn split_run(key: &[u8]) -> Option<(WorkspaceNumber, RunId, &[u8])> {
+    let (workspace, rest) = key.split_first_chunk::<4>()?;
+    let (run, rest) = rest.split_first_chunk::<16>()?;
+    Some((u32::from_be_bytes(*workspace), RunId::from_bytes(*run), rest))
+}
+
+fn padded(workflow: &WorkflowId) -> [u8; WORKFLOW_BYTES] {
+    let mut bytes = [0; WORKFLOW_BYTES];
+    for (to, from) in bytes.iter_mut().zip(workflow.as_str().bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+fn join(parts: &[&[u8]]) -> sled::IVec {
+    sled::IVec::from(parts.concat())
+}

@@ -1,0 +1,220 @@
+//! Reads every record once when the store is opened and believes none of it: check sums, counts, the sequence of every
+//! journal against its summary, the last group against the mark. sled alone loses rows in silence (PROMISES §2).
+
+mod journals;
+
+use std::collections::{BTreeMap, HashMap};
+
+use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
+use flowcell_core::ports::Hook;
+use flowcell_core::run::fold::RunSummary;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::codec::{self, Body};
+use super::group::State;
+use super::open::Damage;
+use super::payload::Payloads;
+use super::shared::{Directory, StoredHead};
+use super::tables::{self, STATE_KEY, Table, Trees, WorkspaceNumber};
+use super::tracker::{Effect, Tracked, Tracker};
+use journals::Journals;
+
+/// A store that holds what it should, and what of it is kept in memory.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) state: State,
+    pub(crate) directory: Directory,
+    pub(crate) tracker: Tracker,
+    /// The payload files that records name, and their sizes in bytes.
+    pub(crate) payloads: HashMap<Digest, u64>,
+}
+
+pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> Result<Verified, Damage> {
+    let mut reader = Reader { trees, payloads, named: HashMap::new(), counted: BTreeMap::new() };
+    let state = reader.state()?;
+    if state.group < acknowledged {
+        return Err(damage(
+            "the database",
+            format!("groups {} to {acknowledged} were acknowledged and are not there", state.group + 1),
+        ));
+    }
+    let directory = reader.directory()?;
+    let tracker = reader.runs()?;
+    reader.events()?;
+    for table in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
+        let (found, expected) =
+            (reader.counted.get(&table).copied().unwrap_or(0), state.records.get(table.name()).copied().unwrap_or(0));
+        if found != expected {
+            return Err(damage(
+                &format!("the table `{}`", table.name()),
+                format!("it has {found} records instead of {expected}"),
+            ));
+        }
+    }
+    Ok(Verified { state, directory, tracker, payloads: reader.named })
+}
+
+struct Reader<'a> {
+    trees: &'a Trees,
+    payloads: &'a Payloads,
+    named: HashMap<Digest, u64>,
+    counted: BTreeMap<Table, u64>,
+}
+
+impl Reader<'_> {
+    /// Calls `each` with every record of a table, in the order of their keys, after its check sum was verified.
+    fn scan(
+        &mut self,
+        table: Table,
+        mut each: impl FnMut(&Self, &[u8], Body<'_>) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        let mut count = 0;
+        for row in self.trees.get(table) {
+            let (key, record) =
+                row.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))?;
+            let body = codec::open(table, &key, &record).map_err(|problem| damage(&name(table, &key), problem))?;
+            if let Body::File(file) = body {
+                self.named.insert(file.digest, file.bytes);
+            }
+            each(self, &key, body)?;
+            count += 1;
+        }
+        self.counted.insert(table, count);
+        Ok(())
+    }
+
+    fn decode<T: DeserializeOwned>(&self, table: Table, key: &[u8], body: Body<'_>) -> Result<T, Damage> {
+        let decoded = match body {
+            Body::Inline(json) => codec::from_json(json),
+            Body::File(file) => self.payloads.read(&file).and_then(|json| codec::from_json(&json)),
+        };
+        decoded.map_err(|problem| damage(&name(table, key), problem))
+    }
+
+    fn state(&self) -> Result<State, Damage> {
+        let what = "the state record";
+        let record = self.trees.get(Table::Meta).get(STATE_KEY).map_err(|error| damage(what, error.to_string()))?;
+        let record = record.ok_or_else(|| damage(what, "it is missing".to_owned()))?;
+        let body = codec::open(Table::Meta, &STATE_KEY, &record).map_err(|problem| damage(what, problem))?;
+        self.decode(Table::Meta, &STATE_KEY, body)
+    }
+
+    fn directory(&mut self) -> Result<Directory, Damage> {
+        let mut directory = Directory::default();
+        self.scan(Table::Workspaces, |reader, key, body| {
+            let number = key.try_into().map(WorkspaceNumber::from_be_bytes);
+            let number = number.map_err(|_| damage("a workspace", "its key is malformed".to_owned()))?;
+            let workspace: WorkspaceId = reader.decode(Table::Workspaces, key, body)?;
+            directory.workspaces.insert(workspace, number);
+            Ok(())
+        })?;
+        self.scan(Table::Hooks, |reader, key, body| {
+            let token = key.try_into().map_err(|_| damage("a hook", "its key is malformed".to_owned()))?;
+            let hook: Hook = reader.decode(Table::Hooks, key, body)?;
+            directory.hooks.insert(token, hook);
+            Ok(())
+        })?;
+        self.scan(Table::Versions, |_, _, _| Ok(()))?;
+        self.scan(Table::Heads, |reader, key, body| {
+            let stored: StoredHead = reader.decode(Table::Heads, key, body)?;
+            let workflow = (stored.head.workspace.clone(), stored.head.id.clone());
+            let what = format!("workflow `{}`", workflow.1);
+            if !directory.hooks.contains_key(&stored.token_hash) {
+                return Err(damage(&what, "its hook is missing".to_owned()));
+            }
+            let number = directory.workspaces.get(&workflow.0).copied().unwrap_or(0);
+            for version in 1..=stored.head.latest {
+                let key = tables::version(number, &workflow.1, version);
+                if !reader.holds(Table::Versions, &key)? {
+                    return Err(damage(&what, format!("its version {version} is missing")));
+                }
+            }
+            directory.heads.insert(workflow, stored);
+            Ok(())
+        })?;
+        Ok(directory)
+    }
+
+    /// Summaries and journals, each against the other. The queue is what the summaries say: a second truth could only disagree.
+    fn runs(&mut self) -> Result<Tracker, Damage> {
+        let mut tracker = Tracker::default();
+        let mut journals = Journals::open(self.trees)?;
+        self.scan(Table::Runs, |reader, key, body| {
+            let (workspace, run, _) = tables::split_run(key)
+                .ok_or_else(|| damage(&name(Table::Runs, key), "its key is malformed".to_owned()))?;
+            let summary: RunSummary = reader.decode(Table::Runs, key, body)?;
+            let found = journals.length(workspace, run)?;
+            if found != summary.events {
+                let problem = format!("it has {found} entries instead of {}", summary.events);
+                return Err(damage(&format!("the journal of {run}"), problem));
+            }
+            if summary.status.is_final() {
+                return Ok(());
+            }
+            let tracked = Tracked { workspace, events: summary.events, is_finished: false };
+            tracker.apply(Effect::Created { run, tracked, due: summary.due_at });
+            Ok(())
+        })?;
+        journals.finish()?;
+        self.counted.insert(Table::Journal, journals.count);
+        self.named.extend(journals.named);
+        Ok(tracker)
+    }
+
+    /// Every run an event or a dedupe record names must be there.
+    fn events(&mut self) -> Result<(), Damage> {
+        self.scan(Table::Events, |reader, key, body| {
+            let event: Started = reader.decode(Table::Events, key, body)?;
+            reader.check_runs(Table::Events, key, &event.runs)
+        })?;
+        self.scan(Table::Dedupe, |reader, key, body| {
+            let first: First = reader.decode(Table::Dedupe, key, body)?;
+            let workspace = key.first_chunk::<4>().map_or(0, |number| WorkspaceNumber::from_be_bytes(*number));
+            if !reader.holds(Table::Events, &tables::event(workspace, first.event))? {
+                return Err(damage(&first.event.to_string(), "a record names it, and it is missing".to_owned()));
+            }
+            Ok(())
+        })
+    }
+
+    fn check_runs(&self, table: Table, key: &[u8], runs: &[RunId]) -> Result<(), Damage> {
+        let workspace = key.first_chunk::<4>().map_or(0, |number| WorkspaceNumber::from_be_bytes(*number));
+        for run in runs {
+            if !self.holds(Table::Runs, &tables::run(workspace, *run))? {
+                return Err(damage(&run.to_string(), format!("{} names it, and it is missing", name(table, key))));
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, table: Table, key: &[u8]) -> Result<bool, Damage> {
+        let found = self.trees.get(table).contains_key(key);
+        found.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))
+    }
+}
+
+/// What verification needs of the record of [`Table::Events`].
+#[derive(Deserialize)]
+struct Started {
+    runs: Vec<RunId>,
+}
+
+/// What verification needs of the record of [`Table::Dedupe`].
+#[derive(Deserialize)]
+struct First {
+    event: EventId,
+}
+
+fn damage(what: &str, problem: String) -> Damage {
+    Damage { what: what.to_owned(), problem }
+}
+
+/// Names a record by its table and, where there is one, its run.
+fn name(table: Table, key: &[u8]) -> String {
+    match (table, tables::split_run(key)) {
+        (Table::Runs, Some((_, run, _))) => format!("the summary of {run}"),
+        (Table::Events, Some((_, id, _))) => format!("the record of {}", EventId::from_bytes(id.to_bytes())),
+        _ => format!("a record of the table `{}`", table.name()),
+    }
+}

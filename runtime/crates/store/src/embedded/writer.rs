@@ -1,0 +1,270 @@
+//! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one
+//! transaction, one flush and one sync; only then it answers. It never lets a caller wait for more to come: while it syncs, the
+//! next group gathers. What nobody waits for ([`Durability::NextGroup`], a release) lies for up to [`UNAWAITED_WAIT`], to ride with
+//! what somebody does.
+//!
+//! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
+
+mod apply;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flowcell_core::id::{RunId, WorkspaceId};
+use flowcell_core::ports::{Accepted, HookBinding, StoreError, WorkflowVersion};
+use flowcell_core::time::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::group::{Group, Row, State};
+use super::guard::without_panic;
+use super::mark::Mark;
+use super::shared::{Shared, StoredHead};
+use super::sync::DiskSync;
+use super::tables::WorkspaceNumber;
+use super::tracker::Effect;
+use super::{Options, ignore_poison};
+use apply::Applied;
+pub(crate) use apply::Seen;
+
+/// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
+/// a larger group would make everybody wait longer and the disk no busier (PROMISES §1, 1).
+const GROUP_WRITES_MAX: usize = 256;
+
+/// Keys and records in one group, in bytes: a sixteenth of a segment of the log (see [`super::open::SEGMENT_BYTES`]).
+const GROUP_BYTES_MAX: usize = super::open::SEGMENT_BYTES / 16;
+
+/// How long writes that nobody waits for may lie: at most 2 ms (PROMISES §1, 1), so that a sync serves the results of one run
+/// and the acceptance of the next.
+const UNAWAITED_WAIT: Duration = Duration::from_millis(2);
+
+/// Where a write is answered. Dropped without an answer when the store stops.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A write, checked and encoded by its caller.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Accept(Box<AcceptWrite>),
+    Append(AppendWrite),
+    Define(Box<DefineWrite>),
+    /// Gives a workspace its number.
+    Workspace {
+        name: WorkspaceId,
+        reply: Reply<WorkspaceNumber>,
+    },
+    Release {
+        run: RunId,
+    },
+    /// Everything queued is durable when this is answered; nothing is queued after it.
+    Close {
+        reply: Reply<()>,
+    },
+}
+
+impl Write {
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Accept(_) | Self::Define(_) | Self::Workspace { .. } | Self::Close { .. } => true,
+            Self::Append(append) => append.reply.is_some(),
+            Self::Release { .. } => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct AcceptWrite {
+    pub(crate) rows: Vec<Row>,
+    /// Keys that must be free: those of the event and of its runs.
+    pub(crate) taken_if: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) dedupe: Option<Row>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) accepted: Accepted,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) reply: Reply<Accepted>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AppendWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) effect: Effect,
+    /// Absent: nobody waits for the sync.
+    pub(crate) reply: Option<Reply<()>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DefineWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) version: WorkflowVersion,
+    pub(crate) head: StoredHead,
+    pub(crate) hook: HookBinding,
+    pub(crate) reply: Reply<()>,
+}
+
+/// The writer's queue, and its end.
+#[derive(Debug)]
+pub(crate) struct WriterHandle {
+    shared: Arc<Shared>,
+    queue: Option<mpsc::Sender<Write>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl WriterHandle {
+    /// A place in the queue, at once or not at all.
+    pub(crate) fn try_reserve(&self) -> Result<mpsc::Permit<'_, Write>, StoreError> {
+        let queue = self.open_queue()?;
+        queue.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(()) => self.shared.refusal(),
+        })
+    }
+
+    /// A place in the queue, as soon as there is one.
+    pub(crate) async fn reserve(&self) -> Result<mpsc::Permit<'_, Write>, StoreError> {
+        let queue = self.open_queue()?;
+        queue.reserve().await.map_err(|_| self.shared.refusal())
+    }
+
+    fn open_queue(&self) -> Result<&mpsc::Sender<Write>, StoreError> {
+        self.shared.check_alive()?;
+        self.queue.as_ref().ok_or_else(|| self.shared.refusal())
+    }
+
+    /// Waits for the answer to a queued write.
+    pub(crate) async fn answer<T>(&self, reply: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+        reply.await.unwrap_or_else(|_| Err(self.shared.refusal()))
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.reserve().await?.send(Write::Close { reply });
+        self.answer(answer).await
+    }
+}
+
+impl Drop for WriterHandle {
+    /// Lets the writer finish what is queued and waits for it, so that the directory is free afterwards.
+    fn drop(&mut self) {
+        self.queue = None;
+        let thread = ignore_poison(self.thread.get_mut()).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer thread ended in a panic");
+        }
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::Result<WriterHandle> {
+    let (queue, writes) = mpsc::channel(options.queued_writes_max.max(1));
+    let writer = Writer { shared: Arc::clone(&shared), writes, disk, closing: Vec::new() };
+    // For the one timer the writer has; nothing else runs on it.
+    let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&timer))?;
+    Ok(WriterHandle { shared, queue: Some(queue), thread: Mutex::new(Some(thread)) })
+}
+
+/// What makes a group durable.
+pub(crate) struct Disk {
+    pub(crate) sync: Box<dyn DiskSync>,
+    pub(crate) mark: Mark,
+    pub(crate) state: State,
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    writes: mpsc::Receiver<Write>,
+    disk: Disk,
+    /// Who waits for the end.
+    closing: Vec<Reply<()>>,
+}
+
+impl Writer {
+    fn run(mut self, timer: &Runtime) {
+        let mut batch = Vec::with_capacity(GROUP_WRITES_MAX);
+        while timer.block_on(self.gather(&mut batch)) {
+            // Dropping the group without answers tells its callers that the store has stopped.
+            if let Err(reason) = without_panic(|| self.take(&mut batch)).flatten() {
+                return self.shared.stop(&reason);
+            }
+        }
+        // Everything that was queued is done; nobody can queue any more.
+        let closed = self.disk.close();
+        if let Err(error) = &closed {
+            tracing::warn!(%error, "the mark of the store was not synced; it is exact again after the next write");
+        }
+        for reply in self.closing {
+            drop(reply.send(closed.as_ref().copied().map_err(|error| StoreError::Failed {
+                message: format!("the mark of the store could not be synced: {error}"),
+            })));
+        }
+    }
+
+    /// Takes what is queued. Returns whether there is anything, and may be again.
+    async fn gather(&mut self, batch: &mut Vec<Write>) -> bool {
+        if self.writes.recv_many(batch, GROUP_WRITES_MAX).await == 0 {
+            return false;
+        }
+        let waited = tokio::time::sleep(UNAWAITED_WAIT);
+        tokio::pin!(waited);
+        while batch.len() < GROUP_WRITES_MAX && !batch.iter().any(Write::is_awaited) {
+            let room = GROUP_WRITES_MAX - batch.len();
+            tokio::select! {
+                more = self.writes.recv_many(batch, room) => if more == 0 { break },
+                () = &mut waited => break,
+            }
+        }
+        true
+    }
+
+    /// Makes what was queued durable and answers it, in one group or, when it is much, in several.
+    fn take(&mut self, batch: &mut Vec<Write>) -> Result<(), String> {
+        let mut writes = batch.drain(..).peekable();
+        while writes.peek().is_some() {
+            let mut applied = Applied::new(&self.shared);
+            while applied.group.bytes() < GROUP_BYTES_MAX
+                && let Some(write) = writes.next()
+            {
+                match write {
+                    Write::Close { reply } => {
+                        self.shared.close();
+                        self.writes.close();
+                        self.closing.push(reply);
+                    }
+                    write => applied.take(write),
+                }
+            }
+            self.shared.begin_group(applied.runs());
+            let durable = self.disk.make_durable(&self.shared, &applied.group);
+            // A payload file whose sync failed stops the store from elsewhere.
+            let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));
+            if let Err(reason) = durable {
+                // Before the group is dropped: whoever learns of it finds the store stopped.
+                self.shared.stop(&reason);
+                return Err(reason);
+            }
+            self.shared.end_group();
+            applied.answer();
+        }
+        Ok(())
+    }
+}
+
+impl Disk {
+    /// Transaction, flush, sync, mark: after that the group may be acknowledged.
+    fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.state = group.commit(&shared.trees, &self.state)?;
+        without_panic(|| shared.db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
+        self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
+        self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.mark.note(self.state.group).and_then(|()| self.mark.sync())
+    }
+}

@@ -1,0 +1,122 @@
+//! What every backend checks before it writes, so that no backend is more lenient than another. Pure.
+
+use std::time::Duration;
+
+use flowcell_core::ports::{Append, Delivery, HookBinding, RunFilter, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::run::event::RunEvent;
+use flowcell_core::run::fold::RunSummary;
+use flowcell_core::time::Timestamp;
+
+/// How long a delivery's key is remembered: 72 hours, longer than any known sender goes on retrying one delivery (PROMISES §1, 5).
+pub const DEDUPE_WINDOW: Duration = Duration::from_hours(72);
+
+/// The most summaries one page of a list holds; a longer page is cut. 1,000 summaries are some 300 KiB of JSON, what an
+/// answer of the API may weigh.
+pub(crate) const PAGE_RUNS_MAX: usize = 1_000;
+
+/// Whether a delivery at `now` repeats one that came at `first`.
+pub(crate) fn repeats(first: Timestamp, now: Timestamp) -> bool {
+    now.since(first) < DEDUPE_WINDOW
+}
+
+/// Refuses a delivery whose runs do not begin as a run must.
+pub(crate) fn check_delivery(delivery: &Delivery) -> Result<(), StoreError> {
+    for run in &delivery.runs {
+        let begins = run.created.seq == 0 && matches!(run.created.event, RunEvent::Created { .. });
+        let fits = run.summary.id == run.id
+            && run.summary.workspace == delivery.workspace
+            && run.summary.event == delivery.event
+            && run.summary.events == 1;
+        if !begins || !fits {
+            return Err(refused(format!("{} does not begin as a run of {} must", run.id, delivery.event)));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses entries that are not consecutive, or a summary that does not count them. Returns the first entry's `seq`.
+pub(crate) fn check_append(append: &Append) -> Result<u32, StoreError> {
+    let Some(first) = append.entries.first() else {
+        return Err(refused(format!("an append to {} without entries", append.run)));
+    };
+    let mut next = first.seq;
+    for entry in &append.entries {
+        if entry.seq != next || next == 0 {
+            return Err(refused(format!("entry {} of {} is out of turn", entry.seq, append.run)));
+        }
+        next = next.saturating_add(1);
+    }
+    if append.summary.id != append.run || append.summary.events != next {
+        return Err(refused(format!("the summary of {} does not belong to its entries", append.run)));
+    }
+    Ok(first.seq)
+}
+
+/// Refuses an append at `first_seq` to a journal of `length` entries.
+pub(crate) fn check_length(append: &Append, first_seq: u32, length: u32) -> Result<(), StoreError> {
+    if first_seq == length {
+        return Ok(());
+    }
+    Err(StoreError::Conflict { what: format!("the journal of {}", append.run), expected: first_seq, actual: length })
+}
+
+/// What an append to a run that has ended gets: nothing may happen after the end.
+pub(crate) fn finished(append: &Append) -> StoreError {
+    refused(format!("{} has finished; nothing can be appended", append.run))
+}
+
+/// Refuses a version, head and hook that are not of one workflow.
+pub(crate) fn check_definition(
+    version: &WorkflowVersion,
+    head: &WorkflowHead,
+    binding: &HookBinding,
+) -> Result<(), StoreError> {
+    let same = version.workspace == head.workspace
+        && version.id == head.id
+        && version.version == head.latest
+        && binding.hook.workspace == head.workspace
+        && binding.hook.workflow == head.id
+        && head.published.is_none_or(|published| published <= head.latest);
+    if same {
+        Ok(())
+    } else {
+        Err(refused(format!("the version, head and hook of `{}` do not belong together", head.id)))
+    }
+}
+
+/// Refuses a version that is not the next after `latest` (0: there is none yet).
+pub(crate) fn check_version(version: &WorkflowVersion, latest: u32) -> Result<(), StoreError> {
+    if version.version == latest.saturating_add(1) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("workflow `{}`", version.id),
+        expected: version.version.saturating_sub(1),
+        actual: latest,
+    })
+}
+
+/// What a hook that another workflow owns gets.
+pub(crate) fn hook_taken(head: &WorkflowHead) -> StoreError {
+    refused(format!("the trigger URL of `{}` already leads to another workflow", head.id))
+}
+
+/// What a delivery or run whose id is taken gets: it must never replace the earlier one.
+pub(crate) fn already_there(delivery: &Delivery) -> StoreError {
+    exists(&delivery.event.to_string())
+}
+
+pub(crate) fn exists(what: &str) -> StoreError {
+    refused(format!("{what} is there already"))
+}
+
+/// No repetition makes it acceptable.
+fn refused(message: String) -> StoreError {
+    StoreError::Refused { message }
+}
+
+/// Whether a list with this filter shows the run.
+pub(crate) fn passes(filter: &RunFilter, run: &RunSummary) -> bool {
+    filter.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
+        && filter.status.is_none_or(|status| status == run.status)
+}

@@ -1,0 +1,75 @@
+//! What the ports promise, as one suite that runs on every backend.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, reason = "a test waits for every task it spawns")]
+
+#[path = "contract/backend.rs"]
+mod backend;
+#[path = "contract/definitions.rs"]
+mod definitions;
+#[path = "contract/journal.rs"]
+mod journal;
+#[path = "contract/list.rs"]
+mod list;
+#[path = "contract/queue.rs"]
+mod queue;
+
+/// Makes each of the named sentences a test on each backend.
+macro_rules! on_every_backend {
+    ($($module:ident :: { $($name:ident),+ $(,)? }),+ $(,)?) => {
+        mod memory_store { $( mod $module { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { crate::$module::$name(crate::backend::Backend::memory()).await; }
+        )+ } )+ }
+        mod embedded_store { $( mod $module { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { crate::$module::$name(crate::backend::Backend::embedded()).await; }
+        )+ } )+ }
+    };
+}
+
+on_every_backend! {
+    journal::{
+        an_accepted_delivery_is_there_with_its_runs,
+        an_event_without_runs_is_accepted_too,
+        the_same_key_starts_nothing_and_answers_with_the_first_event,
+        the_same_key_on_another_trigger_or_workspace_is_another_delivery,
+        a_key_is_forgotten_after_seventy_two_hours,
+        sixty_four_concurrent_duplicates_are_one_event_before_and_after_a_restart,
+        an_event_or_run_that_is_there_is_never_replaced,
+        a_delivery_whose_run_does_not_begin_right_is_refused,
+        an_append_at_the_wrong_length_is_a_conflict_that_tells_the_length,
+        one_of_many_concurrent_appends_wins,
+        an_append_that_is_only_queued_conflicts_at_once,
+        queued_appends_are_there_after_a_synced_one,
+        nothing_is_appended_after_the_end,
+        nothing_is_appended_to_a_run_that_is_not_there,
+        an_append_of_another_workspace_does_not_find_the_run,
+        entries_out_of_turn_or_uncounted_are_refused,
+        large_and_odd_values_come_back_as_they_were,
+        any_split_of_a_history_into_appends_folds_to_the_same_run,
+    },
+    queue::{
+        a_new_run_is_claimed_once,
+        nothing_is_claimed_before_it_is_due_and_the_longest_due_comes_first,
+        a_released_run_is_claimed_again_with_what_was_written_before,
+        a_restart_releases_every_claim_and_keeps_every_unfinished_run,
+        finished_and_parked_runs_are_not_claimed,
+        a_retry_moves_the_run_to_its_new_time,
+        changed_resolves_for_what_comes_after_the_call,
+        releasing_what_is_not_claimed_does_nothing,
+    },
+    list::{
+        runs_are_listed_newest_first_in_pages,
+        a_filter_passes_over_other_runs,
+        a_workspace_sees_only_its_own_runs,
+    },
+    definitions::{
+        a_version_its_head_and_its_hook_are_written_together,
+        a_version_that_is_not_the_next_is_a_conflict,
+        one_of_many_concurrent_versions_wins,
+        a_new_hook_replaces_the_old_one,
+        a_hook_of_another_workflow_is_not_taken_over,
+        workflows_are_listed_by_id_within_their_workspace,
+        definitions_survive_a_restart,
+    },
+}

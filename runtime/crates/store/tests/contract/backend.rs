@@ -1,0 +1,182 @@
+//! A store that can be restarted, whichever it is, and material to put into it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowcell_core::id::{EventId, RunId, StepId, WorkflowId, WorkspaceId};
+use flowcell_core::invoke::CallRecord;
+use flowcell_core::ports::{Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue};
+use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
+use flowcell_core::run::fold::Run;
+use flowcell_core::time::Timestamp;
+use flowcell_store::embedded::{EmbeddedStore, Options};
+use flowcell_store::memory::MemoryStore;
+use serde_json::{Value, json};
+
+pub(crate) struct Backend {
+    kind: Kind,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) queue: Arc<dyn RunQueue>,
+    pub(crate) index: Arc<dyn RunIndex>,
+    pub(crate) definitions: Arc<dyn Definitions>,
+}
+
+enum Kind {
+    Memory(MemoryStore),
+    Embedded(tempfile::TempDir),
+}
+
+impl Backend {
+    pub(crate) fn memory() -> Self {
+        let store = MemoryStore::new();
+        Self::of(Kind::Memory(store.clone()), Arc::new(store))
+    }
+
+    pub(crate) fn embedded() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(dir.path(), &Options::default()).unwrap();
+        Self::of(Kind::Embedded(dir), Arc::new(store))
+    }
+
+    fn of<S: Journal + RunQueue + RunIndex + Definitions + 'static>(kind: Kind, store: Arc<S>) -> Self {
+        Self {
+            kind,
+            journal: Arc::clone(&store) as _,
+            queue: Arc::clone(&store) as _,
+            index: Arc::clone(&store) as _,
+            definitions: store,
+        }
+    }
+
+    /// What a crash of the process and a new start do.
+    pub(crate) fn restart(self) -> Self {
+        let Self { kind, journal, queue, index, definitions } = self;
+        drop((journal, queue, index, definitions));
+        match kind {
+            Kind::Memory(store) => {
+                store.crash();
+                Self::of(Kind::Memory(store.clone()), Arc::new(store))
+            }
+            Kind::Embedded(dir) => {
+                let store = EmbeddedStore::open(dir.path(), &Options::default()).unwrap();
+                Self::of(Kind::Embedded(dir), Arc::new(store))
+            }
+        }
+    }
+
+    pub(crate) fn changed(&self) -> Changed {
+        self.queue.changed()
+    }
+
+    /// Accepts a delivery that starts run `number`.
+    pub(crate) async fn start(&self, number: u64) -> RunId {
+        self.journal.accept(delivery(number)).await.unwrap();
+        run_id(number)
+    }
+
+    /// Appends `event` to the run as it is stored.
+    pub(crate) async fn happens(&self, run: RunId, event: RunEvent) {
+        let append = self.next(run, vec![event], Durability::Synced).await;
+        self.journal.append(append).await.unwrap();
+    }
+
+    /// The append of `events` to the run as it is stored.
+    pub(crate) async fn next(&self, run: RunId, events: Vec<RunEvent>, durability: Durability) -> Append {
+        let stored = self.journal.load(run).await.unwrap();
+        append(run, &stored, events, durability)
+    }
+
+    pub(crate) async fn summary_fits(&self, run: RunId) {
+        let folded = Run::fold(run, &self.journal.load(run).await.unwrap()).unwrap().summary();
+        assert_eq!(self.index.get(&folded.workspace, run).await.unwrap(), Some(folded));
+    }
+}
+
+/// The append of `events` after `stored`.
+pub(crate) fn append(run: RunId, stored: &[Recorded], events: Vec<RunEvent>, durability: Durability) -> Append {
+    let mut folded = Run::fold(run, stored).unwrap();
+    let mut entries = Vec::new();
+    for event in events {
+        let entry = Recorded { seq: folded.next_seq, at: at(u64::from(folded.next_seq)), event };
+        folded.apply(&entry).unwrap();
+        entries.push(entry);
+    }
+    Append { run, entries, summary: folded.summary(), durability }
+}
+
+pub(crate) fn at(ms: u64) -> Timestamp {
+    Timestamp::from_millis(1_764_000_000_000 + ms)
+}
+
+pub(crate) fn later(duration: Duration) -> Timestamp {
+    at(0) + duration
+}
+
+pub(crate) fn workspace() -> WorkspaceId {
+    WorkspaceId::default_workspace()
+}
+
+pub(crate) fn run_id(number: u64) -> RunId {
+    RunId::from_parts(at(number), u128::from(number))
+}
+
+pub(crate) fn event_id(number: u64) -> EventId {
+    EventId::from_parts(at(number), u128::from(number))
+}
+
+/// A delivery at `at(number)` that starts run `number` of workflow `push`, due at once.
+pub(crate) fn delivery(number: u64) -> Delivery {
+    delivery_to(number, &workspace(), "push", json!({"body": {"number": number}}))
+}
+
+pub(crate) fn delivery_to(number: u64, workspace: &WorkspaceId, workflow: &str, trigger: Value) -> Delivery {
+    let event = event_id(number);
+    let created = RunEvent::Created {
+        workspace: workspace.clone(),
+        workflow: workflow.parse::<WorkflowId>().unwrap(),
+        version: 1,
+        event,
+        pins: std::collections::BTreeMap::new(),
+        trigger,
+    };
+    let created = Recorded { seq: 0, at: at(number), event: created };
+    let id = run_id(number);
+    let summary = Run::fold(id, std::slice::from_ref(&created)).unwrap().summary();
+    Delivery {
+        event,
+        workspace: workspace.clone(),
+        trigger: "inbound".to_owned(),
+        received_at: at(number),
+        dedupe_key: None,
+        runs: vec![NewRun { id, created, summary }],
+    }
+}
+
+pub(crate) fn started(attempt: u32) -> RunEvent {
+    RunEvent::StepStarted { step: step(), attempt }
+}
+
+pub(crate) fn succeeded(attempt: u32, output: Value) -> RunEvent {
+    RunEvent::StepSucceeded { step: step(), attempt, output, input: json!({"in": 1}), call: CallRecord::default() }
+}
+
+pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
+    RunEvent::StepFailed { step: step(), attempt, error: error(), retry_at, input: None, call: CallRecord::default() }
+}
+
+pub(crate) fn parked(attempt: u32) -> RunEvent {
+    let reason = "it may have happened".to_owned();
+    RunEvent::StepParked { step: step(), attempt, reason, error: None, input: None, call: None }
+}
+
+pub(crate) fn finished() -> RunEvent {
+    RunEvent::Finished { outcome: Outcome::Succeeded }
+}
+
+pub(crate) fn error() -> StepError {
+    StepError { code: "http-status".to_owned(), message: "503".to_owned(), retryable: true, details: None }
+}
+
+fn step() -> StepId {
+    "build".parse().unwrap()
+}
