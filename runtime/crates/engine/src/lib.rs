@@ -1,0 +1,20 @@
+//! Makes runs happen: claims them, drives them from their journal, attempts their steps.
+//!
+//! It knows core's ports and nothing behind them: no store, no sandbox, no clock of its own. Whether something *should* happen is decided by
+//! `core::run::plan`; this crate only does it and writes it down. Read in this order: [`worker`] (which runs), [`drive`] (one run), [`attempt`] (one try).
+
+mod attempt;
+mod config;
+mod drive;
+mod engine;
+mod key;
+mod patience;
+mod shutdown;
+mod worker;
+mod workflows;
+
+pub use config::EngineConfig;
+pub use engine::{Engine, Ports};
+pub use key::InstanceKey;
+pub use shutdown::Shutdown;
+pub use worker::EngineStopped;

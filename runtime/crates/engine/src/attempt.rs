@@ -1,0 +1,210 @@
+//! One try of one step: render its input, call its action with a deadline, and say what follows from the answer.
+//!
+//! What a failure means is decided by [`InvokeError::disposition`] alone, and when to try again by the step's retry policy.
+
+use std::io;
+use std::time::Duration;
+
+use flowcell_core::expression::{ExpressionError, Scope};
+use flowcell_core::id::StepId;
+use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
+use flowcell_core::ports::Entropy;
+use flowcell_core::run::event::{RunEvent, StepError};
+use flowcell_core::run::fold::{Run, StepState};
+use flowcell_core::run::plan::{may_repeat, why_parked};
+use flowcell_core::run::retry::RETRY_AFTER_MAX;
+use flowcell_core::time::Timestamp;
+use flowcell_core::workflow::Step;
+use serde_json::{Value, json};
+
+use crate::engine::{Engine, Ports};
+use crate::workflows::Prepared;
+
+/// The sandbox ends a call at its deadline and tells what it did. Should the sandbox itself hang, the attempt ends this much later.
+const BACKSTOP: Duration = Duration::from_secs(5);
+
+/// What an input may measure: the contract's numbers (`wit/README.md`, promise 1). What exceeds them reaches neither plugin nor journal.
+const INPUT_BYTES_MAX: usize = 1024 * 1024;
+const INPUT_DEPTH_MAX: usize = 64;
+
+/// Makes the attempt and returns its end: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
+/// repeated is unknown, [`RunEvent::StepParked`].
+pub(crate) async fn make(engine: &Engine, workflow: &Prepared, run: &Run, step: &StepId, attempt: u32) -> RunEvent {
+    let (call, policy_step) = match prepare(engine, workflow, run, step, attempt) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let (step, call) = (step.clone(), CallRecord::default());
+            return RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, call };
+        }
+    };
+    let input = call.input.clone();
+    let Invocation { outcome, record } = invoke(&engine.ports, call).await;
+    match outcome {
+        Ok(output) => RunEvent::StepSucceeded { step: step.clone(), attempt, output, input, call: record },
+        Err(error) => {
+            let failures = run.steps.get(step).map_or(0, StepState::failures) + 1;
+            let must_be_parked = is_uncertain(&error, &record) && !may_repeat(policy_step, run);
+            let (error, retry_at) = judge(&engine.ports, policy_step, error, failures);
+            let (step, input) = (step.clone(), Some(input));
+            if must_be_parked {
+                let reason =
+                    why_parked(policy_step, &format!("step `{step}` was left without an answer ({})", error.code));
+                return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+            }
+            RunEvent::StepFailed { step, attempt, error, retry_at, input, call: record }
+        }
+    }
+}
+
+/// Whether the attempt may have had an effect that nobody was told of, and would otherwise be made again: it was cut off, or it failed after
+/// a request that may have reached its peer.
+fn is_uncertain(error: &InvokeError, record: &CallRecord) -> bool {
+    match error {
+        InvokeError::DeadlineExceeded { .. } => true,
+        error => matches!(error.disposition(), Disposition::Transient { .. }) && record.is_uncertain(),
+    }
+}
+
+/// Builds the call from what the run is pinned to; the error is one that no repetition mends.
+fn prepare<'w>(
+    engine: &Engine,
+    workflow: &'w Prepared,
+    run: &Run,
+    id: &StepId,
+    attempt: u32,
+) -> Result<(ActionCall, &'w Step), StepError> {
+    let definition = &workflow.compiled.workflow;
+    let unavailable =
+        |message: String| StepError { code: "plugin-unavailable".to_owned(), message, retryable: false, details: None };
+    if let Some(problems) = &workflow.broken {
+        return Err(unavailable(format!(
+            "version {} of workflow `{}` cannot be prepared: {problems}; put the plugin's file back, or apply the workflow again",
+            run.version, run.workflow
+        )));
+    }
+    let (Some(step), Some(compiled)) = (definition.step(id), workflow.compiled.steps.get(id)) else {
+        return Err(unavailable(format!("version {} of workflow `{}` has no step `{id}`", run.version, run.workflow)));
+    };
+    let pin = run.pins.get(&step.uses).ok_or_else(|| {
+        unavailable(format!("the run has no plugin for `{}`; apply the workflow again and replay the event", step.uses))
+    })?;
+    let input = compiled.input.render(&Scope::of(run, definition)).map_err(|error| expression_error(&error))?;
+    check_size(&input)?;
+    let call = ActionCall {
+        digest: pin.digest,
+        action: pin.member.clone(),
+        workspace: run.workspace.clone(),
+        workflow: run.workflow.clone(),
+        run: run.id,
+        step: id.clone(),
+        attempt,
+        idempotency_key: engine.config.instance_key.idempotency_key(run.id, id),
+        deadline: engine.ports.clock.now() + time_limit(engine, step),
+        input,
+        scope: compiled.scope.clone(),
+    };
+    Ok((call, step))
+}
+
+/// The step's timeout under the operator's ceiling.
+fn time_limit(engine: &Engine, step: &Step) -> Duration {
+    let asked = step.timeout_ms.map_or(engine.config.step_timeout, Duration::from_millis);
+    asked.min(engine.config.step_timeout_max)
+}
+
+async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
+    let started_at = ports.clock.now();
+    let deadline = call.deadline;
+    tokio::select! {
+        biased;
+        invocation = ports.invoker.invoke(call) => invocation,
+        () = ports.clock.sleep_until(deadline + BACKSTOP) => {
+            let duration_ms = millis(ports.clock.now().since(started_at));
+            Invocation {
+                outcome: Err(InvokeError::DeadlineExceeded { limit_ms: millis(deadline.since(started_at)) }),
+                record: CallRecord { duration_ms, ..CallRecord::default() },
+            }
+        }
+    }
+}
+
+/// What is written down about a failure, and when the step is tried again.
+fn judge(ports: &Ports, step: &Step, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
+    let disposition = error.disposition();
+    let delay = step.retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let mut message = error.to_string();
+    let mut retryable = false;
+    if let Disposition::Transient { after_ms } = disposition {
+        retryable = true;
+        if delay.is_none() && after_ms.is_some_and(|ms| Duration::from_millis(ms) > RETRY_AFTER_MAX) {
+            let hours = RETRY_AFTER_MAX.as_secs() / 3600;
+            message =
+                format!("{message} (it asks to be left alone for more than {hours} hours, so it is not tried again)");
+        }
+    }
+    let code = error.code().to_owned();
+    let details = match error {
+        InvokeError::Action(error) => error.details,
+        InvokeError::InvalidInput { pointer, .. } => Some(json!({ "field": pointer })),
+        _ => None,
+    };
+    let retry_at = delay.map(|delay| ports.clock.now() + delay);
+    (StepError { code, message, retryable, details }, retry_at)
+}
+
+fn expression_error(error: &ExpressionError) -> StepError {
+    StepError {
+        code: "expression".to_owned(),
+        message: format!("the input cannot be built: {} (at `with{}`)", error.message, error.pointer),
+        retryable: false,
+        details: Some(json!({ "field": error.pointer })),
+    }
+}
+
+/// Refuses an input that no plugin may get.
+fn check_size(input: &Value) -> Result<(), StepError> {
+    let problem = if !fits_depth(input, INPUT_DEPTH_MAX) {
+        format!("is nested more than {INPUT_DEPTH_MAX} levels deep; pass on only the part that the step needs")
+    } else if !fits_bytes(input, INPUT_BYTES_MAX) {
+        format!("has more than {INPUT_BYTES_MAX} bytes of JSON; pass on only the part that the step needs")
+    } else {
+        return Ok(());
+    };
+    let message = format!("the input does not fit: it {problem}");
+    Err(StepError { code: "invalid-input".to_owned(), message, retryable: false, details: None })
+}
+
+fn fits_depth(value: &Value, levels: usize) -> bool {
+    let below = levels.checked_sub(1);
+    match value {
+        Value::Array(items) => below.is_some_and(|below| items.iter().all(|item| fits_depth(item, below))),
+        Value::Object(members) => below.is_some_and(|below| members.values().all(|member| fits_depth(member, below))),
+        _ => true,
+    }
+}
+
+fn fits_bytes(value: &Value, bytes_max: usize) -> bool {
+    /// Counts down instead of writing.
+    struct Room(usize);
+    impl io::Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Room(bytes_max), value).is_ok()
+}
+
+/// A number from 0 to 1, both included.
+fn draw(entropy: &dyn Entropy) -> f64 {
+    let mut bytes = [0; 4];
+    entropy.fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,141 @@
+//! Compiled workflow versions: read, parsed and compiled once, then shared by their runs. A version never changes, so an entry is never stale.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flowcell_core::id::{WorkflowId, WorkspaceId};
+use flowcell_core::plugin::Uses;
+use flowcell_core::ports::{Catalog, StoreError, WorkflowVersion};
+use flowcell_core::run::fold::Run;
+use flowcell_core::workflow::compiled::CompiledWorkflow;
+use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::problem::Problem;
+use tokio::sync::OnceCell;
+
+use crate::engine::Ports;
+use crate::patience::Patience;
+
+/// Why a run's workflow version cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkflowError {
+    #[error("the store refused")]
+    Store(#[from] StoreError),
+    #[error("version {version} of workflow `{workflow}` is not in the store; restore it from a backup")]
+    Missing { workflow: WorkflowId, version: u32 },
+    #[error(
+        "version {version} of workflow `{workflow}` cannot be read by this Flowcell ({problems}); start the Flowcell that accepted it, or a newer one"
+    )]
+    Unreadable { workflow: WorkflowId, version: u32, problems: String },
+}
+
+/// A workflow version ready to run, or as much of it as is needed to say what is wrong.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Without steps when `broken`.
+    pub(crate) compiled: CompiledWorkflow,
+    /// Why its steps cannot be attempted: a plugin is gone.
+    pub(crate) broken: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    workspace: WorkspaceId,
+    workflow: WorkflowId,
+    version: u32,
+}
+
+/// Many runs may ask for a version at the same moment: the first one compiles, the others wait for it.
+type Cell = Arc<OnceCell<Arc<Prepared>>>;
+
+pub(crate) struct Workflows {
+    entries_max: usize,
+    /// Held for look-ups only.
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    cells: HashMap<Key, (u64, Cell)>,
+    /// Counts look-ups: an entry's number says when it was last used.
+    uses: u64,
+}
+
+impl Workflows {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self { entries_max: entries_max.max(1), entries: Mutex::default() }
+    }
+
+    /// The version that `run` is pinned to.
+    pub(crate) async fn get(&self, ports: &Ports, run: &Run) -> Result<Arc<Prepared>, WorkflowError> {
+        let key = Key { workspace: run.workspace.clone(), workflow: run.workflow.clone(), version: run.version };
+        let cell = self.cell(&key);
+        let prepared = cell.get_or_try_init(|| read(ports, run)).await?;
+        if prepared.broken.is_some() {
+            self.lock().cells.remove(&key); // what is missing may come back
+        }
+        Ok(Arc::clone(prepared))
+    }
+
+    fn cell(&self, key: &Key) -> Cell {
+        let mut entries = self.lock();
+        entries.uses += 1;
+        let now = entries.uses;
+        if let Some((used, cell)) = entries.cells.get_mut(key) {
+            *used = now;
+            return Arc::clone(cell);
+        }
+        if entries.cells.len() >= self.entries_max {
+            let oldest = entries.cells.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
+            oldest.and_then(|key| entries.cells.remove(&key));
+        }
+        let cell = Cell::default();
+        entries.cells.insert(key.clone(), (now, Arc::clone(&cell)));
+        cell
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        // No code that holds the lock can panic half-way through a change.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Workflows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflows").field("entries_max", &self.entries_max).finish_non_exhaustive()
+    }
+}
+
+async fn read(ports: &Ports, run: &Run) -> Result<Arc<Prepared>, WorkflowError> {
+    let mut patience = Patience::new(&*ports.clock);
+    let version = loop {
+        match ports.definitions.version(&run.workspace, &run.workflow, run.version).await {
+            Err(error) if Patience::covers(&error) => patience.pause("reading a workflow version", &error).await,
+            result => break result?,
+        }
+    };
+    let version =
+        version.ok_or_else(|| WorkflowError::Missing { workflow: run.workflow.clone(), version: run.version })?;
+    prepare(&version, &*ports.catalog).map(Arc::new)
+}
+
+fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared, WorkflowError> {
+    let workflow = Authored::parse(&version.source).map(|authored| authored.workflow).map_err(|problems| {
+        WorkflowError::Unreadable { workflow: version.id.clone(), version: version.version, problems: join(&problems) }
+    })?;
+    // By digest, never by name: what the name stands for today is another question.
+    let manifest = |uses: &Uses| {
+        let pin = version.pins.get(uses)?;
+        catalog.by_digest(&pin.digest).map(|plugin| Arc::new(plugin.manifest.clone()))
+    };
+    Ok(match CompiledWorkflow::compile(workflow.clone(), manifest) {
+        Ok(compiled) => Prepared { compiled, broken: None },
+        Err(problems) => {
+            Prepared { compiled: CompiledWorkflow { workflow, steps: HashMap::new() }, broken: Some(join(&problems)) }
+        }
+    })
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,20 @@
+//! The engine in simulated time, over the memory store, with a plugin that does as it is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail"
+)]
+
+mod world;
+
+mod crash;
+mod crowd;
+mod drain;
+mod line;
+mod pinned;
+mod refused;
+mod retry;
+mod seeds;
+mod uncertain;

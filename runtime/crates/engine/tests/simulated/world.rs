@@ -1,0 +1,151 @@
+//! One installation, simulated: everything that outlives a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowcell_core::id::{RunId, StepId, WorkspaceId};
+use flowcell_core::invoke::ActionCall;
+use flowcell_core::ports::{Clock, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
+use flowcell_core::run::fold::{Run, RunSummary};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, InstanceKey, Ports, Shutdown};
+use flowcell_store::memory::MemoryStore;
+use flowcell_testkit::{Answer, FakeInvoker, SeededEntropy, SimClock, StaticCatalog, sample};
+use serde_json::{Value, json};
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) store: MemoryStore,
+    pub(crate) catalog: Arc<StaticCatalog>,
+    pub(crate) invoker: Arc<FakeInvoker>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) version: WorkflowVersion,
+    pub(crate) config: EngineConfig,
+}
+
+impl World {
+    /// With version 1 of the sample workflow made of `steps`; every draw of jitter is the greatest.
+    pub(crate) fn new(steps: &str, script: impl Fn(&ActionCall) -> Answer + Send + Sync + 'static) -> Self {
+        let clock = SimClock::new();
+        let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
+        Self {
+            version: sample::version(&sample::workflow(steps), 1, &*catalog),
+            invoker: FakeInvoker::new(&clock, script),
+            entropy: Arc::new(SeededEntropy::always(255)),
+            config: EngineConfig::new(InstanceKey::new(&[7; 32])),
+            store: MemoryStore::new(),
+            clock,
+            catalog,
+        }
+    }
+
+    pub(crate) fn block_on<T: Send + 'static>(&self, test: impl Future<Output = T> + Send + 'static) -> T {
+        self.clock.block_on(test)
+    }
+
+    /// Publishes the workflow in the store.
+    pub(crate) async fn publish(&self) {
+        sample::publish(&self.store, &self.version).await.unwrap();
+    }
+
+    pub(crate) async fn accept(&self, journal: &dyn Journal, number: u32) -> RunId {
+        let delivery = sample::delivery(
+            &self.version,
+            number,
+            self.clock.now(),
+            json!({ "number": number, "body": { "id": "ä1" } }),
+        );
+        journal.accept(delivery).await.unwrap().runs[0]
+    }
+
+    pub(crate) fn engine(&self, journal: Arc<dyn Journal>, queue: Arc<dyn RunQueue>) -> Engine {
+        let ports = Ports {
+            journal,
+            queue,
+            definitions: Arc::new(self.store.clone()),
+            invoker: self.invoker.clone(),
+            catalog: self.catalog.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::clone(&self.entropy),
+        };
+        Engine::new(self.config.clone(), ports)
+    }
+
+    /// Lets an engine work for two days (longer than any wait of these tests) or until its store stops.
+    pub(crate) async fn work_over(&self, journal: Arc<dyn Journal>) -> Result<(), EngineStopped> {
+        let shutdown = Shutdown::new();
+        let engine = self.engine(journal, Arc::new(self.store.clone())).run(shutdown.clone());
+        tokio::pin!(engine);
+        let end = self.clock.now() + Duration::from_hours(48);
+        tokio::select! {
+            biased;
+            ended = &mut engine => return ended,
+            () = self.clock.sleep_until(end) => shutdown.request(),
+        }
+        engine.await
+    }
+
+    pub(crate) async fn work(&self) {
+        self.work_over(Arc::new(self.store.clone())).await.unwrap();
+    }
+
+    /// Accepts one event, works, and returns the run.
+    pub(crate) fn run_one(&self) -> Run {
+        let world = self.clone();
+        self.block_on(async move {
+            world.publish().await;
+            let id = world.accept(&world.store, 1).await;
+            world.work().await;
+            world.run(id).await
+        })
+    }
+
+    pub(crate) async fn run(&self, id: RunId) -> Run {
+        let run = Run::fold(id, &self.store.load(id).await.unwrap()).unwrap();
+        let summary = self.store.get(&run.workspace, id).await.unwrap().unwrap();
+        assert_eq!(run.summary(), summary, "the summary is the fold");
+        run
+    }
+
+    pub(crate) async fn runs(&self) -> Vec<RunSummary> {
+        let workspace = WorkspaceId::default_workspace();
+        let mut runs: Vec<RunSummary> = Vec::new();
+        loop {
+            let page =
+                self.store.list(&workspace, RunFilter::default(), runs.last().map(|run| run.id), 100).await.unwrap();
+            if page.is_empty() {
+                return runs;
+            }
+            runs.extend(page);
+        }
+    }
+}
+
+/// Answers every call with `{"echo": <its input>}`.
+pub(crate) fn echo(call: &ActionCall) -> Answer {
+    Answer::ok(json!({ "echo": call.input }))
+}
+
+/// Milliseconds from the first call to each call.
+pub(crate) fn offsets(invoker: &FakeInvoker) -> Vec<u64> {
+    let calls = invoker.calls();
+    calls.iter().map(|call| call.at.as_millis() - calls[0].at.as_millis()).collect()
+}
+
+/// The last output of a step.
+pub(crate) fn output<'r>(run: &'r Run, step: &str) -> Option<&'r Value> {
+    run.steps.get(&step.parse::<StepId>().unwrap())?.output()
+}
+
+/// Three idempotent steps, each of which reads the one before.
+pub(crate) const THREE: &str = r#"
+- id: first
+  uses: test/tools/send@1
+  with: { number: "{{ trigger.number }}" }
+- id: second
+  uses: test/tools/send@1
+  with: { before: "{{ steps.first.output.echo.number }}" }
+- id: third
+  uses: test/tools/send@1
+  with: { text: "after {{ steps.second.output.echo.before }}" }
+"#;
