@@ -1,0 +1,174 @@
+//! Measures calls of one action, each in a fresh instance: `cargo run --release -p flowcell-sandbox --example calls [-- COMPONENT ACTION INPUT]`.
+//!
+//! Without arguments it calls the fixture that behaves. Prints, for one and for two at a time, calls per second, the time of one call, and
+//! processor time per call of the whole process (the guest's own share in brackets); first, what compiling and loading cost.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss
+)]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use flowcell_core::capability::StepScope;
+use flowcell_core::id::{Digest, RunId, WorkspaceId};
+use flowcell_core::invoke::ActionCall;
+use flowcell_core::manifest::{Manifest, SECTION};
+use flowcell_core::plugin::Uses;
+use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _};
+use flowcell_core::time::Timestamp;
+use flowcell_sandbox::compile::{Compiler, child::child_main};
+use flowcell_sandbox::egress::{Door, EgressConfig};
+use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
+use serde_json::Value;
+
+const CALLS: usize = 20_000;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.next_if(|arg| arg == "__compile").is_some() {
+        return child_main(args);
+    }
+    let args: Vec<String> = args.map(|arg| arg.into_string().unwrap()).collect();
+    let arg = |index: usize, default: &str| args.get(index).cloned().unwrap_or_else(|| default.to_owned());
+    let component = arg(0, concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/guests/fixture-hostile.wasm"));
+    let input = serde_json::from_str(&arg(2, r#"{"say": "hello"}"#)).expect("INPUT is JSON");
+    let bytes =
+        std::fs::read(&component).unwrap_or_else(|error| panic!("{component}: {error}; run `cargo xtask build` first"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(measure(One(Arc::new(installed(bytes))), arg(1, "behave"), input));
+    ExitCode::SUCCESS
+}
+
+async fn measure(plugin: One, action: String, input: Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    let ports = Ports {
+        catalog: Arc::new(plugin.clone()),
+        door: Door::new(EgressConfig::default(), Arc::clone(&clock)),
+        grants: Arc::new(StaticGrants::default()),
+        clock,
+        entropy: Arc::new(Random),
+    };
+    let config = || SandboxConfig::new(directory.path(), Compiler::this_program().unwrap());
+    let digest = plugin.0.digest;
+    for what in ["compile and load", "load from the cache"] {
+        let sandbox = Sandbox::new(config(), ports.clone()).unwrap();
+        let started = Instant::now();
+        assert_eq!(sandbox.prepare([digest]).await, Vec::new());
+        println!("{what:<20} {:>8.2} ms", started.elapsed().as_secs_f64() * 1e3);
+    }
+    let sandbox = Arc::new(Sandbox::new(config(), ports).unwrap());
+    sandbox.prepare([digest]).await;
+    println!("instances            {:?}", sandbox.allocation());
+    for at_once in [1, 2] {
+        let (started, cpu) = (Instant::now(), process_cpu());
+        let callers: Vec<_> = (0..at_once)
+            .map(|_| tokio::spawn(repeat(Arc::clone(&sandbox), call(digest, &action, &input), CALLS / at_once)))
+            .collect();
+        let (mut times, mut guest) = (Vec::new(), 0.0);
+        for caller in callers {
+            let (theirs, cpu_ms) = caller.await.unwrap();
+            times.extend(theirs);
+            guest += cpu_ms;
+        }
+        let (elapsed, cpu) = (started.elapsed(), process_cpu().saturating_sub(cpu));
+        times.sort();
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        println!(
+            "{at_once} at once: {:>8.0} calls/s, p50 {:.1} µs, p99 {:.1} µs, processor {:.1} µs per call ({:.1} instance and guest)",
+            times.len() as f64 / elapsed.as_secs_f64(),
+            micros(times[times.len() / 2]),
+            micros(times[times.len() * 99 / 100]),
+            micros(cpu) / times.len() as f64,
+            guest * 1e3 / times.len() as f64,
+        );
+    }
+}
+
+async fn repeat(sandbox: Arc<Sandbox>, call: ActionCall, calls: usize) -> (Vec<Duration>, f64) {
+    let (mut times, mut cpu_ms) = (Vec::with_capacity(calls), 0.0);
+    for _ in 0..calls {
+        let call = call.clone();
+        let started = Instant::now();
+        let answer = sandbox.invoke(call).await;
+        times.push(started.elapsed());
+        cpu_ms += answer.record.cpu_ms;
+        answer.outcome.expect("the call succeeds");
+    }
+    (times, cpu_ms)
+}
+
+fn call(digest: Digest, action: &str, input: &Value) -> ActionCall {
+    ActionCall {
+        digest,
+        action: action.into(),
+        workspace: WorkspaceId::default_workspace(),
+        workflow: "measure".parse().unwrap(),
+        run: RunId::from_parts(RealClock.now(), 1),
+        step: "call".parse().unwrap(),
+        attempt: 1,
+        idempotency_key: "key".into(),
+        deadline: RealClock.now() + Duration::from_hours(1),
+        input: input.clone(),
+        scope: StepScope::default(),
+    }
+}
+
+fn installed(bytes: Vec<u8>) -> InstalledPlugin {
+    let sections = wasmparser::Parser::new(0).parse_all(&bytes);
+    let manifest = sections.filter_map(Result::ok).find_map(|payload| match payload {
+        wasmparser::Payload::CustomSection(section) if section.name() == SECTION => {
+            serde_json::from_slice::<Manifest>(section.data()).ok()
+        }
+        _ => None,
+    });
+    let manifest = manifest.expect("a plugin with a manifest");
+    InstalledPlugin { manifest, digest: Digest::of(&bytes), bytes: bytes.into(), origin: "example".into() }
+}
+
+fn process_cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::from_secs_f64(now.tv_sec as f64 + now.tv_nsec as f64 / 1e9)
+}
+
+#[derive(Clone)]
+struct One(Arc<InstalledPlugin>);
+
+impl Catalog for One {
+    fn resolve(&self, _: &Uses) -> Result<Arc<InstalledPlugin>, CatalogError> {
+        Ok(Arc::clone(&self.0))
+    }
+    fn by_digest(&self, digest: &Digest) -> Option<Arc<InstalledPlugin>> {
+        (self.0.digest == *digest).then(|| Arc::clone(&self.0))
+    }
+    fn list(&self) -> Vec<Arc<InstalledPlugin>> {
+        vec![Arc::clone(&self.0)]
+    }
+}
+
+struct RealClock;
+
+#[async_trait::async_trait]
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep(at.since(self.now())).await;
+    }
+}
+
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has randomness");
+    }
+}

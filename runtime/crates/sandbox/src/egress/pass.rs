@@ -1,0 +1,200 @@
+//! What one call into a plugin may do at the door: its rights, its scope, its budget, its deadline, and the record of what it did.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flowcell_core::capability::{HttpRule, RequestTarget, Rights, StepScope};
+use flowcell_core::exchange::Exchange;
+use flowcell_core::time::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::error::SendError;
+use super::record;
+use super::request::is_forbidden_header;
+
+/// What one call may send and take in all. A manifest may ask for less or more; the assembly cuts it to the operator's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub requests: u32,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+}
+
+impl Default for Budget {
+    /// 100 requests: a page of a list and a request for each entry. 16 MiB out and 32 MiB in: some of the largest bodies.
+    fn default() -> Self {
+        Self { requests: 100, bytes_out: 16 * 1024 * 1024, bytes_in: 32 * 1024 * 1024 }
+    }
+}
+
+/// Exchanges that are kept of one call beyond its budget of requests: denials cost no budget, and a guest can ask in a loop.
+const EXCHANGES_BEYOND_BUDGET: usize = 20;
+
+/// What the exchanges of one call take up in the journal, and so in memory while the call lasts. 256 KiB: a quarter of the largest result
+/// of a step, and 32 MiB for 128 calls at once.
+const RECORD_BYTES_MAX: usize = 256 * 1024;
+
+/// Of which so much may be exchanges with headers and the beginnings of bodies: some twenty of the largest ordinary ones. Those that follow are
+/// kept in outline, 80 with the longest texts; what does not fit then is counted.
+const WHOLE_BYTES_MAX: usize = 192 * 1024;
+
+/// A header that the door adds where `rule` matches. Guests can neither set nor read it; `Debug` does not show it.
+#[derive(Clone)]
+pub struct Credential {
+    rule: HttpRule,
+    header: HeaderName,
+    value: HeaderValue,
+}
+
+impl Credential {
+    pub fn new(rule: HttpRule, header: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        Self { rule, header, value }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("rule", &self.rule).field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// The pass of one call. Shared by the requests of the call, used up with it.
+#[derive(Debug)]
+pub struct CallPass {
+    rights: Arc<Rights>,
+    scope: StepScope,
+    deadline: Timestamp,
+    budget: Budget,
+    credentials: Vec<Credential>,
+    requests: AtomicU64,
+    bytes_out: AtomicU64,
+    bytes_in: AtomicU64,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    begun: u32,
+    exchanges: Vec<Exchange>,
+    /// What `exchanges` take up in the journal.
+    bytes: usize,
+    dropped: u64,
+}
+
+impl CallPass {
+    /// `deadline` is the call's: no exchange outlives it.
+    pub fn new(rights: Arc<Rights>, scope: StepScope, deadline: Timestamp, budget: Budget) -> Self {
+        Self {
+            rights,
+            scope,
+            deadline,
+            budget,
+            credentials: Vec::new(),
+            requests: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            record: Mutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Vec<Credential>) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// Whether guests may not set this header on a request: what a `wasi:http` forbidden-header filter asks. `content-length`
+    /// may stand there, because its clients always set it; [`super::Door::send_http`] refuses a wrong one and sends its own.
+    pub fn forbids_header(&self, name: &HeaderName) -> bool {
+        (is_forbidden_header(name.as_str()) && name != http::header::CONTENT_LENGTH) || self.credential_header(name)
+    }
+
+    /// Takes the exchanges recorded so far, by number, and how many more there were than are kept.
+    pub fn take_exchanges(&self) -> (Vec<Exchange>, u64) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exchanges = std::mem::take(&mut record.exchanges);
+        exchanges.sort_by_key(|exchange| exchange.number);
+        (exchanges, std::mem::take(&mut record.dropped))
+    }
+
+    pub(super) fn rights(&self) -> &Rights {
+        &self.rights
+    }
+    pub(super) fn scope(&self) -> &StepScope {
+        &self.scope
+    }
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    pub(super) fn credential_header(&self, name: &HeaderName) -> bool {
+        self.credentials.iter().any(|credential| credential.header == name)
+    }
+
+    /// Adds the credentials that are bound to where `request` goes.
+    pub(super) fn inject(&self, request: &RequestTarget<'_>, headers: &mut HeaderMap) {
+        for credential in self.credentials.iter().filter(|credential| credential.rule.matches(request)) {
+            headers.insert(credential.header.clone(), credential.value.clone());
+        }
+    }
+
+    /// Hides credentials in what a peer echoes, before it is recorded.
+    pub(super) fn mask(&self, text: &mut String) {
+        for credential in &self.credentials {
+            let Ok(value) = credential.value.to_str() else { continue };
+            // `Bearer abc`: the token alone is as secret as the whole.
+            let token = value.rsplit(' ').next().unwrap_or(value);
+            if !token.is_empty() && text.contains(token) {
+                *text = text.replace(value, "•••").replace(token, "•••");
+            }
+        }
+    }
+
+    pub(super) fn spend_request(&self, body_bytes: usize) -> Result<(), SendError> {
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= u64::from(self.budget.requests) {
+            return Err(SendError::budget(format!("this call has used its {} requests", self.budget.requests)));
+        }
+        spend(&self.bytes_out, body_bytes, self.budget.bytes_out, "send")
+    }
+
+    pub(super) fn spend_received(&self, bytes: usize) -> Result<(), SendError> {
+        spend(&self.bytes_in, bytes, self.budget.bytes_in, "receive")
+    }
+
+    /// Numbers an exchange, from 1.
+    pub(super) fn number(&self) -> u32 {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.begun = record.begun.saturating_add(1);
+        record.begun
+    }
+
+    /// Records an exchange: whole, in outline or only counted, as there is room.
+    pub(super) fn keep(&self, mut exchange: Exchange) {
+        let mut bytes = record::bytes_of(&exchange);
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        if record.bytes.saturating_add(bytes) > WHOLE_BYTES_MAX {
+            record::outline(&mut exchange);
+            bytes = record::bytes_of(&exchange);
+        }
+        let bytes = record.bytes.saturating_add(bytes);
+        let exchanges_max = self.budget.requests as usize + EXCHANGES_BEYOND_BUDGET;
+        let has_room = record.exchanges.len() < exchanges_max && bytes <= RECORD_BYTES_MAX;
+        // What may have had an effect is never only counted; it has cost budget, which bounds it.
+        if has_room || exchange.possibly_sent {
+            record.bytes = bytes;
+            record.exchanges.push(exchange);
+        } else {
+            record.dropped += 1;
+        }
+    }
+}
+
+fn spend(used: &AtomicU64, bytes: usize, limit: u64, what: &str) -> Result<(), SendError> {
+    let bytes = bytes as u64;
+    if used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > limit {
+        return Err(SendError::budget(format!("this call may {what} {limit} bytes in all, and this is more")));
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Writing an exchange down: from its first moment, so that a denial, a failure and a call that is cut off leave a trace too.
+//! What it keeps is bounded, and free of credentials: a guest chooses what it asks for, so nothing here may be as long as a guest likes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use flowcell_core::exchange::{Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest};
+use flowcell_core::time::Timestamp;
+use tokio::time::Instant;
+use url::Url;
+
+use super::error::SendError;
+use super::pass::CallPass;
+use super::request::OutboundRequest;
+
+/// Of a URL that cannot be parsed, as much as helps to recognise it.
+const RAW_URL_CHARS_MAX: usize = 200;
+
+/// 8 KiB: what a guest may ask for. Percent-encoding can make three times that of it.
+const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// Headers of one message that are recorded: as many as a response may have.
+const HEADERS_MAX: usize = 200;
+
+/// No header in use has a longer name.
+const HEADER_NAME_BYTES_MAX: usize = 256;
+
+/// 4 KiB: the size of a large cookie, and what is kept of a body.
+const HEADER_VALUE_BYTES_MAX: usize = 4 * 1024;
+
+/// Names and values of one message together. 16 KiB: twice what common servers accept.
+const HEADERS_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest denial, with the grant to add for a host of the greatest length, has some 1,000 bytes.
+const ERROR_BYTES_MAX: usize = 2 * 1024;
+
+/// Of a URL and an error in an outline: as much as helps to recognise them.
+const OUTLINE_TEXT_BYTES_MAX: usize = 256;
+
+/// One exchange while it happens. Dropped before [`Entry::finish`], it records that the call was cut off.
+pub(super) struct Entry<'p> {
+    pass: &'p CallPass,
+    exchange: Option<Exchange>,
+    begun: Instant,
+    recorded_bytes_max: usize,
+}
+
+impl<'p> Entry<'p> {
+    pub(super) fn begin(
+        pass: &'p CallPass,
+        request: &OutboundRequest,
+        now: Timestamp,
+        recorded_bytes_max: usize,
+    ) -> Self {
+        let sent = SentRequest {
+            method: request.method.chars().take(20).collect(),
+            url: without_userinfo(&request.url),
+            headers: masked(pass, &request.headers),
+            body: body(pass, &request.body, recorded_bytes_max),
+        };
+        let exchange = Exchange {
+            number: pass.number(),
+            started_at: now,
+            duration_ms: 0,
+            request: sent,
+            address: None,
+            response: None,
+            error: None,
+            possibly_sent: false,
+        };
+        Self { pass, exchange: Some(exchange), begun: Instant::now(), recorded_bytes_max }
+    }
+
+    /// Replaces the guest's text by the URL as it is requested.
+    pub(super) fn set_url(&mut self, url: &Url) {
+        let mut url = url.clone();
+        // They fail on URLs that cannot have user names; those have none.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.request.url = cut(url.as_str(), URL_BYTES_MAX);
+        }
+    }
+
+    pub(super) fn set_address(&mut self, address: Option<SocketAddr>) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.address = address.map(|address| address.to_string());
+        }
+    }
+
+    pub(super) fn set_possibly_sent(&mut self, possibly_sent: bool) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.possibly_sent = possibly_sent;
+        }
+    }
+
+    pub(super) fn set_head(&mut self, status: u16, headers: &[(String, String)]) {
+        if let Some(exchange) = &mut self.exchange {
+            let headers = masked(self.pass, headers);
+            exchange.response = Some(ReceivedResponse { status, headers, body: RecordedBody::default() });
+        }
+    }
+
+    /// `bytes` is what came, whole or not.
+    pub(super) fn set_body(&mut self, bytes: &[u8]) {
+        if let Some(response) = self.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) {
+            response.body = body(self.pass, bytes, self.recorded_bytes_max);
+        }
+    }
+
+    /// Since the guest asked.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub(super) fn finish(mut self, error: Option<&SendError>) {
+        let error = error.map(|error| ExchangeError {
+            code: error.code.as_str().to_owned(),
+            message: cut(&error.message, ERROR_BYTES_MAX),
+        });
+        self.keep(error);
+    }
+
+    fn keep(&mut self, error: Option<ExchangeError>) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            exchange.error = error;
+            self.pass.keep(exchange);
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.keep(Some(ExchangeError {
+            code: "timeout".to_owned(),
+            message: "the call ended before the response was complete; whether the request was processed is not known"
+                .to_owned(),
+        }));
+    }
+}
+
+fn body(pass: &CallPass, bytes: &[u8], bytes_max: usize) -> RecordedBody {
+    let mut body = RecordedBody::of(bytes, bytes_max);
+    if let Some(text) = &mut body.text {
+        pass.mask(text);
+    }
+    body
+}
+
+/// Headers for the record. The values of those that carry credentials are not kept, whoever set them.
+fn masked(pass: &CallPass, headers: &[(String, String)]) -> Vec<(String, String)> {
+    // What arrives here may not have been checked yet, and each of it may be as large as a guest's memory.
+    let mut left = HEADERS_BYTES_MAX;
+    let mut kept = Vec::with_capacity(headers.len().min(HEADERS_MAX));
+    for (name, value) in headers.iter().take(HEADERS_MAX) {
+        let name = cut(name, HEADER_NAME_BYTES_MAX).to_ascii_lowercase();
+        let value = if carries_credentials(&name) {
+            "•••".to_owned()
+        } else {
+            let mut value = cut(value, HEADER_VALUE_BYTES_MAX.min(left.saturating_sub(name.len())));
+            pass.mask(&mut value);
+            value
+        };
+        let Some(rest) = left.checked_sub(name.len() + value.len()) else { break };
+        left = rest;
+        kept.push((name, value));
+    }
+    kept
+}
+
+/// The beginning of `text`, at most `bytes_max`, with a mark where something is missing.
+fn cut(text: &str, bytes_max: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let (kept, _) = text.split_at(text.floor_char_boundary(bytes_max.saturating_sub(MARK.len())));
+    format!("{kept}{MARK}")
+}
+
+/// What an exchange takes up in the journal.
+pub(super) fn bytes_of(exchange: &Exchange) -> usize {
+    let mut counter = Counter(0);
+    // Counting does not fail; what cannot be written must not be kept either.
+    serde_json::to_writer(&mut counter, exchange).map_or(usize::MAX, |()| counter.0)
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Leaves method, URL, address, status, error and sizes: for a call whose record is full.
+pub(super) fn outline(exchange: &mut Exchange) {
+    let empty =
+        |body: &mut RecordedBody| *body = RecordedBody { bytes: body.bytes, text: None, truncated: body.bytes > 0 };
+    exchange.request.url = cut(&exchange.request.url, OUTLINE_TEXT_BYTES_MAX);
+    exchange.request.headers = Vec::new();
+    empty(&mut exchange.request.body);
+    if let Some(response) = &mut exchange.response {
+        response.headers = Vec::new();
+        empty(&mut response.body);
+    }
+    if let Some(error) = &mut exchange.error {
+        error.message = cut(&error.message, OUTLINE_TEXT_BYTES_MAX);
+    }
+}
+
+fn carries_credentials(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "proxy-authorization"
+            | "cookie"
+            | "set-cookie"
+            | "x-api-key"
+            | "api-key"
+            | "apikey"
+            | "x-auth-token"
+            | "x-access-token"
+    )
+}
+
+/// The guest's text, shortened, without what stands before an `@` in the authority.
+fn without_userinfo(text: &str) -> String {
+    let text: String = text.chars().take(RAW_URL_CHARS_MAX).filter(|c| !c.is_control()).collect();
+    let start = text.find("//").map_or(0, |at| at + 2);
+    let (scheme, rest) = text.split_at_checked(start).unwrap_or((&text, ""));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{host}{tail}"),
+        None => text,
+    }
+}

@@ -1,0 +1,122 @@
+//! What a guest can call, and the state behind it: one file per interface, one [`State`] per call. Every contract version is linked here;
+//! all of them delegate to the same log and the same door.
+
+mod http;
+mod log;
+mod wasi;
+mod wasi_http;
+
+use std::sync::Arc;
+
+use flowcell_core::exchange::LogLine;
+use flowcell_core::ports::{Clock, Entropy};
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceTable};
+
+use crate::compile::Needs;
+use crate::invoke::limiter::Limiter;
+use crate::limits::Limits;
+
+pub(crate) use self::http::Outbound;
+
+/// Bindings of the world `action-plugin`.
+pub(crate) mod action {
+    wasmtime::component::bindgen!({
+        path: "../../../wit/1.0.0",
+        world: "flowcell:plugin/action-plugin",
+        imports: { "flowcell:plugin/log.write": trappable, default: async | trappable },
+        exports: { default: async },
+    });
+}
+
+/// Bindings of the world `trigger-plugin`; what it shares with actions is the same code.
+pub(crate) mod trigger {
+    wasmtime::component::bindgen!({
+        path: "../../../wit/1.0.0",
+        world: "flowcell:plugin/trigger-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "flowcell:plugin/plugin-types": super::action::flowcell::plugin::plugin_types,
+            "flowcell:plugin/log": super::action::flowcell::plugin::log,
+            "flowcell:plugin/http": super::action::flowcell::plugin::http,
+        },
+    });
+}
+
+pub(crate) use action::flowcell::plugin as contract;
+
+/// Everything a store holds for one call.
+pub(crate) struct State {
+    pub(crate) limiter: Limiter,
+    /// Set by the epoch callback when it stops the guest: the processor time is used up.
+    pub(crate) out_of_cpu: bool,
+    pub(crate) log: log::Log,
+    outbound: Outbound,
+    table: ResourceTable,
+    /// Made when the guest first uses WASI; guests built for `wasm32-unknown-unknown` never do.
+    wasi: Option<Box<wasi::Wasi>>,
+    wasi_http: wasmtime_wasi_http::WasiHttpCtx,
+    time: Arc<dyn Clock>,
+    randomness: Arc<dyn Entropy>,
+    limits: Limits,
+}
+
+impl State {
+    pub(crate) fn new(limits: &Limits, outbound: Outbound, time: Arc<dyn Clock>, randomness: Arc<dyn Entropy>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.resources);
+        let mut wasi_http = wasmtime_wasi_http::WasiHttpCtx::new();
+        wasi_http.set_field_size_limit(limits.field_bytes);
+        Self {
+            limiter: Limiter::new(limits),
+            out_of_cpu: false,
+            log: log::Log::new(limits),
+            outbound,
+            table,
+            wasi: None,
+            wasi_http,
+            time,
+            randomness,
+            limits: *limits,
+        }
+    }
+
+    /// What the guest said last, on stderr or in its log: most languages explain a crash there.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let stderr = self.wasi.as_ref().map(|wasi| wasi.stderr_tail()).filter(|said| !said.is_empty());
+        stderr.or_else(|| self.log.last_error().map(str::to_owned))
+    }
+
+    pub(crate) fn into_log(self) -> (Vec<LogLine>, u64) {
+        self.log.into_lines()
+    }
+}
+
+/// Links everything there is. What a guest does not import costs it nothing.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    contract::plugin_types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::http::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+impl contract::plugin_types::Host for State {}
+
+/// The exports of one plugin, found and type-checked once per digest.
+pub(crate) struct Exports {
+    pub(crate) action: Option<action::ActionPluginPre<State>>,
+    pub(crate) trigger: Option<trigger::TriggerPluginPre<State>>,
+}
+
+impl Exports {
+    pub(crate) fn of(instance: &InstancePre<State>, needs: Needs) -> wasmtime::Result<Self> {
+        Ok(Self {
+            action: needs.action.then(|| action::ActionPluginPre::new(instance.clone())).transpose()?,
+            trigger: needs.trigger.then(|| trigger::TriggerPluginPre::new(instance.clone())).transpose()?,
+        })
+    }
+}
