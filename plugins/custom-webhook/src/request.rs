@@ -1,0 +1,162 @@
+//! The action `request`: one HTTP request, with every part from the step.
+
+mod pairs;
+mod statuses;
+
+use flowcell_sdk::http::{Request, Response, SavedResponse};
+use flowcell_sdk::json::Verbatim;
+use flowcell_sdk::media::from_base64;
+use flowcell_sdk::{ActionError, Context, Input};
+use serde_json::{Map, Value};
+
+use statuses::Statuses;
+
+#[derive(Input)]
+pub(crate) struct Call {
+    #[serde(default)]
+    method: Method,
+    /// Where to send it. The scheme, host and port must be written out; the path may hold expressions.
+    #[input(format = "uri", example = "https://api.example.com/contacts")]
+    url: String,
+    /// Parameters for the URL's query, encoded for you. A list gives a parameter several times; null leaves it out.
+    #[serde(default)]
+    query: Map<String, Value>,
+    /// Further headers. Credentials do not belong here: a connection adds them.
+    #[serde(default)]
+    headers: Map<String, Value>,
+    /// A body of JSON. At most one of `json`, `form` and `raw` may be given.
+    json: Option<Verbatim>,
+    /// A body of form fields. A list gives a field several times; null leaves it out.
+    form: Option<Map<String, Value>>,
+    /// A body as it is.
+    #[input(multiline)]
+    raw: Option<String>,
+    /// How `raw` is written here: base64 is decoded before it is sent.
+    #[serde(default)]
+    raw_encoding: RawEncoding,
+    /// The body's content type, where it is not what `json`, `form` or `raw` (text/plain) says.
+    #[input(example = "application/xml")]
+    content_type: Option<String>,
+    /// Statuses that count as success, such as 2xx, 404 or 400-499; on any other the step fails. 408, 425, 429 and 5xx are worth another
+    /// attempt.
+    #[serde(default = "only_2xx")]
+    #[input(default = ["2xx"], min_items = 1)]
+    success_statuses: Vec<String>,
+    /// The most time for the whole exchange, in milliseconds; the step's own limit holds too.
+    #[input(title = "Timeout (ms)", minimum = 1, maximum = 600000)]
+    timeout_ms: Option<u32>,
+}
+
+#[derive(Input, Clone, Copy, Default)]
+#[serde(rename_all = "UPPERCASE")]
+enum Method {
+    Get,
+    #[default]
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Head,
+}
+
+impl Method {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Head => "HEAD",
+        }
+    }
+}
+
+#[derive(Input, Clone, Copy, Default, PartialEq, Eq)]
+enum RawEncoding {
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "base64")]
+    Base64,
+}
+
+fn only_2xx() -> Vec<String> {
+    vec!["2xx".to_owned()]
+}
+
+/// Sends the request; a status outside `success_statuses` is a failure whose kind says whether another attempt is worth it.
+pub(crate) fn request(ctx: &Context, call: Call) -> Result<SavedResponse, ActionError> {
+    let success = Statuses::parse(&call.success_statuses, "/success_statuses")?;
+    let mut request = Request::new(call.method.as_str(), call.url)
+        .query(pairs::flatten(&call.query, "/query")?)
+        .header("idempotency-key", &ctx.idempotency_key);
+    for (name, value) in pairs::flatten(&call.headers, "/headers")? {
+        refuse_reserved(&name)?;
+        request = request.header(name, value);
+    }
+    if let Some(content_type) = call.content_type {
+        request = request.header("content-type", content_type);
+    }
+    request = match (call.json, call.form, call.raw) {
+        (None, None, None) => request,
+        (Some(json), None, None) => request.body("application/json", json),
+        (None, Some(form), None) => request.form(pairs::flatten(&form, "/form")?),
+        (None, None, Some(text)) if call.raw_encoding == RawEncoding::Utf8 => {
+            request.body("text/plain; charset=utf-8", text)
+        }
+        (None, None, Some(text)) => {
+            let bytes = from_base64(&text).ok_or_else(|| {
+                ActionError::invalid_input(
+                    "/raw",
+                    "`raw_encoding` says base64, and this is none; give it with padding, or say utf-8",
+                )
+            })?;
+            request.body("application/octet-stream", bytes)
+        }
+        (json, form, _) => {
+            let second = if json.is_some() && form.is_some() { "/form" } else { "/raw" };
+            return Err(ActionError::invalid_input(
+                second,
+                "a request has one body: give `json`, `form` or `raw`, not several",
+            ));
+        }
+    };
+    if let Some(timeout_ms) = call.timeout_ms {
+        request = request.timeout_ms(timeout_ms);
+    }
+    let response = request.send()?;
+    if success.contains(response.status) {
+        Ok(response.save())
+    } else {
+        Err(failure(&response, &call.success_statuses))
+    }
+}
+
+/// What the response's status says; for a 2xx or 3xx that the author did not want, what they wanted.
+fn failure(response: &Response, wanted: &[String]) -> ActionError {
+    let mut error = response.status_error();
+    if response.is_success() {
+        error.message =
+            format!("the server answered {}, and only {} counts as success here", response.status, wanted.join(", "));
+    }
+    error
+}
+
+/// What the step sets by other means, or always.
+fn refuse_reserved(name: &str) -> Result<(), ActionError> {
+    let advice = if name.eq_ignore_ascii_case("idempotency-key") {
+        "each request carries the step's own key, the same on each attempt; remove this header"
+    } else if name.eq_ignore_ascii_case("content-type") {
+        "write it as the step's `content_type`"
+    } else {
+        return Ok(());
+    };
+    Err(ActionError::invalid_input(
+        &pairs::pointer("/headers", name),
+        format!("{name} cannot be given as a header: {advice}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests;
