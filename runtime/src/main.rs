@@ -1,1 +1,29 @@
-fn main() {}
+//! The `flowcell` program: runs automations whose every step lives in a cell of its own.
+//!
+//! [`cli`] is the way in, [`assemble`] the one place where all parts are put together, [`http`] the edge, [`api`] and [`ingress`] what
+//! stands behind it.
+
+mod api;
+mod app;
+mod assemble;
+mod built_in;
+mod cli;
+mod client;
+mod clock;
+mod config;
+mod data_dir;
+mod entropy;
+mod http;
+mod ingress;
+mod publish;
+#[cfg(test)]
+mod testing;
+mod token;
+
+/// The system's allocator took a fifth of the main job's processor time, most of it for buffers that one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

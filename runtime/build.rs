@@ -1,0 +1,35 @@
+//! Embeds the first-party plugins that `cargo xtask build` left under `target/guests`; without them the binary still builds, and says so.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The packages to embed, by the name of their file.
+const PLUGINS: [&str; 2] = ["flowcell-webhook", "flowcell-custom-webhook"];
+
+fn main() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests");
+    let mut table = String::from("&[\n");
+    let mut missing = Vec::new();
+    for name in PLUGINS {
+        let file = folder.join(format!("{name}.wasm"));
+        // Cargo looks again whenever the file changes, and also when it appears.
+        println!("cargo:rerun-if-changed={}", file.display());
+        match file.canonicalize() {
+            Ok(file) => {
+                let _ = writeln!(table, "    ({name:?}, include_bytes!({:?})),", file.display());
+            }
+            Err(_) => missing.push(name),
+        }
+    }
+    table.push_str("]\n");
+    if !missing.is_empty() {
+        println!(
+            "cargo:warning=built without {}: run `cargo xtask build`, which builds the plugins first",
+            missing.join(" and ")
+        );
+    }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("built_in.rs");
+    if let Err(error) = std::fs::write(&out, table) {
+        println!("cargo:error=the table of plugins cannot be written to {}: {error}", out.display());
+    }
+}

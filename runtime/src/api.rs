@@ -1,0 +1,64 @@
+//! The REST API, `/api/v2`: what the CLI and the web page use, and nothing else does more.
+
+pub(crate) mod auth;
+pub(crate) mod plugins;
+pub(crate) mod query;
+pub(crate) mod runs;
+pub(crate) mod server;
+pub(crate) mod workflows;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::http::problem::Problem;
+use crate::http::serve::{method_not_allowed, not_found};
+
+/// Stands on every answer of the API, so that a client knows Flowcell from any other server that speaks JSON.
+pub(crate) const MARK: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("flowcell-api"), HeaderValue::from_static("2"));
+
+/// The routes under `/api/v2`; all of them ask for a token, unknown ones included.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/api/v2/server", get(server::show))
+        .route("/api/v2/workflows", get(workflows::list).post(workflows::apply))
+        .route("/api/v2/workflows/{id}", get(workflows::show))
+        .route("/api/v2/runs", get(runs::list))
+        .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/plugins", get(plugins::list))
+        .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
+        .route("/api/v2/{*rest}", axum::routing::any(not_found))
+        .with_state(Arc::clone(&app));
+    // What answers for unknown routes and methods stands inside the check as well: without a token nobody learns what there is.
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app, auth::require_token))
+        .layer(axum::middleware::map_response(mark))
+}
+
+async fn mark(mut response: Response) -> Response {
+    let (name, value) = MARK;
+    response.headers_mut().insert(name, value);
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(bytes) => (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! How a run looks in JSON. The shape is public: fields are added, never changed.
+
+use flowcell_core::expression::{Program, Scope};
+use flowcell_core::id::StepId;
+use flowcell_core::plugin::Pin;
+use flowcell_core::run::event::Outcome;
+use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
+use flowcell_core::workflow::{Step, Workflow};
+use serde_json::{Map, Value, json};
+
+/// A run in a list.
+pub(crate) fn summary(run: &RunSummary) -> Value {
+    json!({
+        "id": run.id,
+        "status": run.status,
+        "workflow": { "id": run.workflow, "version": run.version },
+        "event_id": run.event,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "error_code": run.error_code,
+    })
+}
+
+/// A run with its steps and attempts. Steps that have not begun come from the workflow, with the status `pending`.
+pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
+    let steps: Vec<Value> = match workflow {
+        Some(workflow) => workflow
+            .steps
+            .iter()
+            .map(|each| step(&each.id, Some(&Definition { run, workflow, step: each }), run.steps.get(&each.id)))
+            .collect(),
+        None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
+    };
+    json!({
+        "id": run.id,
+        "status": run.status(),
+        "workflow": { "id": run.workflow, "version": run.version },
+        "event_id": run.event,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "duration_ms": run.finished_at.map(|end| end.since(run.created_at).as_millis()),
+        "trigger": run.trigger,
+        "error": error(run),
+        "steps": steps,
+    })
+}
+
+fn error(run: &Run) -> Value {
+    match &run.outcome {
+        Some(Outcome::Failed { step, error }) => {
+            let mut document = json!(error);
+            if let Some(fields) = document.as_object_mut() {
+                fields.insert("step".to_owned(), json!(step));
+            }
+            document
+        }
+        Some(Outcome::Cancelled { reason }) => json!({ "code": "cancelled", "message": reason }),
+        Some(Outcome::Succeeded) | None => Value::Null,
+    }
+}
+
+/// A step as its author wrote it, and where it stands.
+struct Definition<'r> {
+    run: &'r Run,
+    workflow: &'r Workflow,
+    step: &'r Step,
+}
+
+impl<'r> Definition<'r> {
+    fn pin(&self) -> Option<&'r Pin> {
+        self.run.pins.get(&self.step.uses)
+    }
+    /// A pure function of the definition and of what came before: it can be had without an attempt's end.
+    fn input(&self) -> Option<Value> {
+        Program::compile(&self.step.with).ok()?.render(&Scope::of(self.run, self.workflow)).ok()
+    }
+}
+
+fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
+    let mut fields = Map::new();
+    let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
+    put("id", json!(id));
+    if let Some(name) = definition.and_then(|definition| definition.step.name.as_ref()) {
+        put("name", json!(name));
+    }
+    put("status", json!(status(state)));
+    put(
+        "plugin",
+        definition.and_then(Definition::pin).map_or(
+            Value::Null,
+            |pin| json!({ "id": pin.plugin, "version": pin.version, "digest": pin.digest, "action": pin.member }),
+        ),
+    );
+    match state.map(|state| &state.phase) {
+        Some(Phase::Retrying { at }) => {
+            put("retry_at", json!(at));
+        }
+        Some(Phase::Parked { reason }) => {
+            put("parked", json!(reason));
+        }
+        _ => {}
+    }
+    let input = || definition.and_then(Definition::input);
+    put(
+        "attempts",
+        state.map_or_else(|| json!([]), |state| state.attempts.iter().map(|each| attempt(each, input)).collect()),
+    );
+    Value::Object(fields)
+}
+
+fn status(state: Option<&StepState>) -> &'static str {
+    match state.map(|state| &state.phase) {
+        None => "pending",
+        Some(Phase::Started) => "running",
+        Some(Phase::Succeeded) => "succeeded",
+        Some(Phase::Retrying { .. }) => "waiting",
+        Some(Phase::Failed { .. }) => "failed",
+        Some(Phase::Parked { .. }) => "parked",
+    }
+}
+
+/// Before its end an attempt has neither duration nor record; after a crash it never gets them. Its input is `input` then.
+fn attempt(attempt: &Attempt, input: impl Fn() -> Option<Value>) -> Value {
+    let call = attempt.call.as_ref();
+    let input = if attempt.ended_at.is_none() { attempt.input.clone().or_else(input) } else { attempt.input.clone() };
+    json!({
+        "number": attempt.number,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "duration_ms": attempt.ended_at.map(|end| end.since(attempt.started_at).as_millis()),
+        "input": input,
+        "output": attempt.output,
+        "error": attempt.error,
+        "http": call.map_or_else(|| json!([]), |call| json!(call.http)),
+        "log": call.map_or_else(|| json!([]), |call| json!(call.log)),
+        "log_lines_dropped": call.map_or(0, |call| call.log_lines_dropped),
+        // To the microsecond; what is beyond is noise of the division.
+        "cpu_ms": call.map(|call| (call.cpu_ms * 1_000.0).round() / 1_000.0),
+        "memory_bytes": call.map(|call| call.memory_bytes),
+    })
+}

@@ -1,0 +1,117 @@
+//! What the API and the ingress share: the ports, and the few facts about this installation. Assembled in [`crate::assemble`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use flowcell_core::capability::Grant;
+use flowcell_core::id::{WorkflowId, WorkspaceId};
+use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex};
+use url::Url;
+
+use crate::config::{Ingress, size};
+use crate::http::body::BodyReader;
+use crate::http::limits::Limits;
+use crate::ingress::routes::Routes;
+use crate::token::{InstanceKey, TokenHash};
+
+/// Everything behind the edge, as the traits of `core`.
+#[derive(Clone)]
+pub(crate) struct Ports {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) runs: Arc<dyn RunIndex>,
+    pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) preparer: Arc<dyn Preparer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+/// Makes a plugin ready to be called, so that what cannot be loaded is an error before anything depends on it.
+#[async_trait]
+pub(crate) trait Preparer: Send + Sync {
+    /// Compiles the plugin, or finds it compiled. The error is for people.
+    async fn prepare(&self, plugin: &InstalledPlugin) -> Result<(), String>;
+}
+
+pub(crate) struct App {
+    /// The one there is for now.
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) ports: Ports,
+    pub(crate) key: InstanceKey,
+    pub(crate) admin: TokenHash,
+    pub(crate) bodies: BodyReader,
+    pub(crate) ingress: Ingress,
+    /// What the configuration gives to plugins.
+    pub(crate) grants: Vec<Grant>,
+    /// What trigger URLs begin with, without a slash at the end.
+    base_url: String,
+    pub(crate) routes: Routes,
+    pub(crate) readiness: Readiness,
+}
+
+impl App {
+    pub(crate) fn new(ports: Ports, key: InstanceKey, admin: TokenHash, settings: Settings) -> Self {
+        let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
+        Self {
+            workspace: WorkspaceId::default_workspace(),
+            ports,
+            key,
+            admin,
+            bodies: BodyReader::new(&settings.limits),
+            routes: Routes::new(size(settings.ingress.routes_cached_max)),
+            ingress: settings.ingress,
+            grants: settings.grants,
+            base_url,
+            readiness: Readiness::default(),
+        }
+    }
+
+    /// The token in the URL of a workflow's trigger.
+    pub(crate) fn hook_token(&self, workflow: &WorkflowId, generation: u32) -> String {
+        self.key.hook_token(&self.workspace, workflow, TRIGGER_ID, generation)
+    }
+
+    /// The URL of a workflow's trigger.
+    pub(crate) fn hook_url(&self, workflow: &WorkflowId, generation: u32) -> String {
+        format!("{}/hooks/{}", self.base_url, self.hook_token(workflow, generation))
+    }
+}
+
+/// A workflow has one trigger. Its id is part of what its URL is derived from, so that a trigger that changes its kind keeps its URL.
+pub(crate) const TRIGGER_ID: &str = "trigger";
+
+/// What the configuration says about the edge.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) ingress: Ingress,
+    pub(crate) base_url: Url,
+}
+
+/// Whether the server wants new work: what `/readyz` says.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(AtomicU8);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Unfinished runs of the last start are being taken up.
+    Recovering,
+    Ready,
+    Draining,
+}
+
+impl Readiness {
+    pub(crate) fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+    pub(crate) fn phase(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Recovering,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
+
+mod running;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use axum::Router;
+use flowcell_core::id::{Digest, WorkspaceId};
+use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue};
+use flowcell_engine::{Engine, Shutdown};
+use flowcell_registry::catalog::{LocalCatalog, Sources};
+use flowcell_sandbox::egress::Door;
+use flowcell_sandbox::{Sandbox, StaticGrants};
+use flowcell_store::embedded::EmbeddedStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::app::{App, Phase, Ports, Preparer, Settings};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
+use crate::entropy::SystemEntropy;
+use crate::http::serve::{Edge, serve, with_fallbacks};
+use crate::token::TokenHash;
+use crate::{api, built_in, ingress};
+
+pub(crate) use running::Running;
+
+/// Starts everything: opens the store, listens, drives runs.
+pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
+    let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let data = DataDir::open(data)?;
+    let fatal = CancellationToken::new();
+    // First of all: its lock keeps a second process out.
+    let store = open_store(config, &data, fatal.clone()).await?;
+    let stored = Definitions::list(&*store, &WorkspaceId::default_workspace()).await?;
+    let needed = if stored.is_empty() { KeyNeeded::New } else { KeyNeeded::OfStoredWorkflows };
+    let key = data.instance_key(needed, &*entropy)?;
+    let admin = TokenHash::of(&data.admin_token(&*entropy)?);
+    let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
+    let catalog = open_catalog(config, &data).await?;
+    let listener = listen(config).await?;
+    let base_url = base_url(config, &listener)?;
+
+    let door = Door::new(settings::egress(config), Arc::clone(&clock));
+    let sandbox = Arc::new(Sandbox::new(
+        settings::sandbox(config, data.code_cache())?,
+        flowcell_sandbox::Ports {
+            catalog: Arc::clone(&catalog),
+            grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            door: door.clone(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        },
+    )?);
+    let ports = Ports {
+        journal: Arc::clone(&store) as Arc<dyn Journal>,
+        runs: Arc::clone(&store) as Arc<dyn RunIndex>,
+        definitions: Arc::clone(&store) as Arc<dyn Definitions>,
+        invoker: Arc::clone(&sandbox) as _,
+        catalog: Arc::clone(&catalog),
+        preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
+    let engine = Engine::new(
+        settings::engine(config, &key),
+        flowcell_engine::Ports {
+            journal: Arc::clone(&ports.journal),
+            queue: Arc::clone(&store) as Arc<dyn RunQueue>,
+            definitions: Arc::clone(&ports.definitions),
+            invoker: Arc::clone(&ports.invoker),
+            catalog: Arc::clone(&catalog),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        },
+    );
+    let edge_settings = Settings {
+        limits: config.http.limits(),
+        ingress: config.ingress.clone(),
+        grants: config.grants.clone(),
+        base_url,
+    };
+    let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
+    let app = Arc::new(App::new(ports, key, admin, edge_settings));
+
+    let tasks = TaskTracker::new();
+    let stop_http = CancellationToken::new();
+    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
+    prepare_pinned(&app, &sandbox).await?;
+    let shutdown = Shutdown::new();
+    let engine = tasks.spawn(engine.run(shutdown.clone()));
+    app.readiness.set(Phase::Ready);
+
+    Ok(Running {
+        url,
+        data: data.path().to_owned(),
+        token_file: admin_token_file(data.path()),
+        plugins: catalog.list().iter().map(|plugin| describe(plugin)).collect(),
+        plugin_problems: catalog
+            .problems()
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.origin, problem.message))
+            .collect(),
+        app,
+        store,
+        sandbox,
+        door,
+        shutdown,
+        stop_http,
+        fatal,
+        http,
+        engine,
+    })
+}
+
+/// Every route there is.
+pub(crate) fn routes(app: &Arc<App>) -> Router {
+    with_fallbacks(
+        Router::new()
+            .merge(api::router(Arc::clone(app)))
+            .merge(ingress::router(Arc::clone(app)))
+            .merge(api::server::health_router(Arc::clone(app)))
+            .route("/", axum::routing::get(greet)),
+    )
+}
+
+/// For whoever opens the server's address to see what it is.
+async fn greet() -> &'static str {
+    concat!(
+        "Flowcell ",
+        env!("CARGO_PKG_VERSION"),
+        " runs here. The API is under /api/v2; `flowcell workflow list` talks to it.\n"
+    )
+}
+
+/// The plugins that `flowcell check` knows: those of this binary and of folders; nothing is written.
+pub(crate) fn offline_catalog(folders: &[PathBuf]) -> Result<Arc<dyn Catalog>> {
+    let sources = Sources { built_in: built_in::PLUGINS, folders, archive: None };
+    Ok(Arc::new(LocalCatalog::open(sources)?))
+}
+
+async fn open_store(config: &Config, data: &DataDir, fatal: CancellationToken) -> Result<Arc<EmbeddedStore>> {
+    let options = settings::store(config, fatal);
+    let (folder, shown) = (data.store(), data.path().display().to_string());
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, &options)).await?;
+    Ok(Arc::new(opened.with_context(|| format!("the data directory {shown} cannot be used"))?))
+}
+
+async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog>> {
+    let (folders, archive) = (config.plugins.folders.clone(), data.plugins());
+    let opened = tokio::task::spawn_blocking(move || {
+        LocalCatalog::open(Sources { built_in: built_in::PLUGINS, folders: &folders, archive: Some(&archive) })
+    });
+    Ok(Arc::new(opened.await??))
+}
+
+async fn listen(config: &Config) -> Result<TcpListener> {
+    TcpListener::bind(config.listen).await.with_context(|| {
+        format!("{} cannot be listened on; another program may have it: choose another with --listen", config.listen)
+    })
+}
+
+/// What trigger URLs begin with: the configured address, or the one that is listened on.
+fn base_url(config: &Config, listener: &TcpListener) -> Result<Url> {
+    if let Some(url) = &config.public_url {
+        return Ok(url.clone());
+    }
+    let mut address = listener.local_addr().context("the listener has no address")?;
+    if address.ip().is_unspecified() {
+        // "Everywhere" is no place to send to; on this machine the loopback address always leads there.
+        address.set_ip(match address.ip() {
+            std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(format!("http://{address}").parse()?)
+}
+
+/// Compiles, or maps from the cache, what published workflows pin, before the server calls itself ready: their first calls are then as
+/// fast as any. A plugin that fails does not keep the others from running; its runs say why.
+async fn prepare_pinned(app: &App, sandbox: &Sandbox) -> Result<()> {
+    let definitions = &app.ports.definitions;
+    let mut digests = std::collections::BTreeSet::<Digest>::new();
+    for head in definitions.list(&app.workspace).await? {
+        let Some(number) = head.published else { continue };
+        let version = definitions.version(&app.workspace, &head.id, number).await?;
+        digests.extend(version.into_iter().flat_map(|version| version.pins.into_values()).map(|pin| pin.digest));
+    }
+    for (digest, message) in sandbox.prepare(digests).await {
+        tracing::error!(%digest, message, "a plugin that a published workflow needs cannot be used");
+    }
+    Ok(())
+}
+
+fn describe(plugin: &InstalledPlugin) -> String {
+    format!("{} {} ({})", plugin.manifest.id, plugin.manifest.version, plugin.origin)
+}
+
+/// The sandbox as the publisher sees it.
+struct SandboxPreparer(Arc<Sandbox>);
+
+#[async_trait]
+impl Preparer for SandboxPreparer {
+    async fn prepare(&self, plugin: &InstalledPlugin) -> Result<(), String> {
+        let failed = self.0.prepare([plugin.digest]).await;
+        failed.into_iter().next().map_or(Ok(()), |(_, message)| Err(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[tokio::test]
+    async fn the_root_says_what_runs_here() {
+        let answer = Bench::new().send("GET", "/", &[], "").await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (200, &"text/plain; charset=utf-8".parse().unwrap())
+        );
+        assert!(answer.json.as_str().is_some_and(|text| text.contains("/api/v2")), "{answer:?}");
+    }
+}

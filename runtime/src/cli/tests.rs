@@ -1,0 +1,76 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from([&["flowcell"], words].concat())
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_documented_commands_parse() {
+    for line in [
+        "serve --data d --listen 127.0.0.1:0 --egress-allow 127.0.0.1/32 --egress-allow ::1/128 --plugins p --config c",
+        "check a.yaml b.yaml --plugins p --server http://127.0.0.1:1 --data d",
+        "workflow apply f.yaml --draft --json",
+        "workflow list --server https://flowcell.example.com --token t",
+        "workflow show id --at 3",
+        "run list --workflow w --status failed --limit 5",
+        "run show run_x --wait --timeout 5 --json",
+        "plugin list",
+        "plugin inspect f.wasm --json",
+        "plugin build dir -o f.wasm",
+        "config default",
+        "schema",
+        "__compile x",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        assert!(parse(&words).is_ok(), "{line}: {:?}", parse(&words).err().map(|error| error.to_string()));
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_as_usage() {
+    for line in [
+        "",
+        "serve --listen localhost",
+        "serve --egress-allow 10.0.0.0/40",
+        "check",
+        "run list --limit 0",
+        "run list --status asleep",
+        "nonsense",
+    ] {
+        let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        assert_eq!(parse(&words).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn errors_name_their_causes_once() {
+    let error = anyhow::Error::from(std::io::Error::other("disk on fire")).context("the file cannot be read");
+    assert_eq!(chain(&error), "the file cannot be read: disk on fire");
+    let repeated = anyhow::anyhow!("disk on fire").context("it failed: disk on fire");
+    assert_eq!(chain(&repeated), "it failed: disk on fire");
+}
+
+#[test]
+fn every_failure_has_a_title_and_a_detail_for_programs() {
+    let document = crate::http::problem::Problem::new(crate::http::problem::Kind::NotFound, "no run").document(None);
+    for failure in [
+        Failure::Usage("no".into()),
+        Failure::Client(ClientError::Unreachable { server: "s".into(), reason: "r".into() }),
+        Failure::Client(ClientError::Foreign { server: "s".into(), status: http::StatusCode::OK }),
+        Failure::Client(ClientError::Problem(Box::new(document))),
+        Failure::Other(anyhow::anyhow!("disk on fire")),
+    ] {
+        let document = failure_document(&failure).unwrap();
+        for member in ["title", "detail"] {
+            assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "{failure:?}: {document}");
+        }
+    }
+    assert_eq!(failure_document(&Failure::Reported), None, "it is printed already");
+}

@@ -1,0 +1,140 @@
+//! The sections of the configuration with their defaults. Where each number comes from stands in `default.toml`, beside its key.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flowcell_core::capability::Ceiling;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::http::limits::Limits;
+
+/// A section whose keys are numbers above zero; `extra` fields are lists and tables.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $type:ty = $default:expr),+ $(,)? } $(extra { $($field:ident: $list:ty),+ })?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(crate) struct $name {
+            $(pub(crate) $key: $type,)+
+            $($(pub(crate) $field: $list,)+)?
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)+ $($($field: <$list>::default(),)+)? }
+            }
+        }
+        impl $name {
+            /// Every number of the section by its key.
+            pub(super) fn positive(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($key), u64::from(self.$key))),+]
+            }
+        }
+    };
+}
+
+section! {
+    /// What clients of the server may send.
+    Http {
+        connections_max: u64 = 4_096,
+        header_timeout_ms: u64 = 10_000,
+        header_bytes_max: u64 = 64 * 1024,
+        headers_max: u64 = 100,
+        body_bytes_max: u64 = 10 * 1024 * 1024,
+        body_timeout_ms: u64 = 60_000,
+        body_idle_ms: u64 = 10_000,
+        bodies_in_flight_bytes_max: u64 = 256 * 1024 * 1024,
+        connection_idle_ms: u64 = 60_000,
+    }
+}
+
+section! {
+    /// Calls to the URLs of triggers.
+    Ingress {
+        trigger_timeout_ms: u64 = 5_000,
+        events_max: u64 = 100,
+        routes_cached_max: u64 = 10_000,
+    }
+}
+
+section! {
+    /// How runs are executed.
+    Engine {
+        runs_max: u64 = 64,
+        step_timeout_ms: u64 = 30_000,
+        step_timeout_max_ms: u64 = 600_000,
+        workflows_cached_max: u64 = 1_000,
+    }
+}
+
+section! {
+    /// What one call of a plugin may use.
+    Sandbox {
+        calls_max: u32 = 128,
+        call_wait_ms: u64 = 10_000,
+        memory_mib: u32 = 64,
+        cpu_ms: u64 = 1_000,
+        wall_ms: u64 = 30_000,
+        http_requests: u32 = 20,
+        memory_ceiling_mib: u32 = 512,
+        cpu_ceiling_ms: u64 = 60_000,
+        wall_ceiling_ms: u64 = 600_000,
+        http_requests_ceiling: u32 = 1_000,
+        compile_cpu_ms: u64 = 30_000,
+        compile_wall_ms: u64 = 120_000,
+        compile_memory_mib: u32 = 2_048,
+    }
+}
+
+section! {
+    /// What leaves the sandbox.
+    Egress {
+        connect_timeout_ms: u64 = 10_000,
+        first_byte_timeout_ms: u64 = 60_000,
+        body_idle_ms: u64 = 30_000,
+        exchange_timeout_ms: u64 = 120_000,
+        request_bytes_max: u64 = 8 * 1024 * 1024,
+        response_bytes_max: u64 = 8 * 1024 * 1024,
+        header_bytes_max: u64 = 64 * 1024,
+        recorded_bytes_max: u64 = 4 * 1024,
+        idle_connections_max: u64 = 128,
+        idle_connection_ms: u64 = 30_000,
+    }
+    extra { allow: Vec<IpNet>, ceiling: Ceiling }
+}
+
+section! {
+    /// Where runs and workflows are kept.
+    Store {
+        queued_writes_max: u64 = 4_096,
+        cache_mib: u64 = 64,
+    }
+}
+
+/// Plugins beside those that are built in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Plugins {
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+impl Http {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            connections_max: size(self.connections_max),
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            header_bytes_max: size(self.header_bytes_max),
+            headers_max: size(self.headers_max),
+            body_bytes_max: size(self.body_bytes_max),
+            body_timeout: Duration::from_millis(self.body_timeout_ms),
+            body_idle: Duration::from_millis(self.body_idle_ms),
+            bodies_in_flight_bytes_max: size(self.bodies_in_flight_bytes_max),
+            connection_idle: Duration::from_millis(self.connection_idle_ms),
+        }
+    }
+}
+
+/// A number of the configuration as a size in memory.
+pub(crate) fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,132 @@
+//! `/hooks/{token}`: from a request to durable runs. The trigger's plugin decides what a request means; nothing is answered with
+//! success before the journal has it.
+
+pub(crate) mod accept;
+pub(crate) mod reply;
+pub(crate) mod routes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use flowcell_core::id::WorkflowId;
+use flowcell_core::invoke::{CallRecord, Invocation, WebhookCall, WebhookOutcome, WebhookRequest};
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request};
+
+use crate::app::App;
+use crate::http::problem::{Kind, Problem};
+use crate::http::request_id::RequestId;
+use crate::ingress::routes::Route;
+use crate::token::TokenHash;
+
+/// The methods a trigger may be called with.
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/hooks/{token}", axum::routing::any(answer))
+        .route("/hooks/{token}/", axum::routing::any(answer))
+        .route("/hooks/{token}/{*rest}", axum::routing::any(answer))
+        .with_state(app)
+}
+
+async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    if !METHODS.contains(&parts.method) {
+        let detail = format!("Triggers do not answer to {}.", parts.method);
+        return Err(Problem::new(Kind::MethodNotAllowed, detail)
+            .with_header(ALLOW, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE")));
+    }
+    let (token, rest) = split_path(parts.uri.path());
+    let route = app.routes.find(&app, TokenHash::of(token).bytes()).await?.ok_or_else(unknown)?;
+    // The room it takes is given back when the request is answered: the trigger's call holds the bytes until then.
+    let (body, _held) = app.bodies.read(&parts.headers, body).await?.into_parts();
+    let request_id = parts.extensions.get::<RequestId>().cloned();
+    let request_id = request_id.as_ref().map_or("", RequestId::as_str);
+    let request = WebhookRequest {
+        method: parts.method.as_str().to_owned(),
+        path: rest.to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect(),
+        body: body.into(),
+    };
+    match call(&app, &route, request_id, request).await? {
+        WebhookOutcome::Events(events) => accept::accept(&app, &route, events).await,
+        WebhookOutcome::Ignore { reason } => Ok(accept::ignored(&reason)),
+        WebhookOutcome::Reply { status, headers, body } => Ok(reply::render(status, headers, body, request_id)),
+    }
+}
+
+/// How many of a plugin's last log lines stand beside its failure: the end is where the reason is.
+const LOG_LINES_SHOWN: usize = 5;
+
+async fn call(app: &App, route: &Route, request_id: &str, request: WebhookRequest) -> Result<WebhookOutcome, Problem> {
+    let call = WebhookCall {
+        digest: route.pin.digest,
+        trigger: route.pin.member.clone(),
+        workspace: route.hook.workspace.clone(),
+        workflow: route.hook.workflow.clone(),
+        deadline: app.ports.clock.now() + Duration::from_millis(app.ingress.trigger_timeout_ms),
+        config: route.config.clone(),
+        request,
+    };
+    let Invocation { outcome, record } = app.ports.invoker.on_webhook(call).await;
+    let workflow = &route.hook.workflow;
+    log_record(request_id, workflow, &record);
+    outcome.map_err(|error| {
+        let log = last_lines(&record);
+        tracing::warn!(request = request_id, %workflow, code = error.code(), %error, log, "a trigger refused a request");
+        Problem::of_trigger(&error)
+    })
+}
+
+/// A trigger's call belongs to no run, so that what it did is in the server's log only.
+fn log_record(request_id: &str, workflow: &WorkflowId, record: &CallRecord) {
+    for exchange in &record.http {
+        let (method, url) = (exchange.request.method.as_str(), exchange.request.url.as_str());
+        let (status, ms) = (exchange.response.as_ref().map(|response| response.status), exchange.duration_ms);
+        let error = exchange.error.as_ref().map(|error| error.message.as_str());
+        tracing::debug!(request = request_id, %workflow, method, url, status, error, ms, "a trigger sent a request");
+    }
+    for line in &record.log {
+        let (level, line) = (line.level, line.message.as_str());
+        tracing::debug!(request = request_id, %workflow, ?level, line, "a trigger logged");
+    }
+    if record.log_lines_dropped > 0 {
+        let dropped = record.log_lines_dropped;
+        tracing::debug!(request = request_id, %workflow, dropped, "a trigger logged more than is kept");
+    }
+}
+
+fn last_lines(record: &CallRecord) -> String {
+    let skipped = record.log.len().saturating_sub(LOG_LINES_SHOWN);
+    record.log.iter().skip(skipped).map(|line| line.message.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// The token, and the path behind it (`/` when there is none).
+fn split_path(path: &str) -> (&str, &str) {
+    let below = path.strip_prefix("/hooks/").unwrap_or_default();
+    match below.find('/') {
+        Some(slash) => below.split_at(slash),
+        None => (below, "/"),
+    }
+}
+
+/// The same for every token that opens nothing: what never existed, what was rotated, what is not published.
+fn unknown() -> Problem {
+    Problem::new(
+        Kind::UnknownHook,
+        "No published workflow has a trigger with this URL. `flowcell workflow show` prints the right one.",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flowcell_core::id::Digest;
+use flowcell_core::plugin::{Pin, Uses};
+use flowcell_core::ports::{Hook, HookBinding, InstalledPlugin, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::workflow::problem::Problem as Fault;
+use flowcell_core::workflow::{Workflow, check};
+
+use crate::app::{App, TRIGGER_ID};
+use crate::token::TokenHash;
+
+/// What becomes of the new version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// New runs take it from now on.
+    Publish,
+    /// It is kept; new runs go on with the published version, if there is one.
+    Draft,
+}
+
+/// The version that the text is now.
+#[derive(Debug, Clone)]
+pub(crate) struct Applied {
+    pub(crate) head: WorkflowHead,
+    pub(crate) version: u32,
+    /// Whether a version was written; the same text again changes nothing.
+    pub(crate) created: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The text is wrong in these places.
+    #[error("the workflow has {} problem(s)", .0.len())]
+    Invalid(Vec<Fault>),
+    /// A plugin is there and cannot be used.
+    #[error("plugin `{plugin}` (version {version}) cannot be used: {message}")]
+    UnusablePlugin { plugin: String, version: String, message: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How often a version is renumbered when others write versions of the same workflow at the same moment.
+const CONFLICTS_MAX: usize = 16;
+
+/// Applies a workflow text. The same text with the same plugins is the same version.
+pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<Applied, PublishError> {
+    let workflow = check(source, &*app.ports.catalog, &app.grants).map_err(PublishError::Invalid)?;
+    let plugins = resolve(app, &workflow)?;
+    for plugin in unique(&plugins) {
+        secure(app, plugin).await?;
+    }
+    let pins = pins(&plugins);
+    let mut conflicts = 0;
+    loop {
+        let stored = app.ports.definitions.head(&app.workspace, &workflow.id).await?;
+        if let Some(head) = &stored
+            && is_current(app, head, source, &pins, intent).await?
+        {
+            return Ok(Applied { version: head.latest, head: head.clone(), created: false });
+        }
+        match write(app, &workflow, source, &pins, intent, stored).await {
+            Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
+            Ok(applied) => {
+                app.routes.forget(&workflow.id);
+                return Ok(applied);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Every `uses` of the workflow with the plugin it means today.
+fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
+    let uses = workflow.steps.iter().map(|step| &step.uses).chain([&workflow.trigger.uses]);
+    uses.map(|uses| match app.ports.catalog.resolve(uses) {
+        Ok(plugin) => Ok((uses.clone(), plugin)),
+        Err(error) => Err(PublishError::UnusablePlugin {
+            plugin: uses.plugin.to_string(),
+            version: format!("{}.x", uses.major),
+            message: error.to_string(),
+        }),
+    })
+    .collect()
+}
+
+fn unique(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> impl Iterator<Item = &Arc<InstalledPlugin>> {
+    plugins.values().map(|plugin| (plugin.digest, plugin)).collect::<BTreeMap<Digest, _>>().into_values()
+}
+
+/// Keeps the plugin's bytes for as long as runs may need them, and compiles it.
+async fn secure(app: &App, plugin: &Arc<InstalledPlugin>) -> Result<(), PublishError> {
+    let unusable = |message: String| PublishError::UnusablePlugin {
+        plugin: plugin.manifest.id.to_string(),
+        version: plugin.manifest.version.to_string(),
+        message,
+    };
+    app.ports.preparer.prepare(plugin).await.map_err(unusable)?;
+    let (catalog, digest) = (Arc::clone(&app.ports.catalog), plugin.digest);
+    tokio::task::spawn_blocking(move || catalog.keep(&digest))
+        .await
+        .map_err(|_| unusable("storing it failed".to_owned()))?
+        .map_err(|error| unusable(error.to_string()))
+}
+
+fn pins(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> BTreeMap<Uses, Pin> {
+    let pin = |(uses, plugin): (&Uses, &Arc<InstalledPlugin>)| {
+        let pin = Pin {
+            plugin: plugin.manifest.id.clone(),
+            version: plugin.manifest.version.clone(),
+            digest: plugin.digest,
+            member: uses.member.clone(),
+            idempotent: plugin.manifest.action(&uses.member).is_some_and(|action| action.idempotent),
+        };
+        (uses.clone(), pin)
+    };
+    plugins.iter().map(pin).collect()
+}
+
+/// Whether the newest version is what is asked for already.
+async fn is_current(
+    app: &App,
+    head: &WorkflowHead,
+    source: &str,
+    pins: &BTreeMap<Uses, Pin>,
+    intent: Intent,
+) -> Result<bool, StoreError> {
+    if intent == Intent::Publish && head.published != Some(head.latest) {
+        return Ok(false);
+    }
+    let latest = app.ports.definitions.version(&app.workspace, &head.id, head.latest).await?;
+    Ok(latest.is_some_and(|latest| latest.source == source && latest.pins == *pins))
+}
+
+async fn write(
+    app: &App,
+    workflow: &Workflow,
+    source: &str,
+    pins: &BTreeMap<Uses, Pin>,
+    intent: Intent,
+    stored: Option<WorkflowHead>,
+) -> Result<Applied, PublishError> {
+    let number = stored.as_ref().map_or(0, |head| head.latest) + 1;
+    let now = app.ports.clock.now();
+    let published = match intent {
+        Intent::Publish => Some(number),
+        Intent::Draft => stored.as_ref().and_then(|head| head.published),
+    };
+    // What a list shows is the published version; a draft beside it changes neither its name nor its time.
+    let (name, updated_at) = match &stored {
+        Some(head) if intent == Intent::Draft && published.is_some() => (head.name.clone(), head.updated_at),
+        _ => (workflow.name.clone(), now),
+    };
+    let head = WorkflowHead {
+        workspace: app.workspace.clone(),
+        id: workflow.id.clone(),
+        name,
+        latest: number,
+        published,
+        hook_generation: stored.map_or(1, |head| head.hook_generation),
+        updated_at,
+    };
+    let version = WorkflowVersion {
+        workspace: app.workspace.clone(),
+        id: workflow.id.clone(),
+        version: number,
+        source: source.to_owned(),
+        created_at: now,
+        pins: pins.clone(),
+    };
+    let token = app.hook_token(&workflow.id, head.hook_generation);
+    let hook = HookBinding {
+        token_hash: TokenHash::of(&token).bytes(),
+        hook: Hook { workspace: app.workspace.clone(), workflow: workflow.id.clone(), trigger: TRIGGER_ID.to_owned() },
+    };
+    app.ports.definitions.put(version, head.clone(), hook).await?;
+    Ok(Applied { head, version: number, created: true })
+}

@@ -1,0 +1,154 @@
+//! The edge with the reference store and a trigger that does as it is told: what the tests of the API and the ingress stand on.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use flowcell_core::invoke::{
+    ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
+};
+use flowcell_core::ports::{InstalledPlugin, Invoker};
+use flowcell_store::memory::MemoryStore;
+use flowcell_testkit::{StaticCatalog, sample};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::app::{App, Phase, Ports, Preparer, Settings};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::entropy::SystemEntropy;
+use crate::http::serve::Edge;
+use crate::token::{InstanceKey, TokenHash};
+
+const TOKEN: &str = "fcat_a-token-for-tests";
+
+/// A server without a network.
+pub(crate) struct Bench {
+    pub(crate) app: Arc<App>,
+    pub(crate) catalog: Arc<StaticCatalog>,
+    pub(crate) trigger: Arc<ScriptedTrigger>,
+    edge: Edge,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) json: Value,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
+        let trigger = Arc::new(ScriptedTrigger::default());
+        let store = Arc::new(MemoryStore::new());
+        let ports = Ports {
+            journal: Arc::clone(&store) as _,
+            runs: Arc::clone(&store) as _,
+            definitions: store,
+            invoker: Arc::clone(&trigger) as _,
+            catalog: Arc::clone(&catalog) as _,
+            preparer: Arc::clone(&trigger) as _,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let config = Config::default();
+        let settings = Settings {
+            grants: Vec::new(),
+            limits: config.http.limits(),
+            ingress: config.ingress,
+            base_url: "http://flowcell.test/".parse().unwrap(),
+        };
+        let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
+        app.readiness.set(Phase::Ready);
+        let edge = Edge {
+            routes: crate::assemble::routes(&app),
+            limits: config.http.limits(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        };
+        Self { app, catalog, trigger, edge }
+    }
+
+    /// Sends a request with these headers, as they are.
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "flowcell.test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap()).await;
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+        Answer { status: head.status.as_u16(), headers: head.headers, json }
+    }
+
+    /// Calls the API with the token.
+    pub(crate) async fn api(&self, method: &str, path: &str, body: &str) -> Answer {
+        let authorization = format!("Bearer {TOKEN}");
+        self.send(method, &format!("/api/v2{path}"), &[("authorization", authorization.as_str())], body).await
+    }
+
+    /// Applies the sample workflow; returns the path of its trigger.
+    pub(crate) async fn apply_sample(&self) -> String {
+        let applied = self.api("POST", "/workflows", &sample_workflow("A sample")).await;
+        assert!(matches!(applied.status, 200 | 201), "{applied:?}");
+        hook_path(&applied.json)
+    }
+}
+
+pub(crate) fn hook_path(applied: &Value) -> String {
+    let url = applied["triggers"][0]["url"].as_str().expect("a trigger has a URL");
+    url.strip_prefix("http://flowcell.test").expect("it begins with the base URL").to_owned()
+}
+
+pub(crate) fn sample_workflow(name: &str) -> String {
+    sample::workflow("- id: one\n  uses: test/tools/send@1").replace("A sample", name)
+}
+
+type Script = dyn Fn(&WebhookCall) -> Result<WebhookOutcome, InvokeError> + Send + Sync;
+
+/// Answers each request with what its script makes of it; by default every request is one event with the body as its payload.
+#[derive(Default)]
+pub(crate) struct ScriptedTrigger {
+    script: Mutex<Option<Box<Script>>>,
+    pub(crate) broken: Mutex<Option<String>>,
+}
+
+impl ScriptedTrigger {
+    pub(crate) fn answer(
+        &self,
+        script: impl Fn(&WebhookCall) -> Result<WebhookOutcome, InvokeError> + Send + Sync + 'static,
+    ) {
+        *self.script.lock().unwrap() = Some(Box::new(script));
+    }
+}
+
+pub(crate) fn event(payload: Value, key: Option<&str>) -> TriggerEvent {
+    TriggerEvent { payload, dedupe_key: key.map(str::to_owned) }
+}
+
+#[async_trait]
+impl Invoker for ScriptedTrigger {
+    async fn invoke(&self, _: ActionCall) -> Invocation<Value> {
+        unreachable!("no engine runs here")
+    }
+    async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome> {
+        let script = self.script.lock().unwrap();
+        let outcome = if let Some(script) = &*script {
+            script(&call)
+        } else {
+            let body = String::from_utf8_lossy(&call.request.body).into_owned();
+            Ok(WebhookOutcome::Events(vec![event(json!({ "body": body, "path": call.request.path }), None)]))
+        };
+        Invocation { outcome, record: CallRecord::default() }
+    }
+}
+
+#[async_trait]
+impl Preparer for ScriptedTrigger {
+    async fn prepare(&self, _: &InstalledPlugin) -> Result<(), String> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+}
