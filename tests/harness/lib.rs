@@ -1,0 +1,38 @@
+//! What the black-box tests stand on: a real `flowcell serve` in its own process, and a real HTTP receiver.
+//!
+//! Nothing here knows Flowcell's crates; it speaks HTTP and the command line, as a user does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::disallowed_methods,
+    reason = "a test harness fails by panicking, and measures real time"
+)]
+
+mod client;
+mod receiver;
+mod server;
+
+pub use client::{Answer, delete, get, post, request};
+pub use receiver::{Receiver, Reply, Request};
+pub use server::{Applied, CliOutput, Options, Server};
+
+use std::time::{Duration, Instant};
+
+/// Asks until there is an answer; panics with `what` when there is none within `limit`.
+pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The checkout's root.
+pub fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the root").to_owned()
+}
