@@ -1,1 +1,72 @@
-fn main() {}
+//! Everything that building, trying, testing and measuring Flowcell takes, on a fresh machine and with nothing to know beforehand.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
+
+mod bench;
+mod demo;
+mod guests;
+mod shell;
+mod supply_chain;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Builds, shows, tests and measures Flowcell.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the main job before your eyes: a webhook comes in, a sandboxed step sends a request, the journal is shown.
+    Demo {
+        /// Stop the server when the run has been shown, instead of waiting for Ctrl-C.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Runs every check: format, lints, supply chain, unit, contract and black-box tests.
+    Test,
+    /// Builds the plugins and the `flowcell` binary.
+    Build {
+        /// With optimisation.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Measures the main job (W1) against a native proxy that keeps no state and has no sandbox, in one run.
+    Bench {
+        /// How long each measurement lasts, in seconds.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+        /// How often each measurement is taken; the median counts.
+        #[arg(long, default_value_t = 5)]
+        repeat: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo { once } => demo::run(once),
+        Command::Test => test::run(),
+        Command::Build { release } => build(release),
+        Command::Bench { seconds, repeat } => bench::run(seconds, repeat),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build(release: bool) -> anyhow::Result<()> {
+    guests::build()?;
+    let profile = if release { shell::Profile::Release } else { shell::Profile::Dev };
+    let binary = shell::build_flowcell(profile)?;
+    println!("\nBuilt {}", shell::short(&binary));
+    Ok(())
+}
