@@ -1,13 +1,15 @@
 //! Embeds the first-party plugins that `cargo xtask build` left under `target/guests`; without them the binary still builds, and says so.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The packages to embed, by the name of their file.
 const PLUGINS: [&str; 2] = ["flowcell-webhook", "flowcell-custom-webhook"];
 
 fn main() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests");
+    // Read when it runs: a build script may be kept from another checkout that shares the target directory.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = here.join("../target/guests");
     let mut table = String::from("&[\n");
     let mut missing = Vec::new();
     for name in PLUGINS {

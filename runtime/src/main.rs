@@ -20,10 +20,6 @@ mod publish;
 mod testing;
 mod token;
 
-/// The system's allocator took a fifth of the main job's processor time, most of it for buffers that one thread makes and another frees.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     cli::main()
 }
