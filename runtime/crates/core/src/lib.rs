@@ -7,6 +7,8 @@
 pub mod capability;
 pub mod exchange;
 pub mod expression;
+mod serde_text;
+
 pub mod id;
 pub mod invoke;
 pub mod manifest;

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::serde_as_text;
 use super::{HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
 use crate::plugin::PluginId;
+use crate::serde_text::serde_as_text;
 
 /// One `[[grants]]` of a workspace: what a plugin was given. `Display` is the TOML to paste.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

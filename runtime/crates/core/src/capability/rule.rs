@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::target::{Origin, RequestTarget, is_host_name};
+use crate::serde_text::serde_as_text;
 
 /// The methods a guest may use. CONNECT and TRACE are absent on purpose: one makes tunnels, the other mirrors credentials.
 pub const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -219,23 +219,6 @@ impl FromStr for HostPattern {
     }
 }
 
-/// Serde as text, through `Display` and `FromStr`.
-macro_rules! serde_as_text {
-    ($($name:ty),+) => {$(
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )+};
-}
-pub(super) use serde_as_text;
 serde_as_text!(HttpRule, HostPattern);
 
 #[cfg(test)]
