@@ -35,6 +35,19 @@ impl Rows {
         self.rows.push(Row { table, key, record: encoded.record });
         Ok(())
     }
+
+    /// As few records as the limit of a record in the tree allows: what is written together is mostly read together.
+    fn add_entries(&mut self, workspace: WorkspaceNumber, run: RunId, entries: &[Recorded]) -> Result<(), StoreError> {
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let key = tables::entry(workspace, run, first.seq);
+            let (encoded, taken) = codec::encode_entries(&key, rest)?;
+            self.payloads.extend(encoded.payload);
+            self.rows.push(Row { table: Table::Journal, key, record: encoded.record });
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -48,18 +61,19 @@ impl Journal for EmbeddedStore {
             at: delivery.received_at,
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
-        let event_key = tables::event(workspace, delivery.event);
         let mut rows = Rows::default();
-        rows.add(
-            Table::Events,
-            event_key.clone(),
-            &EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs },
-        )?;
-        let mut taken_if = vec![(Table::Events, event_key)];
+        let mut taken_if = Vec::with_capacity(delivery.runs.len().max(1));
+        if delivery.runs.is_empty() {
+            // Only a delivery that started nothing needs a record of its own: a run names its delivery in its first entry.
+            let key = tables::event(workspace, delivery.event);
+            let record = EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs };
+            rows.add(Table::Events, key.clone(), &record)?;
+            taken_if.push((Table::Events, key));
+        }
         let mut effects = Vec::with_capacity(delivery.runs.len());
         for run in &delivery.runs {
             let key = tables::run(workspace, run.id);
-            rows.add(Table::Journal, tables::entry(workspace, run.id, 0), &run.created)?;
+            rows.add_entries(workspace, run.id, std::slice::from_ref(&run.created))?;
             rows.add(Table::Runs, key.clone(), &run.summary)?;
             taken_if.push((Table::Runs, key));
             let is_finished = run.summary.status.is_final();
@@ -113,9 +127,7 @@ impl Journal for EmbeddedStore {
         check_tracked(&append, first_seq, workspace, &tracked)?;
 
         let mut rows = Rows::default();
-        for entry in &append.entries {
-            rows.add(Table::Journal, tables::entry(workspace, run, entry.seq), entry)?;
-        }
+        rows.add_entries(workspace, run, &append.entries)?;
         rows.add(Table::Runs, tables::run(workspace, run), &append.summary)?;
         let rows = self.persist_payloads(rows).await?;
         let (reply, answer) = match append.durability {
@@ -276,11 +288,12 @@ fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
         .and_then(|rows| rows.map_err(|error| error.to_string()))
         .map_err(|problem| damaged(&what, problem))?;
         for (key, record) in rows {
-            let entry: Recorded = shared.decode(Table::Journal, &key, &record, &what)?;
-            if entry.seq as usize != entries.len() {
-                return Err(damaged(&what, format!("entry {} is missing", entries.len())));
+            for entry in shared.entries(&key, &record, &what)? {
+                if entry.seq as usize != entries.len() {
+                    return Err(damaged(&what, format!("entry {} is missing", entries.len())));
+                }
+                entries.push(entry);
             }
-            entries.push(entry);
         }
         if entries.len() < found.events as usize {
             return Err(damaged(&what, format!("it has {} entries instead of {}", entries.len(), found.events)));

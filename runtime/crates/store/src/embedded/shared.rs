@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Hook, StoreError, WorkflowHead};
+use flowcell_core::run::event::Recorded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -199,12 +200,26 @@ impl Shared {
         record: &[u8],
         what: &str,
     ) -> Result<T, StoreError> {
-        let decoded = match codec::open(table, key, record) {
-            Ok(Body::Inline(json)) => codec::from_json(json),
-            Ok(Body::File(name)) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
-            Err(problem) => Err(problem),
+        let opened = codec::open(table, key, record).map_err(|problem| damaged(what, problem))?;
+        self.read_body(opened.body).map_err(|problem| damaged(what, problem))
+    }
+
+    /// The entries of one record of a journal.
+    pub(crate) fn entries(&self, key: &[u8], record: &[u8], what: &str) -> Result<Vec<Recorded>, StoreError> {
+        let opened = codec::open(Table::Journal, key, record).map_err(|problem| damaged(what, problem))?;
+        let entries = match opened.entries {
+            Some(_) => self.read_body(opened.body),
+            // What format 1 wrote: one entry a record.
+            None => self.read_body(opened.body).map(|entry| vec![entry]),
         };
-        decoded.map_err(|problem| damaged(what, problem))
+        entries.map_err(|problem| damaged(what, problem))
+    }
+
+    fn read_body<T: DeserializeOwned>(&self, body: Body<'_>) -> Result<T, String> {
+        match body {
+            Body::Inline(json) => codec::from_json(json),
+            Body::File(name) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
+        }
     }
 }
 

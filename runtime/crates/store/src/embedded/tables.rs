@@ -13,11 +13,11 @@ pub(crate) enum Table {
     Meta = 0,
     /// Number (4) → name.
     Workspaces = 1,
-    /// Workspace (4), event (16) → what it started.
+    /// Workspace (4), event (16) → a delivery that started no run.
     Events = 2,
     /// Workspace (4), run (16) → summary.
     Runs = 3,
-    /// Workspace (4), run (16), seq (4) → entry.
+    /// Workspace (4), run (16), seq (4) → the entries of one append from that one on, or as many of them as fit.
     Journal = 4,
     /// Workspace (4), SHA-256 of trigger and key (32) → the first delivery.
     Dedupe = 5,

@@ -73,7 +73,7 @@ impl Reader<'_> {
         for row in self.trees.get(table) {
             let (key, record) =
                 row.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))?;
-            let body = codec::open(table, &key, &record).map_err(|problem| damage(&name(table, &key), problem))?;
+            let body = codec::open(table, &key, &record).map_err(|problem| damage(&name(table, &key), problem))?.body;
             if let Body::File(file) = body {
                 self.named.insert(file.digest, file.bytes);
             }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         let what = "the state record";
         let record = self.trees.get(Table::Meta).get(STATE_KEY).map_err(|error| damage(what, error.to_string()))?;
         let record = record.ok_or_else(|| damage(what, "it is missing".to_owned()))?;
-        let body = codec::open(Table::Meta, &STATE_KEY, &record).map_err(|problem| damage(what, problem))?;
+        let body = codec::open(Table::Meta, &STATE_KEY, &record).map_err(|problem| damage(what, problem))?.body;
         self.decode(Table::Meta, &STATE_KEY, body)
     }
 
@@ -170,11 +170,13 @@ impl Reader<'_> {
         })?;
         self.scan(Table::Dedupe, |reader, key, body| {
             let first: First = reader.decode(Table::Dedupe, key, body)?;
-            let workspace = key.first_chunk::<4>().map_or(0, |number| WorkspaceNumber::from_be_bytes(*number));
-            if !reader.holds(Table::Events, &tables::event(workspace, first.event))? {
-                return Err(damage(&first.event.to_string(), "a record names it, and it is missing".to_owned()));
+            if first.runs.is_empty() {
+                let workspace = key.first_chunk::<4>().map_or(0, |number| WorkspaceNumber::from_be_bytes(*number));
+                if !reader.holds(Table::Events, &tables::event(workspace, first.event))? {
+                    return Err(damage(&first.event.to_string(), "a record names it, and it is missing".to_owned()));
+                }
             }
-            Ok(())
+            reader.check_runs(Table::Dedupe, key, &first.runs)
         })
     }
 
@@ -204,6 +206,7 @@ struct Started {
 #[derive(Deserialize)]
 struct First {
     event: EventId,
+    runs: Vec<RunId>,
 }
 
 fn damage(what: &str, problem: String) -> Damage {
