@@ -8,6 +8,7 @@ mod guests;
 mod shell;
 mod supply_chain;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,21 @@ enum Command {
     },
     /// Runs every check: format, lints, supply chain, unit, contract and black-box tests.
     Test,
+    /// Runs the tests that get better with patience, with more of everything. Takes about half an hour.
+    Torture {
+        /// `kill -9` under HTTP load.
+        #[arg(long, default_value_t = 200)]
+        kills: u64,
+        /// The power goes while the store writes; needs leave to mount (else it says that it skips).
+        #[arg(long, default_value_t = 30)]
+        power_cuts: u64,
+        /// Flipped bits, zeroed and cut-off files of the store.
+        #[arg(long, default_value_t = 500)]
+        damages: u64,
+        /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
     /// Builds the plugins and the `flowcell` binary.
     Build {
         /// With optimisation.
@@ -51,6 +67,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
+        Command::Torture { kills, power_cuts, damages, seeds } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
+        }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat } => bench::run(seconds, repeat),
     };

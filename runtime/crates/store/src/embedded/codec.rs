@@ -226,7 +226,9 @@ mod tests {
         let large = encode(Table::Journal, b"k", &"x".repeat(INLINE_BYTES_MAX - HEADER_BYTES - 1)).unwrap();
         let (name, payload) = large.payload.unwrap();
         assert_eq!(name.digest, Digest::of(&payload));
-        assert!(matches!(open(Table::Journal, b"k", &large.record), Ok(Opened { body: Body::File(found), .. }) if found == name));
+        assert!(
+            matches!(open(Table::Journal, b"k", &large.record), Ok(Opened { body: Body::File(found), .. }) if found == name)
+        );
     }
 
     #[test]
