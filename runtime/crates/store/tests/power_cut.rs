@@ -67,7 +67,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
         say(&format!("cut {round}: {count} runs acknowledged since the last, 0 of {} lost", acknowledged.len()));
     }
     let after = dir.path().join("disk-unsynced.img");
-    let fresh = cut(dir.path(), &image, &after, Writing { first: 9_000_000, is_synced: false });
+    let fresh = cut(dir.path(), &image, &after, Writing { first: (rounds + 1) * 1_000_000, is_synced: false });
     let count = fresh.len();
     let lost = compare(dir.path(), &after, &fresh);
     let example = lost.first().map_or("nothing", String::as_str);
