@@ -52,7 +52,7 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
-    /// Measures the main job (W1) against a native proxy that keeps no state and has no sandbox, in one run.
+    /// Measures the work of docs/benchmarks.md against a native proxy that keeps no state and has no sandbox, in one run.
     Bench {
         /// How long each measurement lasts, in seconds.
         #[arg(long, default_value_t = 5)]
@@ -60,6 +60,9 @@ enum Command {
         /// How often each measurement is taken; the median counts.
         #[arg(long, default_value_t = 5)]
         repeat: u32,
+        /// Instead: the main job as the store grows to this many finished runs, with a tenth as many waiting ones and 1,000 workflows.
+        #[arg(long, value_name = "RUNS")]
+        grow: Option<u64>,
     },
 }
 
@@ -71,7 +74,10 @@ fn main() -> ExitCode {
             torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
         }
         Command::Build { release } => build(release),
-        Command::Bench { seconds, repeat } => bench::run(seconds, repeat),
+        Command::Bench { seconds, repeat, grow } => {
+            let growth = grow.map(|runs| bench::Growth { runs, timers: runs / 10, workflows: 1_000 });
+            bench::run(bench::Effort { seconds, repeat }, growth)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
