@@ -54,6 +54,7 @@ pub(super) fn sandbox(config: &Config, cache: PathBuf) -> Result<SandboxConfig> 
             cpu: Duration::from_millis(ours.cpu_ms),
             wall: Duration::from_millis(ours.wall_ms),
             http_requests: ours.http_requests,
+            fuel: ours.fuel,
             events: size(config.ingress.events_max),
             ..Limits::default()
         },
@@ -62,6 +63,7 @@ pub(super) fn sandbox(config: &Config, cache: PathBuf) -> Result<SandboxConfig> 
             cpu: Duration::from_millis(ours.cpu_ceiling_ms),
             wall: Duration::from_millis(ours.wall_ceiling_ms),
             http_requests: ours.http_requests_ceiling,
+            fuel: ours.fuel_ceiling,
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
         ..SandboxConfig::new(cache, compiler)

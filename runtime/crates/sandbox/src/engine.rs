@@ -67,6 +67,8 @@ fn code_shape() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        // What a call cost, told the same on every machine; `docs/benchmarks.md` says what counting costs.
+        .consume_fuel(true)
         .memory_init_cow(true)
         .max_wasm_stack(STACK_BYTES)
         // The guest's stack and, above it, that of the host calls it makes; wasmtime's default.

@@ -206,6 +206,7 @@ impl Prepared<'_> {
             ended = meter.measure(guest(&mut call)) => Some(ended),
             () = ports.clock.sleep_until(*ends_at) => None,
         };
+        let fuel = loaded.limits.fuel.saturating_sub(call.store.get_fuel().unwrap_or_default());
         // After a trap or a dropped future an instance is never entered again: the store goes now.
         let state = call.store.into_data();
         let outcome = match ended {
@@ -219,6 +220,7 @@ impl Prepared<'_> {
             duration_ms: Sandbox::millis(ports.clock.now().since(*began)),
             cpu_ms: meter.used().as_secs_f64() * 1000.0,
             memory_bytes,
+            fuel,
             http: outbound.pass.take_exchanges().0,
             log,
             log_lines_dropped,
