@@ -136,7 +136,8 @@ impl Limits {
             .map_or(self.memory_bytes, |mib| usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(MIB));
         let cpu = millis(asked.cpu_ms, self.cpu).min(ceiling.cpu);
         // Who asks for more processor time and says nothing of fuel is not to meet a limit they never heard of.
-        let fuel = asked.fuel.unwrap_or_else(|| if asked.cpu_ms.is_some() { self.fuel.max(fuel_beyond(cpu)) } else { self.fuel });
+        let scaled = u128::from(self.fuel) * cpu.max(self.cpu).as_nanos() / self.cpu.as_nanos().max(1);
+        let fuel = asked.fuel.unwrap_or_else(|| u64::try_from(scaled).unwrap_or(u64::MAX));
         Self {
             memory_bytes: memory_bytes.min(ceiling.memory_bytes),
             cpu,
