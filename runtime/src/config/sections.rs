@@ -98,6 +98,7 @@ section! {
         request_bytes_max: u64 = 8 * 1024 * 1024,
         response_bytes_max: u64 = 8 * 1024 * 1024,
         header_bytes_max: u64 = 64 * 1024,
+        recorded_whole_bytes_max: u64 = 64 * 1024,
         recorded_bytes_max: u64 = 4 * 1024,
         idle_connections_max: u64 = 128,
         idle_connection_ms: u64 = 30_000,

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowcell_core::capability::{HttpRule, RequestTarget, Rights, StepScope};
 use flowcell_core::exchange::Exchange;
+use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::SendError;
 use super::record;
-use super::rehearse::Source;
+use super::rehearse::{Pinned, Source};
 use super::request::is_forbidden_header;
 use crate::ambient::GuestClock;
 
@@ -114,6 +115,13 @@ impl CallPass {
     /// Sets the guest's clock and who answers in the network's place.
     pub(crate) fn with_ambient(mut self, clock: GuestClock, source: Source) -> Self {
         (self.clock, self.source) = (clock, source);
+        self
+    }
+
+    /// Lets nothing out: `answers` stand in for the network, and requests are recorded as they would have been sent.
+    #[must_use]
+    pub fn rehearsed(mut self, answers: &Answers) -> Self {
+        self.source = Source::Pinned(Pinned::new(answers));
         self
     }
 
