@@ -15,5 +15,6 @@ pub mod manifest;
 pub mod plugin;
 pub mod ports;
 pub mod run;
+pub mod schedule;
 pub mod time;
 pub mod workflow;
