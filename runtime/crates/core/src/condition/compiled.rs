@@ -69,8 +69,9 @@ impl Node {
             Condition::Group(Group::Any(list)) => {
                 Self::compile_list(list, &join_pointer(pointer, "any"), errors).map(Self::Any)
             }
-            Condition::Group(Group::Not(inner)) => Self::compile(inner, &join_pointer(pointer, "not"), errors)
-                .map(|inner| Self::Not(Box::new(inner))),
+            Condition::Group(Group::Not(inner)) => {
+                Self::compile(inner, &join_pointer(pointer, "not"), errors).map(|inner| Self::Not(Box::new(inner)))
+            }
         }
     }
 

@@ -1,43 +1,17 @@
 //! Opening hours: on which days of the week and between which times something may happen, and dates on which it may not.
 
 use jiff::civil::{Date, DateTime, Time};
-use serde::{Deserialize, Serialize};
 
 use super::Zone;
 use super::error::{Part, ScheduleError};
 use super::zone::Change;
 use crate::time::Timestamp;
+use crate::workflow::settings;
 
 /// Days that are looked at for the next opening: ten years of pauses, longer than anybody means.
 const DAYS_MAX: usize = 3_660;
 
-/// `{ days: [mon, fri], from: "09:00", to: "17:00", timezone: Europe/Berlin }`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WindowSpec {
-    /// Days of the week, `mon` to `sun`; default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub days: Option<Vec<String>>,
-    /// Open from then on, `HH:MM`; default: midnight.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// Closed from then on, `HH:MM` or `24:00`; default: midnight. Before `from`: on the next day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// IANA name; default: the workflow's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-}
-
-/// A date, or a time from one date to another with both: nothing happens then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Pause {
-    Day(String),
-    Days { from: String, to: String },
-}
-
-/// When something may happen.
+/// When something may happen: a workflow's `window` and `paused`, ready to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// From Monday, 0.
@@ -50,61 +24,36 @@ pub struct Window {
     pauses: Vec<(Date, Date)>,
 }
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-
-impl WindowSpec {
-    /// Reads what is written; `default_zone` is the workflow's.
-    pub fn window(&self, pauses: &[Pause], default_zone: &Zone) -> Result<Window, ScheduleError> {
-        let zone = self.timezone.as_ref().map_or_else(|| Ok(default_zone.clone()), |name| name.parse())?;
-        let from = self.from.as_deref().map_or(Ok(Time::midnight()), time)?;
-        let to = match self.to.as_deref().map(str::trim) {
-            None | Some("24:00") => None,
-            Some(text) => Some(time(text)?).filter(|to| *to != Time::midnight()),
-        };
+impl Window {
+    /// `zone` is the workflow's; `window` may name another.
+    pub fn of(window: &settings::Window, pauses: &[settings::Pause], zone: &Zone) -> Result<Self, ScheduleError> {
+        let own_zone = window.timezone.as_ref().map(|name| name.parse()).transpose()?;
+        let from = time(window.from).ok_or_else(|| {
+            wrong("a window cannot open at 24:00, the end of the day".to_owned())
+                .help("open from 00:00 is open from the start of the day")
+        })?;
+        let to = time(window.to).filter(|to| *to != Time::midnight());
         if to == Some(from) {
-            return Err(wrong(&from.to_string(), "the window opens and closes at the same time")
-                .help("leave both out for a whole day"));
+            return Err(wrong(format!("the window opens and closes at {}", window.to))
+                .help("leave `from` and `to` out for a whole day"));
         }
-        let mut days = [self.days.is_none(); 7];
-        for name in self.days.iter().flatten() {
-            for day in day_range(name)? {
-                if let Some(is_open) = days.get_mut(day) {
-                    *is_open = true;
-                }
+        if let Some(pause) = pauses.iter().find(|pause| pause.last() < pause.first()) {
+            return Err(wrong(format!("the pause from {} to {} ends before it begins", pause.first(), pause.last()))
+                .help("write the earlier day first"));
+        }
+        let mut days = [window.days.is_empty(); 7];
+        for day in &window.days {
+            if let Some(is_open) = days.get_mut(*day as usize) {
+                *is_open = true;
             }
         }
-        if days == [false; 7] {
-            return Err(
-                wrong("", "a window without days never opens").help("name days from mon to sun, or leave `days` out")
-            );
-        }
-        let pauses = pauses.iter().map(Pause::dates).collect::<Result<_, _>>()?;
-        Ok(Window { days, from, to, zone, pauses })
+        Ok(Self { days, from, to, ..Self::always(pauses, &own_zone.unwrap_or_else(|| zone.clone())) })
     }
-}
 
-impl Pause {
-    fn dates(&self) -> Result<(Date, Date), ScheduleError> {
-        let date = |text: &str| {
-            text.trim()
-                .parse::<Date>()
-                .map_err(|_| wrong(text, &format!("`{text}` is no date")).help("write it as 2026-12-24"))
-        };
-        let (first, last) = match self {
-            Self::Day(day) => (date(day)?, date(day)?),
-            Self::Days { from, to } => (date(from)?, date(to)?),
-        };
-        if last < first {
-            return Err(wrong(&last.to_string(), &format!("the pause ends on {last}, before it begins on {first}")));
-        }
-        Ok((first, last))
-    }
-}
-
-impl Window {
     /// Always open, but for the pauses.
-    pub fn always(pauses: &[Pause], zone: &Zone) -> Result<Self, ScheduleError> {
-        WindowSpec::default().window(pauses, zone)
+    pub fn always(pauses: &[settings::Pause], zone: &Zone) -> Self {
+        let pauses = pauses.iter().map(|pause| (pause.first().date(), pause.last().date())).collect();
+        Self { days: [true; 7], from: Time::midnight(), to: None, zone: zone.clone(), pauses }
     }
 
     pub fn is_open(&self, t: Timestamp) -> bool {
@@ -159,42 +108,14 @@ impl Window {
     }
 }
 
-fn wrong(text: &str, message: &str) -> ScheduleError {
-    ScheduleError::new(Part::Window, message.to_owned(), 0..text.len())
+fn wrong(message: String) -> ScheduleError {
+    ScheduleError::new(Part::Window, message, 0..0)
 }
 
-fn time(text: &str) -> Result<Time, ScheduleError> {
-    let trimmed = text.trim();
-    let read = trimmed.split_once(':').and_then(|(hour, minute)| {
-        let number = |digits: &str| (digits.len() == 2).then(|| digits.parse::<i8>().ok()).flatten();
-        Time::new(number(hour)?, number(minute)?, 0, 0).ok()
-    });
-    read.ok_or_else(|| {
-        wrong(text, &format!("`{trimmed}` is no time of day"))
-            .help("write hours and minutes in quotes, such as \"09:00\"")
-    })
-}
-
-/// `mon`, `Monday`, `mon-fri`; over the end of the week, too.
-fn day_range(text: &str) -> Result<Vec<usize>, ScheduleError> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (day(first, text)?, day(last, text)?);
-    let count = (last + 7 - first) % 7 + 1;
-    Ok((0..count).map(|step| (first + step) % 7).collect())
-}
-
-fn day(name: &str, text: &str) -> Result<usize, ScheduleError> {
-    let name = name.trim().to_ascii_lowercase();
-    let full = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-    let found = DAYS.iter().zip(full).position(|(short, full)| *short == name || full == name);
-    found.ok_or_else(|| {
-        let similar = DAYS.iter().find(|day| name.starts_with(&day[..2]));
-        let help = similar.map_or_else(
-            || "the days are mon, tue, wed, thu, fri, sat, sun".to_owned(),
-            |day| format!("did you mean `{day}`?"),
-        );
-        wrong(text, &format!("`{name}` is no day of the week")).help(help)
-    })
+/// Nothing for 24:00.
+fn time(of_day: settings::TimeOfDay) -> Option<Time> {
+    let minutes = of_day.minutes();
+    Time::new(i8::try_from(minutes / 60).ok()?, i8::try_from(minutes % 60).ok()?, 0, 0).ok()
 }
 
 #[cfg(test)]

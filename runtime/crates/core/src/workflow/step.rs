@@ -338,11 +338,7 @@ impl Step {
                 lists.extend(branches.map(|(name, steps)| (Within::Parallel(name), steps.as_slice())));
             }
             StepKind::Wait(wait) => lists.extend(wait.on_timeout.as_deref().map(|steps| (Within::OnTimeout, steps))),
-            StepKind::Action(_)
-            | StepKind::Stop(_)
-            | StepKind::Call(_)
-            | StepKind::Set(_)
-            | StepKind::Respond(_) => {}
+            StepKind::Action(_) | StepKind::Stop(_) | StepKind::Call(_) | StepKind::Set(_) | StepKind::Respond(_) => {}
         }
         if let OnError::Steps(steps) = &self.on_error {
             lists.push((Within::OnError, steps));

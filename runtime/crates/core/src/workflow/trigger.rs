@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::duration;
 use crate::condition::Condition;
 use crate::plugin::Uses;
+use crate::schedule::ScheduleSpec;
 
 /// A workflow's `trigger`: exactly one kind, and what holds for every kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,55 +24,15 @@ pub struct Trigger {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TriggerKind {
     /// A plugin's, with its settings.
-    Plugin {
-        uses: Uses,
-        with: Value,
-    },
-    Schedule(Schedule),
+    Plugin { uses: Uses, with: Value },
+    /// When runs start by the clock, as it was written; [`crate::schedule`] computes the times.
+    Schedule(ScheduleSpec),
     /// From the command line, the API, or another workflow's `call`.
     Manual,
     /// As another workflow's `on_failure`.
     Error,
     /// An event by name (`POST /api/v2/events`).
-    Event {
-        name: String,
-    },
-}
-
-/// When runs start by the clock, as it was written; [`crate::workflow`] does not compute times.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schedule {
-    #[serde(flatten)]
-    pub when: ScheduleWhen,
-    /// IANA; the workflow's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-    #[serde(default)]
-    pub missed: Missed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleWhen {
-    /// Five fields, or six with seconds first.
-    Cron(String),
-    /// In milliseconds.
-    Every(#[serde(with = "duration")] u64),
-    /// One local date and time, `2026-12-24T09:00`, or an instant with an offset.
-    At(String),
-}
-
-/// What becomes of the times that passed while nobody was there to start a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Missed {
-    /// Nothing: the next one is the next in the future.
-    #[default]
-    Skip,
-    /// One run for the last of them.
-    Last,
-    /// A run for each.
-    All,
+    Event { name: String },
 }
 
 /// How two deliveries are recognised as the same.
@@ -146,7 +107,7 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     with: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    schedule: Option<Schedule>,
+    schedule: Option<ScheduleSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     manual: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! A workflow's steps one after another, nested ones included, each with where it stands.
 
-use super::step::{Step, Within};
 use super::Workflow;
+use super::step::{Step, Within};
 use crate::expression::join_pointer;
 use crate::id::StepId;
 
@@ -40,9 +40,10 @@ impl Workflow {
 
 fn find<'w>(steps: &'w [Step], id: &StepId) -> Option<&'w Step> {
     // A line of actions, which most workflows are, is searched without building anything.
-    steps.iter().find(|step| step.id == *id).or_else(|| {
-        steps.iter().find_map(|step| step.lists().into_iter().find_map(|(_, steps)| find(steps, id)))
-    })
+    steps
+        .iter()
+        .find(|step| step.id == *id)
+        .or_else(|| steps.iter().find_map(|step| step.lists().into_iter().find_map(|(_, steps)| find(steps, id))))
 }
 
 /// See [`Workflow::all_steps`].

@@ -19,8 +19,7 @@ use crate::plugin::Uses;
 use crate::run::retry::RetryPolicy;
 
 /// The keys that say the kind of a step.
-pub(super) const KINDS: [&str; 9] =
-    ["uses", "if", "for_each", "parallel", "wait", "stop", "call", "set", "respond"];
+pub(super) const KINDS: [&str; 9] = ["uses", "if", "for_each", "parallel", "wait", "stop", "call", "set", "respond"];
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
