@@ -65,6 +65,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
             Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Ok(applied) => {
                 app.routes.forget(&workflow.id);
+                app.scheduled.tell();
                 return Ok(applied);
             }
             Err(error) => return Err(error),

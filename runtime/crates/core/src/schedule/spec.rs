@@ -19,9 +19,9 @@ pub const EVERY_MIN: Duration = Duration::from_secs(1);
 #[serde(rename_all = "kebab-case")]
 pub enum Missed {
     /// They are passed over.
+    #[default]
     Skip,
     /// The last of them is made up for, once.
-    #[default]
     Last,
     /// Each is made up for, in order, up to [`super::CAUGHT_UP_MAX`].
     All,

@@ -24,6 +24,22 @@ pub struct Window {
     pauses: Vec<(Date, Date)>,
 }
 
+/// The first moment from `now` on that lies in `window` (absent: any time of day) and on none of the `paused` days. `timezone` (IANA, UTC when
+/// absent) is the window's unless it says otherwise. Nothing when there is none in the next ten years, or the text is wrong: a check says why.
+pub fn opens(
+    window: Option<&settings::Window>,
+    paused: &[settings::Pause],
+    timezone: Option<&str>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let zone = timezone.map_or_else(|| Ok(Zone::utc()), str::parse).ok()?;
+    let window = match window {
+        Some(window) => Window::of(window, paused, &zone).ok()?,
+        None => Window::always(paused, &zone),
+    };
+    window.next_open(now)
+}
+
 impl Window {
     /// `zone` is the workflow's; `window` may name another.
     pub fn of(window: &settings::Window, pauses: &[settings::Pause], zone: &Zone) -> Result<Self, ScheduleError> {

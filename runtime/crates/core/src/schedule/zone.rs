@@ -37,6 +37,11 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// Reads a date and time: on the clocks of this zone, or RFC 3339 with an offset of its own.
+    pub fn moment(&self, text: &str) -> Result<Timestamp, ScheduleError> {
+        super::spec::moment(text, self, Part::At)
+    }
+
     /// What clocks on the wall of this zone show, to the second.
     pub(super) fn local(&self, at: Timestamp) -> Option<DateTime> {
         let at = whole_second(at)?;

@@ -99,3 +99,14 @@ fn a_wrong_window_is_refused_in_words() {
         assert_eq!(window(spec, pauses).unwrap_err().in_words(), words);
     }
 }
+
+#[test]
+fn what_a_run_asks_takes_the_zone_of_the_workflow_or_utc() {
+    let window: settings::Window = serde_json::from_str(r#"{ "from": "09:00" }"#).unwrap();
+    let paused: Vec<settings::Pause> = serde_json::from_str(r#"["2026-01-05"]"#).unwrap();
+    let opening = |window: Option<_>, zone| opens(window, &paused, zone, at("2026-01-05T12:00:00Z"));
+    assert_eq!(opening(Some(&window), Some("Europe/Berlin")), Some(at("2026-01-06T08:00:00Z")));
+    assert_eq!(opening(Some(&window), None), Some(at("2026-01-06T09:00:00Z")));
+    assert_eq!(opening(None, Some("Europe/Berlin")), Some(at("2026-01-05T23:00:00Z")));
+    assert_eq!(opening(None, Some("Berlin")), None);
+}
