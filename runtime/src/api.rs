@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod server;
 pub(crate) mod workflows;
 
@@ -32,6 +33,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/schedules", get(schedules::list))
+        .route("/api/v2/schedules/preview", get(schedules::preview))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex};
+use flowcell_core::ports::{
+    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex, Schedules,
+};
 use url::Url;
 
 use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::routes::Routes;
+use crate::schedules::PublishedSchedules;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -21,6 +24,7 @@ pub(crate) struct Ports {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) runs: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -48,14 +52,19 @@ pub(crate) struct App {
     /// What trigger URLs begin with, without a slash at the end.
     base_url: String,
     pub(crate) routes: Routes,
+    /// What the scheduler looks at; told here when a workflow is applied.
+    pub(crate) scheduled: Arc<PublishedSchedules>,
     pub(crate) readiness: Readiness,
 }
 
 impl App {
     pub(crate) fn new(ports: Ports, key: InstanceKey, admin: TokenHash, settings: Settings) -> Self {
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
+        let definitions = Arc::clone(&ports.definitions);
+        let scheduled = Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions));
         Self {
             workspace: WorkspaceId::default_workspace(),
+            scheduled,
             ports,
             key,
             admin,

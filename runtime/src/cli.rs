@@ -8,6 +8,7 @@ mod input;
 mod output;
 mod plugin;
 mod run;
+mod schedule;
 mod schema;
 mod serve;
 mod workflow;
@@ -75,6 +76,9 @@ enum Command {
     /// List and show runs
     #[command(subcommand)]
     Run(run::Command),
+    /// Show when schedules come
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -145,6 +149,10 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Schema => {
             schema::run(output);
             Ok(())
+        }
+        Command::Schedule(schedule::Command::Next(next)) => schedule::next(&next, output),
+        Command::Schedule(schedule::Command::List) => {
+            with_server(&global, environment, async |client| schedule::list(client, output).await)
         }
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),

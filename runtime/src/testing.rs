@@ -46,7 +46,8 @@ impl Bench {
         let ports = Ports {
             journal: Arc::clone(&store) as _,
             runs: Arc::clone(&store) as _,
-            definitions: store,
+            definitions: Arc::clone(&store) as _,
+            schedules: store,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,

@@ -1,5 +1,7 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
+mod schedules;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +16,8 @@ use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
 use crate::run::fold::{RunStatus, RunSummary};
 use crate::time::Timestamp;
+
+pub use schedules::{ScheduleCursor, Schedules};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written once
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          nine trees (see `tables`)
+//! sled/          ten trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -30,6 +30,7 @@ mod mark;
 mod open;
 mod payload;
 mod queue;
+mod schedules;
 mod shared;
 mod sync;
 mod tables;
@@ -48,7 +49,7 @@ pub use sync::DiskSync;
 use shared::Shared;
 use writer::WriterHandle;
 
-/// All four ports over one directory.
+/// All five ports over one directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     // The writer first: it is waited for before the trees and the lock are given back.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunFilter, RunIndex, RunQueue,
-    StoreError, WorkflowHead, WorkflowVersion,
+    ScheduleCursor, Schedules, StoreError, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::queue::DueQueue;
 use crate::rules;
 
-/// All four ports in memory. Clones share one store.
+/// All five ports in memory. Clones share one store.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
@@ -33,6 +33,7 @@ struct State {
     heads: BTreeMap<(WorkspaceId, WorkflowId), (WorkflowHead, [u8; 32])>,
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
+    cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
 }
 
 #[derive(Debug)]
@@ -227,5 +228,27 @@ impl Definitions for MemoryStore {
 
     async fn hook(&self, token_hash: [u8; 32]) -> Result<Option<Hook>, StoreError> {
         Ok(self.state().hooks.get(&token_hash).cloned())
+    }
+}
+
+#[async_trait]
+impl Schedules for MemoryStore {
+    async fn put(&self, cursor: ScheduleCursor) -> Result<(), StoreError> {
+        self.state().cursors.insert(cursor.place(), cursor);
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        workflow: &WorkflowId,
+        trigger: &str,
+    ) -> Result<Option<ScheduleCursor>, StoreError> {
+        let place = (workspace.clone(), workflow.clone(), trigger.to_owned());
+        Ok(self.state().cursors.get(&place).cloned())
+    }
+
+    async fn list(&self) -> Result<Vec<ScheduleCursor>, StoreError> {
+        Ok(self.state().cursors.values().cloned().collect())
     }
 }

@@ -12,6 +12,8 @@ mod journal;
 mod list;
 #[path = "contract/queue.rs"]
 mod queue;
+#[path = "contract/schedules.rs"]
+mod schedules;
 
 /// Makes each of the named sentences a test on each backend.
 macro_rules! on_every_backend {
@@ -71,5 +73,12 @@ on_every_backend! {
         a_hook_of_another_workflow_is_not_taken_over,
         workflows_are_listed_by_id_within_their_workspace,
         definitions_survive_a_restart,
+    },
+    schedules::{
+        a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,
+        a_cursor_belongs_to_one_trigger_of_one_workflow_of_one_workspace,
+        cursors_are_listed_by_workspace_workflow_and_trigger,
+        cursors_survive_a_restart,
+        one_of_many_concurrent_cursors_is_there_before_and_after_a_restart,
     },
 }

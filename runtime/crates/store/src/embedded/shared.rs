@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Hook, StoreError, WorkflowHead};
+use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, WorkflowHead};
 use flowcell_core::run::event::Recorded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub(crate) struct Directory {
     pub(crate) workspaces: HashMap<WorkspaceId, WorkspaceNumber>,
     pub(crate) heads: BTreeMap<(WorkspaceId, WorkflowId), StoredHead>,
     pub(crate) hooks: HashMap<[u8; 32], Hook>,
+    /// By [`ScheduleCursor::place`].
+    pub(crate) cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
 }
 
 /// The record of [`Table::Heads`].

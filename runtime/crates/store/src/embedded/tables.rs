@@ -1,4 +1,4 @@
-//! The nine trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
+//! The ten trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
@@ -27,10 +27,12 @@ pub(crate) enum Table {
     Versions = 7,
     /// SHA-256 of the token (32) → where it leads.
     Hooks = 8,
+    /// Workspace (4), workflow (64), SHA-256 of the trigger's id (32) → how far its schedule has come.
+    Schedules = 9,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -40,6 +42,7 @@ impl Table {
         Self::Heads,
         Self::Versions,
         Self::Hooks,
+        Self::Schedules,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -53,6 +56,7 @@ impl Table {
             Self::Heads => "heads",
             Self::Versions => "versions",
             Self::Hooks => "hooks",
+            Self::Schedules => "schedules",
         }
     }
 
@@ -124,6 +128,10 @@ pub(crate) fn version(workspace: WorkspaceNumber, workflow: &WorkflowId, version
 
 pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
     sled::IVec::from(token_hash)
+}
+
+pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
 }
 
 /// The workspace, run and rest (`seq` of a journal entry, nothing of a summary) of a key.

@@ -6,7 +6,7 @@ mod journals;
 use std::collections::{BTreeMap, HashMap};
 
 use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::Hook;
+use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::RunSummary;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -131,6 +131,11 @@ impl Reader<'_> {
                 }
             }
             directory.heads.insert(workflow, stored);
+            Ok(())
+        })?;
+        self.scan(Table::Schedules, |reader, key, body| {
+            let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
+            directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
         Ok(directory)

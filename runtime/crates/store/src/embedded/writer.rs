@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcell_core::id::{RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, HookBinding, StoreError, WorkflowVersion};
+use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -49,6 +49,7 @@ pub(crate) enum Write {
     Accept(Box<AcceptWrite>),
     Append(AppendWrite),
     Define(Box<DefineWrite>),
+    Cursor(Box<CursorWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -66,7 +67,7 @@ pub(crate) enum Write {
 impl Write {
     fn is_awaited(&self) -> bool {
         match self {
-            Self::Accept(_) | Self::Define(_) | Self::Workspace { .. } | Self::Close { .. } => true,
+            Self::Accept(_) | Self::Define(_) | Self::Cursor(_) | Self::Workspace { .. } | Self::Close { .. } => true,
             Self::Append(append) => append.reply.is_some(),
             Self::Release { .. } => false,
         }
@@ -99,6 +100,13 @@ pub(crate) struct DefineWrite {
     pub(crate) version: WorkflowVersion,
     pub(crate) head: StoredHead,
     pub(crate) hook: HookBinding,
+    pub(crate) reply: Reply<()>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CursorWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) cursor: ScheduleCursor,
     pub(crate) reply: Reply<()>,
 }
 

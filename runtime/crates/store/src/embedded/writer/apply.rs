@@ -8,7 +8,7 @@ use flowcell_core::ports::{Accepted, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, DefineWrite, Reply, Write};
+use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, Reply, Write};
 use crate::embedded::codec;
 use crate::embedded::group::{Group, Row};
 use crate::embedded::guard::without_panic;
@@ -67,6 +67,7 @@ impl<'a> Applied<'a> {
             Write::Accept(write) => self.accept(*write),
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
+            Write::Cursor(write) => self.cursor(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -80,7 +81,7 @@ impl<'a> Applied<'a> {
     /// Changes what is kept in memory and answers everybody. The group is durable now.
     pub(crate) fn answer(self) {
         let shared = self.shared;
-        if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() {
+        if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() || !self.added.cursors.is_empty() {
             let mut directory = shared.directory_mut();
             for token in &self.removed_hooks {
                 directory.hooks.remove(token);
@@ -88,6 +89,7 @@ impl<'a> Applied<'a> {
             directory.workspaces.extend(self.added.workspaces);
             directory.heads.extend(self.added.heads);
             directory.hooks.extend(self.added.hooks);
+            directory.cursors.extend(self.added.cursors);
         }
         let mut has_work = false;
         if !self.effects.is_empty() {
@@ -196,6 +198,14 @@ impl<'a> Applied<'a> {
             self.added.heads.insert(key, write.head);
         }
         self.answers.push(Answer::Done(write.reply, checked));
+    }
+
+    fn cursor(&mut self, write: CursorWrite) {
+        for row in write.rows {
+            self.group.put(row);
+        }
+        self.added.cursors.insert(write.cursor.place(), write.cursor);
+        self.answers.push(Answer::Done(write.reply, Ok(())));
     }
 
     fn workspace(&mut self, name: WorkspaceId) -> Result<WorkspaceNumber, StoreError> {
