@@ -1,12 +1,22 @@
 //! The filters and tests that an expression names. The engine notices an unknown one only when it is reached at run time; people
 //! should hear of it when they write it.
 
+use std::sync::LazyLock;
+
 use minijinja::{Environment, ErrorKind};
 
+use super::library;
 use crate::workflow::problem::similar;
 
-/// The filters there are: `value | filter`.
-pub const FILTERS: [&str; 49] = [
+/// The filters there are: `value | filter`, by name.
+pub static FILTERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<_> = ENGINE_FILTERS.into_iter().chain(library::filters().map(|filter| filter.name)).collect();
+    names.sort_unstable();
+    names
+});
+
+/// Those of the engine; the others are in [`library`].
+const ENGINE_FILTERS: [&str; 47] = [
     "abs",
     "attr",
     "batch",
@@ -40,7 +50,6 @@ pub const FILTERS: [&str; 49] = [
     "rejectattr",
     "replace",
     "reverse",
-    "round",
     "safe",
     "select",
     "selectattr",
@@ -48,7 +57,6 @@ pub const FILTERS: [&str; 49] = [
     "sort",
     "split",
     "string",
-    "sum",
     "title",
     "tojson",
     "trim",
@@ -58,11 +66,42 @@ pub const FILTERS: [&str; 49] = [
     "zip",
 ];
 
+/// What other languages call a filter that we have.
+const ELSEWHERE: [(&str, &str); 23] = [
+    ("average", "avg"),
+    ("b64decode", "base64_decode"),
+    ("b64encode", "base64_encode"),
+    ("date", "format_date"),
+    ("date_format", "format_date"),
+    ("downcase", "lower"),
+    ("filter", "where"),
+    ("fromjson", "from_json"),
+    ("json", "to_json"),
+    ("json_encode", "to_json"),
+    ("len", "length"),
+    ("lowercase", "lower"),
+    ("nl2br", "replace"),
+    ("regex", "regex_match"),
+    ("size", "length"),
+    ("strftime", "format_date"),
+    ("strip", "trim"),
+    ("striptags", "strip_html"),
+    ("substr", "substring"),
+    ("to_number", "number"),
+    ("toFixed", "format_number"),
+    ("upcase", "upper"),
+    ("uppercase", "upper"),
+];
+
 /// The tests there are: `value is test`. Comparisons have names too: `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `in`.
-pub const TESTS: [&str; 31] = [
+pub const TESTS: [&str; 36] = [
+    "after",
+    "before",
     "boolean",
+    "date",
     "defined",
     "divisibleby",
+    "empty",
     "endingwith",
     "eq",
     "equalto",
@@ -80,6 +119,7 @@ pub const TESTS: [&str; 31] = [
     "lower",
     "lt",
     "mapping",
+    "matching",
     "ne",
     "none",
     "number",
@@ -94,7 +134,7 @@ pub const TESTS: [&str; 31] = [
 ];
 
 /// The functions there are.
-pub const FUNCTIONS: [&str; 3] = ["dict", "namespace", "range"];
+pub const FUNCTIONS: [&str; 5] = ["dict", "namespace", "now", "range", "today"];
 
 /// Looks up every filter and test in the code of an expression.
 pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Result<(), String> {
@@ -103,7 +143,7 @@ pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Res
         match word {
             Word::Symbol('|') => {
                 if let Some(Word::Name(name)) = words.next() {
-                    check_filter(name, environment)?;
+                    check_filter(name)?;
                 }
             }
             Word::Name("is") => {
@@ -123,60 +163,153 @@ pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Res
 
 /// The same for each `{{ … }}` and `{% … %}` of a template.
 pub(super) fn check_template(text: &str, environment: &Environment<'_>) -> Result<(), String> {
-    // What `raw` encloses is no code; finding its end is the engine's business.
-    if text.contains("raw") {
-        return Ok(());
-    }
-    let mut rest = text;
-    while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|opener| rest.find(opener)).min() {
-        let (_, after) = rest.split_at(start);
-        let opener = after.get(..2).unwrap_or_default();
-        let inside = after.get(2..).unwrap_or_default();
-        let end = match opener {
-            "{#" => inside.find("#}"),
-            "{%" => code_end(inside, "%}"),
-            _ => code_end(inside, "}}"),
-        };
-        let Some(end) = end else { return Ok(()) };
-        let code = inside.get(..end).unwrap_or_default();
-        if opener != "{#" {
-            check_expression(code, environment)?;
-            if let Some(block) = code.trim_start_matches(['-', '+', ' ']).strip_prefix("filter ")
-                && let Some(Word::Name(name)) = (Words { rest: block }).next()
-            {
-                check_filter(name, environment)?;
-            }
+    for code in (Codes { rest: text }) {
+        check_expression(code, environment)?;
+        if let Some(block) = code.trim_start_matches(['-', '+', ' ']).strip_prefix("filter ")
+            && let Some(Word::Name(name)) = (Words { rest: block }).next()
+        {
+            check_filter(name)?;
         }
-        rest = inside.get(end + 2..).unwrap_or_default();
     }
     Ok(())
 }
 
-fn check_filter(name: &str, environment: &Environment<'_>) -> Result<(), String> {
-    let tried = environment.empty_state().apply_filter(name, &[]);
-    match tried {
-        Err(error) if error.kind() == ErrorKind::UnknownFilter => Err(unknown("filter", name, &FILTERS)),
-        _ => Ok(()),
+/// How many operators, names and calls may hang on one another, as in `a.b | c + d`. The engine follows them by recursion: an unoptimised
+/// build needs 2 MiB of stack, what a thread has, for 850 to 2,400 of them.
+const LINKS_MAX: usize = 256;
+
+/// Refuses code so long-winded that the engine could not follow it; to be asked before the engine sees the code.
+pub(super) fn check_depth(code: &str) -> Result<(), String> {
+    // How many links there are since the last comma, for each bracket that is open.
+    let mut open = vec![0_usize];
+    let mut total = 0;
+    for word in (Words { rest: code }) {
+        let is_link = match word {
+            Word::Symbol(')' | ']' | '}') if open.len() > 1 => {
+                total -= open.pop().unwrap_or_default();
+                false
+            }
+            Word::Symbol(',' | ':') => {
+                total -= open.last_mut().map(std::mem::take).unwrap_or_default();
+                false
+            }
+            Word::Symbol(symbol) => !matches!(symbol, '\'' | '"'),
+            Word::Name(name) => matches!(name, "not" | "if" | "else" | "is" | "in" | "and" | "or"),
+        };
+        if is_link {
+            total += 1;
+            open.last_mut().into_iter().for_each(|links| *links += 1);
+        }
+        if matches!(word, Word::Symbol('(' | '[' | '{')) {
+            open.push(0);
+        }
+        if total > LINKS_MAX {
+            return Err(too_deep());
+        }
     }
+    Ok(())
+}
+
+/// The same for a template, whose `elif`s hang on one another too.
+pub(super) fn check_depth_of_template(text: &str) -> Result<(), String> {
+    /// The engine needs twice the stack of a link for one.
+    const ELIFS_MAX: usize = LINKS_MAX / 2;
+    let mut elifs = 0;
+    for code in (Codes { rest: text }) {
+        check_depth(code)?;
+        elifs += usize::from(matches!(
+            (Words { rest: code }).find(|word| matches!(word, Word::Name(_))),
+            Some(Word::Name("elif"))
+        ));
+        if elifs > ELIFS_MAX {
+            return Err(too_deep());
+        }
+    }
+    Ok(())
+}
+
+fn too_deep() -> String {
+    format!(
+        "an expression is too long: up to {LINKS_MAX} operators and names may hang on one another; compute it in several steps, or in a plugin"
+    )
+}
+
+/// The code of each `{{ … }}` and `{% … %}` of a text; comments and what `raw` encloses are passed over.
+struct Codes<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Iterator for Codes<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        loop {
+            let start = ["{{", "{%", "{#"].iter().filter_map(|opener| self.rest.find(opener)).min()?;
+            let (_, after) = self.rest.split_at(start);
+            let (opener, inside) = after.split_at_checked(2)?;
+            if opener == "{#" {
+                self.rest = inside.split_once("#}").map_or("", |(_, rest)| rest);
+                continue;
+            }
+            // Code without an end is an error, which the engine reports; it is still looked at.
+            let end = code_end(inside, if opener == "{%" { "%}" } else { "}}" }).unwrap_or(inside.len());
+            let (code, rest) = inside.split_at_checked(end)?;
+            self.rest = rest.get(2..).unwrap_or_default();
+            if opener == "{%" && bare(code) == "raw" {
+                self.rest = after_raw(self.rest);
+                continue;
+            }
+            return Some(code);
+        }
+    }
+}
+
+/// A statement without white space and the marks that trim it.
+fn bare(code: &str) -> &str {
+    code.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+')
+}
+
+fn after_raw(text: &str) -> &str {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("{%") {
+        let Some((code, after)) = after.split_once("%}") else { return "" };
+        if bare(code) == "endraw" {
+            return after;
+        }
+        rest = after;
+    }
+    ""
+}
+
+fn check_filter(name: &str) -> Result<(), String> {
+    if FILTERS.contains(&name) { Ok(()) } else { Err(unknown_filter(name)) }
 }
 
 fn check_test(name: &str, environment: &Environment<'_>) -> Result<(), String> {
     let tried = environment.empty_state().perform_test(name, &[]);
     match tried {
-        Err(error) if error.kind() == ErrorKind::UnknownTest => Err(unknown("test", name, &TESTS)),
+        Err(error) if error.kind() == ErrorKind::UnknownTest => Err(unknown_test(name)),
         _ => Ok(()),
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match similar(name, known.iter().copied()) {
-        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
-        None => format!("there is no {what} `{name}`; there are {}", known.join(", ")),
+pub(super) fn unknown_filter(name: &str) -> String {
+    let elsewhere = ELSEWHERE.into_iter().find(|(there, _)| *there == name).map(|(_, here)| here);
+    match elsewhere.or_else(|| similar(name, FILTERS.iter().copied())) {
+        Some(near) => format!("there is no filter `{name}`; did you mean `{near}`?"),
+        None => format!("there is no filter `{name}`; docs/expressions.md lists the {} there are", FILTERS.len()),
+    }
+}
+
+pub(super) fn unknown_test(name: &str) -> String {
+    match similar(name, TESTS) {
+        Some(near) => format!("there is no test `{name}`; did you mean `{near}`?"),
+        None => format!("there is no test `{name}`; there are {}", TESTS.join(", ")),
     }
 }
 
 /// Where the code ends: at `closer` outside of texts in quotes.
-fn code_end(inside: &str, closer: &str) -> Option<usize> {
+pub(super) fn code_end(inside: &str, closer: &str) -> Option<usize> {
     let mut words = Words { rest: inside };
     loop {
         let rest = words.rest.trim_start();
@@ -228,18 +361,26 @@ impl<'c> Iterator for Words<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::template::environment;
 
     #[test]
     fn the_lists_name_what_the_engine_has() {
-        let environment = Environment::new();
-        for name in FILTERS {
-            assert_eq!(check_filter(name, &environment), Ok(()));
+        let environment = environment();
+        for name in FILTERS.iter() {
+            let tried = environment.empty_state().apply_filter(name, &[]);
+            assert!(tried.err().is_none_or(|error| error.kind() != ErrorKind::UnknownFilter), "{name}");
         }
         for name in TESTS {
             assert_eq!(check_test(name, &environment), Ok(()));
         }
         for name in FUNCTIONS {
             assert!(environment.globals().any(|(global, _)| global == name), "{name}");
+        }
+        let mut names = FILTERS.clone();
+        names.dedup();
+        assert_eq!(names.len(), FILTERS.len(), "two filters have one name");
+        for (there, here) in ELSEWHERE {
+            assert!(!FILTERS.contains(&there) && FILTERS.contains(&here), "{there} → {here}");
         }
     }
 
@@ -257,7 +398,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_found_in_code_and_not_in_texts() {
-        let environment = Environment::new();
+        let environment = environment();
         let wrong = |text: &str| check_template(text, &environment).err();
         for text in [
             "{{ a | uper }}",

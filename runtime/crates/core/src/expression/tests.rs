@@ -610,3 +610,34 @@ proptest! {
         let _ = shown(json!(text));
     }
 }
+
+#[test]
+fn zz_probe() {
+    let n: usize = std::env::vars().find(|(k, _)| k == "PROBE_N").and_then(|(_, v)| v.parse().ok()).unwrap_or(1000);
+    let which: usize = std::env::vars().find(|(k, _)| k == "PROBE_K").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let rep = |s: &str| s.repeat(n / s.len());
+    let src = match which {
+        0 => format!("{{{{ trigger{} | string }}}}", rep(".a")),
+        1 => format!("{{{{ 1{} }}}}", rep("+1")),
+        2 => format!("{{{{ 'a'{} }}}}", rep("|e")),
+        3 => format!("{{{{ {}1 }}}}", rep("not ")),
+        4 => format!("{{{{ {}1 }}}}", rep("-")),
+        5 => format!("{{{{ {}1 }}}}", rep("1 if 1 else ")),
+        6 => format!("{{{{ {}1{} }}}}", rep("[[").as_str(), rep("]]")),
+        7 => format!("{{{{ 'a'{} }}}}", rep("~1")),
+        8 => format!("{{{{ 1{} }}}}", rep("**1")),
+        9 => format!("{{{{ 1{} }}}}", rep(" is odd")),
+        10 => format!("{{{{ 1{} }}}}", rep("<2")),
+        11 => format!("{{{{ trigger{} }}}}", rep("()")),
+        12 => format!("{{{{ trigger{} }}}}", rep("[0]")),
+        13 => format!("{{% if 1 %}}{}{{% endif %}}", rep("{% elif 1 %}")),
+        18 => format!("{{{{ [{}1] | length }}}}", rep("trigger.body.after|upper,")),
+        14 => format!("{{{{ 1{} }}}}", rep(" or 1")),
+        15 => format!("{{{{ {{'a':{} }}", rep("{'a':")),
+        16 => format!("{}", rep("{{ trigger|e }}")),
+        17 => format!("{{{{ trigger{}|e }}}}", rep("[1:]")),
+        _ => return,
+    };
+    let out = shown(json!(src));
+    println!("{which} {n}: {}", out.chars().take(150).collect::<String>());
+}

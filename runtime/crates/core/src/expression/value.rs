@@ -53,15 +53,25 @@ pub(super) fn parts_to_engine(value: &Value, paths: &[&[Key]]) -> minijinja::Val
 
 /// Takes a result out of the engine. What JSON cannot say, and what is larger than `bytes_max`, is an error that names it.
 pub(super) fn from_engine(value: &minijinja::Value, bytes_max: usize) -> Result<Value, String> {
-    Conversion { bytes_left: bytes_max }.convert(value, DEPTH_MAX)
+    from_engine_within(value, bytes_max, &super::template::too_long)
+}
+
+/// The same, with a message of its own for what is too large.
+pub(super) fn from_engine_within(
+    value: &minijinja::Value,
+    bytes_max: usize,
+    too_large: &dyn Fn() -> String,
+) -> Result<Value, String> {
+    Conversion { bytes_left: bytes_max, too_large }.convert(value, DEPTH_MAX)
 }
 
 /// The engine's sequences may be computed while they are read and pretend to any length: the size is checked on the way.
-struct Conversion {
+struct Conversion<'m> {
     bytes_left: usize,
+    too_large: &'m dyn Fn() -> String,
 }
 
-impl Conversion {
+impl Conversion<'_> {
     fn convert(&mut self, value: &minijinja::Value, depth: usize) -> Result<Value, String> {
         let depth = depth.checked_sub(1).ok_or_else(|| format!("the result is nested more than {DEPTH_MAX} deep"))?;
         self.spend(4)?;
@@ -103,7 +113,7 @@ impl Conversion {
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(super::template::too_long)?;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(self.too_large)?;
         Ok(())
     }
 }
@@ -130,6 +140,18 @@ pub(super) fn write_text(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => out.push_str(text),
         other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Whether a condition holds that comes to this value: not for null, false, zero, and what is empty.
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
     }
 }
 
