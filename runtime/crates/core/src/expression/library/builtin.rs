@@ -135,7 +135,7 @@ fn call(
         };
         state.consume_fuel(u64::try_from(units).unwrap_or(u64::MAX))?;
     }
-    function.call(state, arguments).map_err(|error| put(name, error))
+    function.call(state, arguments).map_err(|error| put(name, error, arguments))
 }
 
 /// About how many bytes a value takes when it is written out.
@@ -161,7 +161,7 @@ fn written_bytes(value: &Value, depth: usize) -> usize {
 }
 
 /// Puts the engine's refusals into sentences that name the filter.
-fn put(name: &str, error: minijinja::Error) -> minijinja::Error {
+fn put(name: &str, error: minijinja::Error, arguments: &[Value]) -> minijinja::Error {
     if is_sentence(&error) {
         return error;
     }
@@ -171,7 +171,9 @@ fn put(name: &str, error: minijinja::Error) -> minijinja::Error {
             sentence(format!("`{name}`: {reason}"))
         }
         ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
-            let named = error.detail().and_then(|detail| detail.split_whitespace().nth(1)).unwrap_or_default();
+            // `selectattr` and `rejectattr` take an attribute before the name of the test.
+            let place = if name.ends_with("attr") { 2 } else { 1 };
+            let named = arguments.get(place).and_then(Value::as_str).unwrap_or_default();
             let reason = match error.kind() {
                 ErrorKind::UnknownFilter => names::unknown_filter(named),
                 _ => names::unknown_test(named),

@@ -1,6 +1,6 @@
 //! Telephone numbers in E.164, the form that every interface takes: `+4930901820`.
 
-use phonelib::{ParseError, PhoneNumber};
+use phonelib::PhoneNumber;
 
 use super::call::Call;
 use super::{Filter, Outcome, filter};
@@ -16,6 +16,10 @@ fn phone(call: &mut Call<'_, '_, '_>) -> Outcome {
     if text.len() > TEXT_MAX {
         return Err(call.says("takes a telephone number and got a text that is too long for one"));
     }
+    let has_country = text.trim_start().starts_with('+') || text.trim_start().starts_with("00");
+    if country.is_none() && !has_country {
+        return Err(call.says("got a number without its country; name the usual one, as in `phone('DE')`"));
+    }
     // Finding the country and checking the digits takes some microseconds.
     call.pay(100)?;
     let parsed = match country.as_deref() {
@@ -24,9 +28,6 @@ fn phone(call: &mut Call<'_, '_, '_>) -> Outcome {
     };
     match parsed {
         Ok(number) => call.text_done(number.e164().to_owned()),
-        Err(ParseError::MissingCallingCode) => {
-            Err(call.says("got a number without its country; name the usual one, as in `phone('DE')`"))
-        }
         Err(error) => Err(call.says(&format!("takes a telephone number and got none: {error}"))),
     }
 }

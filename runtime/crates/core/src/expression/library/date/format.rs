@@ -6,6 +6,7 @@ use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
 use super::TEXT_MAX;
+use crate::expression::library::clock::iso;
 
 /// The letters of a form, longest first, and what strftime says for them. `%` followed by a letter that strftime lacks is done by hand.
 const LETTERS: [(&str, &str); 29] = [
@@ -54,14 +55,14 @@ pub(super) fn to_strftime(form: &str) -> Result<String, String> {
         "rfc2822" => return Ok("%a, %d %b %Y %H:%M:%S %z".to_owned()),
         _ => {}
     }
-    if form.contains('%') {
+    if is_strftime(form) {
         return Ok(form.to_owned());
     }
     let mut strftime = String::new();
     let mut rest = form;
     while let Some(first) = rest.chars().next() {
         if let Some((literal, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            strftime.push_str(literal);
+            strftime.push_str(&literal.replace('%', "%%"));
             rest = after;
         } else if let Some((after, said)) =
             LETTERS.iter().find_map(|(letters, said)| Some((rest.strip_prefix(letters)?, said)))
@@ -69,6 +70,7 @@ pub(super) fn to_strftime(form: &str) -> Result<String, String> {
             strftime.push_str(said);
             rest = after;
         } else {
+            strftime.push_str(if first == '%' { "%" } else { "" });
             strftime.push(first);
             rest = rest.get(first.len_utf8()..).unwrap_or_default();
         }
@@ -76,10 +78,19 @@ pub(super) fn to_strftime(form: &str) -> Result<String, String> {
     Ok(strftime)
 }
 
+/// Whether a `%` begins a directive, rather than being a percent sign.
+fn is_strftime(form: &str) -> bool {
+    let mut directives = form.split('%').skip(1);
+    directives.any(|after| after.starts_with(|c: char| c.is_ascii_alphanumeric() || "-_^#.:".contains(c)))
+}
+
 pub(super) fn write(form: &str, at: &Zoned) -> Result<String, String> {
+    if form == "iso" {
+        return Ok(iso(at));
+    }
     let mut strftime = to_strftime(form)?;
     if strftime.contains(ORDINAL) {
-        let day = super::super::number::ordinal(at.day().into());
+        let day = crate::expression::library::number::ordinal(at.day().into());
         strftime = strftime.replace(ORDINAL, &day);
     }
     // The widths that strftime allows would make any length of text.
