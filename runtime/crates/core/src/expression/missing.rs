@@ -211,13 +211,14 @@ impl Filling<'_> {
                 for piece in pieces {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
-                        Piece::Path(path) => match self.scope.resolve(path) {
-                            Ok(found) => value::write_text(&found, &mut text),
-                            Err(_) => {
+                        Piece::Path(path) => {
+                            if let Ok(found) = self.scope.resolve(path) {
+                                value::write_text(&found, &mut text);
+                            } else {
                                 self.filled.push(note(path.to_string()));
                                 value::write_text(with, &mut text);
                             }
-                        },
+                        }
                     }
                 }
                 Value::String(text)

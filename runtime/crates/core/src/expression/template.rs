@@ -336,7 +336,7 @@ fn put_at(whole: &mut Value, keys: &[Key], with: &Value) {
             }
         }
         (Value::Object(fields), Key::Name(name)) => {
-            put_at(fields.entry(name.clone()).or_insert(Value::Null), rest, with)
+            put_at(fields.entry(name.clone()).or_insert(Value::Null), rest, with);
         }
         (_, Key::Name(name)) => {
             *whole = Value::Object([(name.clone(), Value::Null)].into_iter().collect());

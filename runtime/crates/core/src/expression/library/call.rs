@@ -116,7 +116,9 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
     }
 
     pub(super) fn run(mut self) -> Result<minijinja::Value, minijinja::Error> {
-        if self.value.is_undefined() || self.arguments.iter().chain(self.named.values()).any(|a| a.is_undefined()) {
+        if self.value.is_undefined()
+            || self.arguments.iter().chain(self.named.values()).any(minijinja::Value::is_undefined)
+        {
             return Err(Refusal::Undefined.into());
         }
         self.check_names()?;
@@ -132,7 +134,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
                 several => format!("`{name}` takes up to {} arguments: {}", several.len(), several.join(", ")),
             }));
         }
-        for (given, _) in &self.named {
+        for given in self.named.keys() {
             let Some(place) = parameters.iter().position(|parameter| parameter == given) else {
                 let known = parameters.join(", ");
                 return Err(Refusal::Says(match similar(given, parameters.iter().copied()) {
@@ -237,7 +239,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
     /// Takes a text that the filter made into the engine.
     pub(super) fn text_done(&self, text: String) -> Outcome {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(Refusal::Says(crate::expression::template::too_long()));
+            return Err(Refusal::Says(format!("`{}`: {}", self.filter.name, crate::expression::template::too_long())));
         }
         Ok(minijinja::Value::from(text))
     }

@@ -13,13 +13,9 @@ pub(super) const FILTERS: &[Filter] = &[
     filter("sha512", &["encoding"], |call| digest(call, |text| sha2::Sha512::digest(text).to_vec())),
     filter("sha1", &["encoding"], |call| digest(call, |text| sha1::Sha1::digest(text).to_vec())),
     filter("md5", &["encoding"], |call| digest(call, |text| md5::Md5::digest(text).to_vec())),
-    filter("hmac_sha256", &["key", "encoding"], |call| {
-        sign(call, |key, text| signature::<Hmac<sha2::Sha256>>(key, text))
-    }),
-    filter("hmac_sha512", &["key", "encoding"], |call| {
-        sign(call, |key, text| signature::<Hmac<sha2::Sha512>>(key, text))
-    }),
-    filter("hmac_sha1", &["key", "encoding"], |call| sign(call, |key, text| signature::<Hmac<sha1::Sha1>>(key, text))),
+    filter("hmac_sha256", &["key", "encoding"], |call| sign(call, signature::<Hmac<sha2::Sha256>>)),
+    filter("hmac_sha512", &["key", "encoding"], |call| sign(call, signature::<Hmac<sha2::Sha512>>)),
+    filter("hmac_sha1", &["key", "encoding"], |call| sign(call, signature::<Hmac<sha1::Sha1>>)),
 ];
 
 fn digest(call: &mut Call<'_, '_, '_>, digest: impl Fn(&[u8]) -> Vec<u8>) -> Outcome {

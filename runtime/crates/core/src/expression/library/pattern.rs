@@ -54,29 +54,29 @@ pub(super) const FILTERS: &[Filter] = &[
     }),
 ];
 
-fn fixed(pattern: &str) -> Option<Regex> {
-    Regex::new(pattern).ok()
+fn fixed(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the patterns below are regular expressions")
 }
 
 /// Addresses as people write them, not all that RFC 5321 allows.
-static EMAIL: LazyLock<Option<Regex>> =
+static EMAIL: LazyLock<Regex> =
     LazyLock::new(|| fixed(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62}\.)+[A-Za-z]{2,24}\b"));
 /// A closing full stop, comma or bracket belongs to the sentence.
-static URL: LazyLock<Option<Regex>> = LazyLock::new(|| fixed(r#"(?i)\bhttps?://[^\s<>"'`]*[^\s<>"'`.,;:!?)\]}]"#));
-static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| fixed(r"-?\d[\d,]*(?:\.\d+)?"));
+static URL: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?i)\bhttps?://[^\s<>"'`]*[^\s<>"'`.,;:!?)\]}]"#));
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| fixed(r"-?\d[\d,]*(?:\.\d+)?"));
 
-fn found<'t>(regex: &'static Option<Regex>, text: &'t str) -> impl Iterator<Item = &'t str> {
-    regex.iter().flat_map(move |regex| regex.find_iter(text)).map(|found| found.as_str())
+fn found<'t>(regex: &'static Regex, text: &'t str) -> impl Iterator<Item = &'t str> {
+    regex.find_iter(text).map(|found| found.as_str())
 }
 
 /// The first find; undefined if there is none, so that `default` can follow.
-fn extract(call: &mut Call<'_, '_, '_>, regex: &'static Option<Regex>) -> Outcome {
+fn extract(call: &mut Call<'_, '_, '_>, regex: &'static Regex) -> Outcome {
     let text = call.text()?;
     call.pay(text.len() / 8)?;
     Ok(found(regex, &text).next().map_or(Value::UNDEFINED, Value::from))
 }
 
-fn extract_all(call: &mut Call<'_, '_, '_>, regex: &'static Option<Regex>) -> Outcome {
+fn extract_all(call: &mut Call<'_, '_, '_>, regex: &'static Regex) -> Outcome {
     let text = call.text()?;
     call.pay(text.len() / 8)?;
     call.done(&found(regex, &text).take(ITEMS_MAX).map(Json::from).collect())

@@ -443,7 +443,8 @@ fn dates_follow_the_calendar_and_the_changes_of_the_clock() {
             4
         '2020-02-29' | date_diff('2026-02-28', 'years')
             -5
-    "#]].assert_eq(&shown.collect::<String>());
+    "#]]
+    .assert_eq(&shown.collect::<String>());
 }
 
 #[test]

@@ -292,5 +292,6 @@ fn small_values_cannot_make_large_ones() {
             error the text becomes longer than 1024 KiB; pass large values on whole, as `{{ trigger.body }}`
         ('a ' * 100000) | slug('________________________') | length
             error the text becomes longer than 1024 KiB; pass large values on whole, as `{{ trigger.body }}`
-    "#]].assert_eq(&shown.collect::<String>());
+    "#]]
+    .assert_eq(&shown.collect::<String>());
 }
