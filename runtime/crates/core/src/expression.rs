@@ -3,6 +3,7 @@
 //! A text that is one whole `{{ … }}` keeps the type of its value; any other text with expressions in it becomes a text.
 //! Run data is only ever a value here: a text that arrives at run time is never read as a template.
 
+mod code;
 mod library;
 mod missing;
 mod names;

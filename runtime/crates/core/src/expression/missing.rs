@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::scope::Scope;
 use super::template::{Expression, Template};
-use super::{ExpressionError, Failure, INPUT_BYTES_MAX, Node, Piece, Program, Text, join_pointer, names, spend, value};
+use super::{ExpressionError, Failure, INPUT_BYTES_MAX, Node, Piece, Program, Text, code, join_pointer, spend, value};
 
 /// What a field does when an expression in it reads something that is not there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -288,7 +288,7 @@ fn split(text: &str) -> Option<Vec<Part<'_>>> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((literal, after)) = rest.split_once("{{") {
-        let end = names::code_end(after, "}}")?;
+        let end = code::code_end(after, "}}")?;
         parts.push(Part::Literal(literal));
         parts.push(Part::Code(after.get(..end)?));
         rest = after.get(end + 2..)?;

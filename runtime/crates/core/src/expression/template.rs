@@ -9,6 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
+use super::code;
 use super::library::{self, CLOCK, Clock};
 use super::names::{self, FUNCTIONS};
 use super::path::{Key, Path};
@@ -101,7 +102,7 @@ impl std::fmt::Debug for Expression {
 
 impl Expression {
     pub(super) fn compile(source: &str) -> Result<Self, String> {
-        names::check_depth(source)?;
+        code::check_depth(source)?;
         let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| syntax(&error))?;
         names::check_expression(source, &ENVIRONMENT)?;
         let reads = Reads::new(source, compiled.undeclared_variables(true))?;
@@ -138,7 +139,7 @@ const NAME: &str = "text";
 
 impl Template {
     pub(super) fn compile(source: &str) -> Result<Self, String> {
-        names::check_depth_of_template(source)?;
+        code::check_depth_of_template(source)?;
         let mut environment = ENVIRONMENT.clone();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|error| syntax(&error))?;
         let template = environment.get_template(NAME).map_err(|error| syntax(&error))?;

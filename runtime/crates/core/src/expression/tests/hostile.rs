@@ -223,23 +223,12 @@ fn filters_that_work_hard_are_paid_for() {
     for work in [
         "trigger.body.text | slug",
         "trigger.body.text | strip_html",
-        "trigger.body.text | sha512",
-        "trigger.body.text | regex_replace('[a-z]+', 'x')",
         "trigger.body.text | regex_find_all('i' ~ i)",
-        "trigger.body.text | extract_emails",
         "trigger.body.text | from_csv",
         "trigger.body.items | sort_by('name')",
         "trigger.body.items | to_csv",
-        "trigger.body.items | where('n', '>', 5)",
-        "trigger.body.items | to_json",
-        "trigger.body.items | group_by('name')",
         "trigger.body.items | tojson",
-        "trigger.body.items | union(trigger.body.items)",
-        "trigger.body.items | sum('n')",
         "'+49 151 2345 6789' | phone",
-        "now() | add_workdays(2600)",
-        "trigger.body.items | reverse",
-        "trigger.body.items | items if false else trigger.body.items | pprint",
     ] {
         let template = format!("{{% for i in range(100000) %}}{{% set x = {work} %}}{{% endfor %}}");
         let rendered = Program::compile(&json!(template)).expect("compiles").render(&scope);
