@@ -99,11 +99,13 @@ fn bare(code: &str) -> &str {
     code.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+')
 }
 
+/// What follows the next `{% endraw %}`.
 fn after_raw(text: &str) -> &str {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("{%") {
-        let Some((code, after)) = after.split_once("%}") else { return "" };
-        if bare(code) == "endraw" {
+        if let Some((code, after)) = after.split_once("%}")
+            && bare(code) == "endraw"
+        {
             return after;
         }
         rest = after;

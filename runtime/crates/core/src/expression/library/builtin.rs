@@ -11,6 +11,7 @@ use crate::expression::names;
 enum Takes {
     Anything,
     Text,
+    TextOrNumber,
     Number,
     Array,
     Object,
@@ -26,7 +27,7 @@ impl Takes {
         let is_object = value.kind() == ValueKind::Map;
         match self {
             Self::Anything => true,
-            Self::Text => is_text,
+            Self::Text | Self::TextOrNumber => is_text,
             Self::Number => value.is_number(),
             Self::Array => is_array,
             Self::Object => is_object,
@@ -40,6 +41,7 @@ impl Takes {
         match self {
             Self::Anything => "a value",
             Self::Text => "a text",
+            Self::TextOrNumber => "a text or a number",
             Self::Number => "a number",
             Self::Array => "an array",
             Self::Object => "an object",
@@ -52,7 +54,7 @@ impl Takes {
 
 /// The engine's filters that stay as they are; `default` and `d` are not wrapped, for they alone take what is undefined.
 fn kept() -> Vec<(&'static str, Takes, Value)> {
-    use Takes::{Anything, Array, ArrayOrObject, Number, Object, Text, TextArrayOrObject, TextOrArray};
+    use Takes::{Anything, Array, ArrayOrObject, Number, Object, Text, TextArrayOrObject, TextOrArray, TextOrNumber};
     vec![
         ("abs", Number, Value::from_function(filters::abs)),
         ("attr", ArrayOrObject, Value::from_function(filters::attr)),
@@ -65,11 +67,11 @@ fn kept() -> Vec<(&'static str, Takes, Value)> {
         ("e", Anything, Value::from_function(filters::escape)),
         ("escape", Anything, Value::from_function(filters::escape)),
         ("first", TextOrArray, Value::from_function(filters::first)),
-        ("float", Text, Value::from_function(filters::float)),
+        ("float", TextOrNumber, Value::from_function(filters::float)),
         ("format", Text, Value::from_function(filters::format)),
         ("groupby", Array, Value::from_function(filters::groupby)),
         ("indent", Text, Value::from_function(filters::indent)),
-        ("int", Text, Value::from_function(filters::int)),
+        ("int", TextOrNumber, Value::from_function(filters::int)),
         ("items", Object, Value::from_function(filters::items)),
         ("join", TextOrArray, Value::from_function(filters::join)),
         ("last", TextOrArray, Value::from_function(filters::last)),

@@ -208,8 +208,18 @@ fn a_template_of_a_mebibyte_ends_with_a_clear_error() {
     // What `raw` encloses is no code.
     let raw = format!("{{% raw %}}{}{{% endraw %}}{{{{ trigger.body.after | upper }}}}", "{{ a.b.c }}".repeat(1_000));
     assert!(shown(json!(raw)).starts_with("\"{{ a.b.c }}{{ a.b.c }}"));
-    let hidden = format!("{{% raw %}}{{% endraw %}}{{{{ trigger{} | upper }}}}", ".a".repeat(10_000));
-    assert!(shown(json!(hidden)).contains("is too long"));
+    for before in [
+        "{% raw %}{% endraw %}",
+        "{% raw -%}{% {% endraw +%}",
+        "{#{% raw %}#}",
+        "{{ '{% raw %}' }}",
+        "{{ '#}' }}{# {{ ' #}",
+        "{{ '",
+    ] {
+        let hidden = format!("{before}{{{{ trigger{} | upper }}}}", ".a".repeat(10_000));
+        let shown = shown(json!(hidden));
+        assert!(shown.contains("is too long") || shown.contains("syntax error"), "{before}: {shown}");
+    }
 }
 
 #[test]
