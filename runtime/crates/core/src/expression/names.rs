@@ -17,7 +17,7 @@ pub static FILTERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 });
 
 /// Those of the engine; the others are in [`library`].
-const ENGINE_FILTERS: [&str; 47] = [
+const ENGINE_FILTERS: [&str; 46] = [
     "abs",
     "attr",
     "batch",
@@ -34,7 +34,6 @@ const ENGINE_FILTERS: [&str; 47] = [
     "float",
     "format",
     "groupby",
-    "indent",
     "int",
     "items",
     "join",

@@ -70,7 +70,6 @@ fn kept() -> Vec<(&'static str, Takes, Value)> {
         ("float", TextOrNumber, Value::from_function(filters::float)),
         ("format", Text, Value::from_function(filters::format)),
         ("groupby", Array, Value::from_function(filters::groupby)),
-        ("indent", Text, Value::from_function(filters::indent)),
         ("int", TextOrNumber, Value::from_function(filters::int)),
         ("items", Object, Value::from_function(filters::items)),
         ("join", TextOrArray, Value::from_function(filters::join)),
@@ -130,9 +129,8 @@ fn call(
         // What the engine counts in these filters when it calls them itself, it does not count for us.
         let units = match name {
             "dictsort" | "groupby" | "items" | "last" | "reverse" => value.len().map_or(0, |items| items / 2),
-            "e" | "escape" | "pprint" | "safe" | "string" | "tojson" | "urlencode" if value.len().is_some() => {
-                written_bytes(value, 0) / 4
-            }
+            "pprint" | "tojson" => written_bytes(value, 0, indentation(name, arguments)?) / 4,
+            "e" | "escape" | "safe" | "string" | "urlencode" if value.len().is_some() => written_bytes(value, 0, 0) / 4,
             _ => 0,
         };
         state.consume_fuel(u64::try_from(units).unwrap_or(u64::MAX))?;
@@ -140,8 +138,21 @@ fn call(
     function.call(state, arguments).map_err(|error| put(name, error, arguments))
 }
 
-/// About how many bytes a value takes when it is written out.
-fn written_bytes(value: &Value, depth: usize) -> usize {
+/// By how much `tojson` and `pprint` indent each level.
+fn indentation(name: &str, arguments: &[Value]) -> Result<usize, minijinja::Error> {
+    /// As for `to_json`: the widest that people use.
+    const INDENT_MAX: usize = 8;
+    let Some(given) = arguments.get(1) else { return Ok(if name == "pprint" { 4 } else { 0 }) };
+    let given = if given.is_kwargs() { given.get_attr("indent")? } else { given.clone() };
+    if given.is_undefined() || given.is_none() || given.kind() == ValueKind::Bool {
+        return Ok(2);
+    }
+    let indent = given.as_usize().filter(|indent| *indent <= INDENT_MAX);
+    indent.ok_or_else(|| sentence(format!("`{name}` takes an `indent` of up to {INDENT_MAX}")))
+}
+
+/// About how many bytes a value takes when it is written out with that indentation.
+fn written_bytes(value: &Value, depth: usize, indent: usize) -> usize {
     /// The depth that results may have; see `value.rs`.
     const DEPTH_MAX: usize = 128;
     if depth > DEPTH_MAX {
@@ -150,9 +161,10 @@ fn written_bytes(value: &Value, depth: usize) -> usize {
     let children = |value: &Value| {
         let Ok(items) = value.try_iter() else { return 0 };
         items.fold(2_usize, |bytes, item| {
+            let bytes = bytes.saturating_add(indent.saturating_mul(depth + 1));
             let field = if value.kind() == ValueKind::Map { value.get_item(&item).ok() } else { None };
-            let field = field.map_or(0, |field| written_bytes(&field, depth + 1));
-            bytes.saturating_add(field).saturating_add(written_bytes(&item, depth + 1))
+            let field = field.map_or(0, |field| written_bytes(&field, depth + 1, indent));
+            bytes.saturating_add(field).saturating_add(written_bytes(&item, depth + 1, indent))
         })
     };
     match value.kind() {

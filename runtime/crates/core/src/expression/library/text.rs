@@ -23,6 +23,7 @@ pub(super) const FILTERS: &[Filter] = &[
     filter("pad_left", &["width", "with"], |call| pad(call, |text, padding| padding + text)),
     filter("pad_right", &["width", "with"], |call| pad(call, |text, padding| text.to_owned() + &padding)),
     filter("repeat", &["times"], repeat),
+    filter("indent", &["width", "first", "blank"], indent),
     filter("squish", &[], |call| {
         let text = call.text()?;
         call.text_done(text.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -124,6 +125,22 @@ fn repeat(call: &mut Call<'_, '_, '_>) -> Outcome {
         return Err(crate::expression::template::too_long().into());
     }
     call.text_done(text.repeat(times))
+}
+
+/// Moves lines to the right: all but the first one and blank ones, unless `first` and `blank` say so.
+fn indent(call: &mut Call<'_, '_, '_>) -> Outcome {
+    let text = call.text()?;
+    let width = call.argument_count(0, 100)?.unwrap_or(4);
+    let (first, blank) = (call.argument_bool(1)?.unwrap_or_default(), call.argument_bool(2)?.unwrap_or_default());
+    if text.len().saturating_add(text.matches('\n').count().saturating_mul(width)) > crate::expression::TEXT_BYTES_MAX {
+        return Err(crate::expression::template::too_long().into());
+    }
+    let margin = " ".repeat(width);
+    let lines = text.split('\n').enumerate().map(|(index, line)| {
+        let is_moved = (index > 0 || first) && (blank || !line.is_empty());
+        if is_moved { format!("{margin}{line}") } else { line.to_owned() }
+    });
+    call.text_done(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Lower case letters and digits of ASCII with one separator between words: `Grüße aus Köln!` → `grusse-aus-koln`.

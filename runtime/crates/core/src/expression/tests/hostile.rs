@@ -294,3 +294,34 @@ fn small_values_cannot_make_large_ones() {
     "#]]
     .assert_eq(&shown.collect::<String>());
 }
+
+#[test]
+fn huge_arguments_allocate_nothing_huge() {
+    for name in FILTERS.iter() {
+        for value in ["'a'", "[1, 2]"] {
+            for huge in ["9223372036854775807", "1e308"] {
+                let _ = shown(json!(format!("{{{{ {value} | {name}({huge}) }}}}")));
+                let _ = shown(json!(format!("{{{{ {value} | {name}('a', {huge}) }}}}")));
+            }
+        }
+    }
+    for named in [
+        "tojson(indent=N)",
+        "indent(width=N)",
+        "batch(count=N)",
+        "slice(count=N)",
+        "round(precision=N)",
+        "replace('a', 'b', count=N)",
+        "split('a', maxsplits=N)",
+        "int(base=N)",
+        "sum(start=N)",
+        "format(N)",
+    ] {
+        let shown = shown(json!(format!(
+            "{{{{ 'a' | {} }}}}{{{{ [[1]] | {} }}}}",
+            named.replace('N', "9223372036854775807"),
+            named.replace('N', "9223372036854775807")
+        )));
+        assert!(!shown.is_empty());
+    }
+}
