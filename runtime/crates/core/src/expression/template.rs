@@ -225,6 +225,10 @@ pub(super) fn too_much_work() -> &'static str {
     "the expression does too much work and was stopped; compute such things in a plugin"
 }
 
+/// What stands in the names of everything that goes by the clock: filters, tests and functions for dates.
+const CLOCK_WORDS: [&str; 11] =
+    ["date", "now", "today", "zone", "weekday", "start_of", "end_of", "unix_time", "workdays", "before", "after"];
+
 /// What an expression reads.
 #[derive(Debug)]
 struct Reads {
@@ -232,6 +236,8 @@ struct Reads {
     paths: Vec<String>,
     /// The same by root, for the copy: the keys below it.
     roots: Vec<(&'static str, Vec<Vec<Key>>)>,
+    /// Whether the code has a word in it that asks for the time or the zone.
+    needs_clock: bool,
 }
 
 impl Reads {
@@ -249,7 +255,8 @@ impl Reads {
             }
             (root, below)
         });
-        Ok(Self { roots: roots.collect(), paths })
+        let needs_clock = CLOCK_WORDS.iter().any(|word| source.contains(word));
+        Ok(Self { roots: roots.collect(), paths, needs_clock })
     }
 
     /// Copies what is read, and nothing else, into the engine.
@@ -265,7 +272,9 @@ impl Reads {
             Some((*root, parts_to_engine(&*scope.whole(root)?, &below)))
         });
         let mut context: BTreeMap<&'static str, minijinja::Value> = roots.collect();
-        context.insert(CLOCK, minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
+        if self.needs_clock {
+            context.insert(CLOCK, minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
+        }
         minijinja::Value::from_object(context)
     }
 
