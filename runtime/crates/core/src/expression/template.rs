@@ -14,7 +14,7 @@ use super::library::{self, CLOCK, Clock};
 use super::names::{self, FUNCTIONS};
 use super::path::{Key, Path};
 use super::scope::{ROOTS, Scope, check_root};
-use super::value::{UNDEFINED_PART, from_engine, parts_to_engine, write_text};
+use super::value::{UNDEFINED_PART, from_engine, parts_to_engine, put_at, write_text};
 
 /// The work one text may cost. One unit is one instruction of the engine or 64 bytes made or read: enough to write 1 MiB of JSON
 /// (16 units a 64 bytes) with as much again to spare, and some tens of milliseconds at the worst.
@@ -330,31 +330,6 @@ impl Reads {
             let message = scope.resolve(&path).err()?;
             Some(Fault { message, missing: Some(path.to_string()) })
         })
-    }
-}
-
-/// Puts a value at a path, and objects around it where there are none.
-fn put_at(whole: &mut Value, keys: &[Key], with: &Value) {
-    let Some((first, rest)) = keys.split_first() else {
-        *whole = with.clone();
-        return;
-    };
-    match (&mut *whole, first) {
-        (Value::Array(items), Key::Index(index)) if *index < items.len() => {
-            if let Some(item) = items.get_mut(*index) {
-                put_at(item, rest, with);
-            }
-        }
-        (Value::Object(fields), Key::Name(name)) => {
-            put_at(fields.entry(name.clone()).or_insert(Value::Null), rest, with);
-        }
-        (_, Key::Name(name)) => {
-            *whole = Value::Object([(name.clone(), Value::Null)].into_iter().collect());
-            if let Some(inner) = whole.get_mut(name) {
-                put_at(inner, rest, with);
-            }
-        }
-        (_, Key::Index(_)) => {}
     }
 }
 

@@ -135,6 +135,31 @@ fn number(value: &minijinja::Value) -> Result<Value, String> {
         .ok_or_else(|| format!("{value} is not a number that JSON can say"))
 }
 
+/// Puts a value at a path, and objects around it where there are none.
+pub(super) fn put_at(whole: &mut Value, keys: &[Key], with: &Value) {
+    let Some((first, rest)) = keys.split_first() else {
+        *whole = with.clone();
+        return;
+    };
+    match (&mut *whole, first) {
+        (Value::Array(items), Key::Index(index)) if *index < items.len() => {
+            if let Some(item) = items.get_mut(*index) {
+                put_at(item, rest, with);
+            }
+        }
+        (Value::Object(fields), Key::Name(name)) => {
+            put_at(fields.entry(name.clone()).or_insert(Value::Null), rest, with);
+        }
+        (_, Key::Name(name)) => {
+            *whole = Value::Object([(name.clone(), Value::Null)].into_iter().collect());
+            if let Some(inner) = whole.get_mut(name) {
+                put_at(inner, rest, with);
+            }
+        }
+        (_, Key::Index(_)) => {}
+    }
+}
+
 /// Writes a value into a text: a text as it is, everything else as JSON.
 pub(super) fn write_text(value: &Value, out: &mut String) {
     match value {
