@@ -3,6 +3,9 @@
 //! A text that is one whole `{{ … }}` keeps the type of its value; any other text with expressions in it becomes a text.
 //! Run data is only ever a value here: a text that arrives at run time is never read as a template.
 
+mod code;
+mod library;
+mod missing;
 mod names;
 mod path;
 mod scope;
@@ -10,16 +13,20 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod whole;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub use missing::{Filled, MissingPolicy, OnMissing, Rendered};
 pub use names::{FILTERS, FUNCTIONS, TESTS};
 use path::Path;
 pub use scope::{ROOTS, Scope};
-use template::{Expression, Template};
-pub use template::{FUEL, TEXT_BYTES_MAX};
+use template::Template;
+pub use template::{FUEL, SOURCE_BYTES_MAX, TEXT_BYTES_MAX};
+pub use value::is_true;
+pub use whole::Expression;
 
 /// The largest rendered input: what the contract lets a plugin take (wit/1.0.0).
 pub const INPUT_BYTES_MAX: usize = 1024 * 1024;
@@ -37,6 +44,8 @@ pub struct ExpressionError {
     /// A JSON Pointer into the input.
     pub pointer: String,
     pub message: String,
+    /// What is missing, if that is the reason: the path, or an empty text if the expression names none.
+    pub missing: Option<String>,
 }
 
 /// A dotted path that an expression reads, such as `steps.build.output.id`, and where it is read.
@@ -66,7 +75,7 @@ enum Text {
     /// `{{ trigger.body.id }}`
     Path(Path),
     /// `{{ anything | else }}`
-    Expression(Box<Expression>),
+    Expression(Box<template::Expression>),
     /// `order {{ trigger.body.id }} of {{ trigger.body.day }}`
     Joined(Vec<Piece>),
     /// Anything else: several expressions with filters, statements.
@@ -90,10 +99,7 @@ impl Program {
     /// Renders the input. A text that is one whole `{{ … }}` keeps the type of its value.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
         let mut budget = INPUT_BYTES_MAX;
-        self.root.render(scope, &mut budget).map_err(|failure| ExpressionError {
-            pointer: failure.keys.iter().rev().fold(String::new(), |pointer, key| join_pointer(&pointer, key)),
-            message: failure.message,
-        })
+        self.root.render(scope, &mut budget).map_err(Failure::error)
     }
 
     /// Everything the expressions read, in order of place and path.
@@ -118,11 +124,20 @@ pub fn join_pointer(pointer: &str, key: &str) -> String {
 struct Failure {
     keys: Vec<String>,
     message: String,
+    missing: Option<String>,
 }
 
 impl Failure {
     fn new(message: impl Into<String>) -> Self {
-        Self { keys: Vec::new(), message: message.into() }
+        Self { keys: Vec::new(), message: message.into(), missing: None }
+    }
+    /// For a path that leads nowhere.
+    fn missing(path: &Path, message: String) -> Self {
+        Self { missing: Some(path.to_string()), ..Self::new(message) }
+    }
+    fn error(self) -> ExpressionError {
+        let pointer = self.keys.iter().rev().fold(String::new(), |pointer, key| join_pointer(&pointer, key));
+        ExpressionError { pointer, message: self.message, missing: self.missing }
     }
     fn within(mut self, key: String) -> Self {
         self.keys.push(key);
@@ -132,7 +147,7 @@ impl Failure {
 
 impl Node {
     fn compile(input: &Value, pointer: &str, errors: &mut Vec<ExpressionError>) -> Self {
-        let mut refuse = |message| errors.push(ExpressionError { pointer: pointer.to_owned(), message });
+        let mut refuse = |message| errors.push(ExpressionError { pointer: pointer.to_owned(), message, missing: None });
         match input {
             Value::String(text) if has_expression(text) => match Text::compile(text) {
                 Ok(text) => Self::Text(text),
@@ -225,13 +240,14 @@ impl Node {
 
 impl Text {
     fn compile(text: &str) -> Result<Self, String> {
+        template::check_length(text)?;
         if let Some(inner) = path::whole_expression(text) {
             if let Some(path) = Path::parse(inner) {
                 scope::check_root(&path.root)?;
                 return Ok(Self::Path(path));
             }
             // `{{ a }} and {{ b }}` also begins and ends like one expression; only a parser can tell.
-            match Expression::compile(inner) {
+            match template::Expression::compile(inner) {
                 Ok(expression) => return Ok(Self::Expression(Box::new(expression))),
                 Err(error) if !path::may_be_several(inner) => return Err(error),
                 Err(_) => {}
@@ -251,12 +267,12 @@ impl Text {
     fn render(&self, scope: &Scope<'_>, budget: &mut usize) -> Result<Value, Failure> {
         match self {
             Self::Path(path) => {
-                let found = scope.resolve(path).map_err(Failure::new)?;
+                let found = scope.resolve(path).map_err(|message| Failure::missing(path, message))?;
                 spend(budget, value::approximate_bytes(&found))?;
                 Ok(found.into_owned())
             }
             Self::Expression(expression) => {
-                let value = expression.evaluate(scope).map_err(Failure::new)?;
+                let value = expression.evaluate(scope)?;
                 spend(budget, value::approximate_bytes(&value))?;
                 Ok(value)
             }
@@ -266,7 +282,7 @@ impl Text {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
                         Piece::Path(path) => {
-                            let found = scope.resolve(path).map_err(Failure::new)?;
+                            let found = scope.resolve(path).map_err(|message| Failure::missing(path, message))?;
                             value::write_text(&found, &mut text);
                         }
                     }
@@ -278,7 +294,7 @@ impl Text {
                 Ok(Value::String(text))
             }
             Self::Template(template) => {
-                let text = template.render(scope).map_err(Failure::new)?;
+                let text = template.render(scope)?;
                 spend(budget, text.len())?;
                 Ok(Value::String(text))
             }
@@ -298,6 +314,12 @@ impl Text {
             }
             Self::Template(template) => template.references().to_vec(),
         }
+    }
+}
+
+impl From<template::Fault> for Failure {
+    fn from(fault: template::Fault) -> Self {
+        Self { missing: fault.missing, ..Self::new(fault.message) }
     }
 }
 

@@ -5,33 +5,68 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::library::right_now;
 use super::path::{Key, Path};
 use crate::id::StepId;
 use crate::run::fold::{Phase, Run, StepState};
+use crate::time::Timestamp;
 use crate::workflow::Workflow;
 
 /// What expressions can see: `trigger`, `steps.<id>.output` and `.status`, `workflow.id`, `.name` and `.version`,
-/// `run.id` and `.created_at`.
+/// `run.id` and `.created_at`, `custom_values.<name>`, and `right_now`.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'r> {
     run: &'r Run,
     workflow: &'r Workflow,
+    now: Timestamp,
+    zone: &'r str,
+    custom_values: Option<&'r Value>,
 }
 
 /// The names at the top, for messages and checks.
-pub const ROOTS: [&str; 4] = ["trigger", "steps", "workflow", "run"];
+pub const ROOTS: [&str; 7] = ["trigger", "steps", "workflow", "run", "custom_values", "right_now", INBOUND];
+
+/// What HighLevel calls the request that started the run: `trigger.body`, and `.headers`, `.query` and `.method` beside it.
+const INBOUND: &str = "inboundWebhookRequest";
+
+/// Fields of [`INBOUND`] that are the trigger's own, whatever the body calls its fields: a sender must not be able to invent headers.
+const INBOUND_PARTS: [&str; 3] = ["headers", "query", "method"];
 
 /// A place in the scope: part of the run's data, or something put together for the question.
 enum Place<'r> {
     Data(&'r Value),
     Steps,
     Step(&'r StepState),
+    Inbound,
     Made(Value),
+    /// Nothing, and why.
+    None(String),
 }
 
 impl<'r> Scope<'r> {
     pub fn of(run: &'r Run, workflow: &'r Workflow) -> Self {
-        Self { run, workflow }
+        Self { run, workflow, now: run.created_at, zone: "UTC", custom_values: None }
+    }
+
+    /// The moment that `now()`, `right_now` and dates go by, and the workflow's time zone (its IANA name). Without it: when the run was
+    /// created, in UTC.
+    #[must_use]
+    pub fn at(self, now: Timestamp, zone: &'r str) -> Self {
+        Self { now, zone, ..self }
+    }
+
+    /// The workspace's values, an object: `custom_values.<name>`.
+    #[must_use]
+    pub fn with_custom_values(self, values: &'r Value) -> Self {
+        Self { custom_values: Some(values), ..self }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn zone(&self) -> &'r str {
+        self.zone
     }
 
     /// Looks a path up; the error says how far it led and what is there.
@@ -43,12 +78,18 @@ impl<'r> Scope<'r> {
                 None => return Err(self.missing(path, depth, &place)),
             };
         }
-        Ok(self.read(place))
+        match place {
+            Place::None(reason) => Err(reason),
+            place => Ok(self.read(place)),
+        }
     }
 
     /// The value under a top-level name, for the template engine.
     pub(super) fn whole(&self, root: &str) -> Option<Cow<'r, Value>> {
-        self.root(root).map(|place| self.read(place))
+        match self.root(root)? {
+            Place::None(_) => None,
+            place => Some(self.read(place)),
+        }
     }
 
     fn root(&self, name: &str) -> Option<Place<'r>> {
@@ -59,12 +100,19 @@ impl<'r> Scope<'r> {
                 "id": self.workflow.id, "name": self.workflow.name, "version": self.run.version,
             })),
             "run" => Place::Made(serde_json::json!({ "id": self.run.id, "created_at": self.run.created_at })),
+            "custom_values" => self.custom_values.map_or_else(|| Place::Made(Value::Object(Map::new())), Place::Data),
+            "right_now" => right_now(self.now, self.zone).map_or_else(Place::None, Place::Made),
+            INBOUND => Place::Inbound,
             _ => return None,
         })
     }
 
     fn child(&self, place: &Place<'r>, key: &Key) -> Option<Place<'r>> {
         match (place, key) {
+            (Place::Inbound, Key::Name(name)) if INBOUND_PARTS.contains(&name.as_str()) => {
+                self.run.trigger.get(name).map(Place::Data)
+            }
+            (Place::Inbound, key) => self.child(&Place::Data(self.run.trigger.get("body")?), key),
             (Place::Data(Value::Object(fields)), Key::Name(name)) => fields.get(name).map(Place::Data),
             (Place::Data(Value::Array(items)), Key::Index(index)) => items.get(*index).map(Place::Data),
             (place, Key::Index(index)) => {
@@ -90,6 +138,8 @@ impl<'r> Scope<'r> {
             Place::Data(value) => Cow::Borrowed(value),
             Place::Made(value) => Cow::Owned(value),
             Place::Step(step) => Cow::Owned(step_value(step)),
+            Place::Inbound => Cow::Owned(self.inbound()),
+            Place::None(_) => Cow::Owned(Value::Null),
             Place::Steps => {
                 let steps = self.run.steps.iter().map(|(id, step)| (id.to_string(), step_value(step)));
                 Cow::Owned(Value::Object(steps.collect()))
@@ -97,11 +147,33 @@ impl<'r> Scope<'r> {
         }
     }
 
+    /// The whole of [`INBOUND`].
+    fn inbound(&self) -> Value {
+        let mut whole = self.run.trigger.get("body").cloned().unwrap_or_default();
+        if let Value::Object(fields) = &mut whole {
+            for part in INBOUND_PARTS {
+                fields.extend(self.run.trigger.get(part).map(|value| (part.to_owned(), value.clone())));
+            }
+        }
+        whole
+    }
+
     /// Says what is missing, and what is there instead.
     fn missing(&self, path: &Path, depth: usize, parent: &Place<'r>) -> String {
         let upto = |count| Path { root: path.root.clone(), keys: path.keys.iter().take(count).cloned().collect() };
         let (prefix, wanted) = (upto(depth), upto(depth + 1));
         let because = |reason: String| format!("`{wanted}` is undefined: {reason}");
+        if let Place::None(reason) = parent {
+            return reason.clone();
+        }
+        let body;
+        let parent = match parent {
+            Place::Inbound => {
+                body = self.run.trigger.get("body").map_or(Place::Made(Value::Object(Map::new())), Place::Data);
+                &body
+            }
+            parent => parent,
+        };
         let (parent, name) = match (parent, path.keys.get(depth)) {
             (parent, Some(Key::Name(name))) => (parent, name.as_str()),
             (Place::Data(Value::Array(items)), _) => {
@@ -116,7 +188,7 @@ impl<'r> Scope<'r> {
             Place::Steps => undefined(&wanted, &prefix, name, self.run.steps.keys().map(StepId::as_str)),
             Place::Step(step) if name == "output" => because(format!("the step is {} and has no output", status(step))),
             Place::Step(_) => undefined(&wanted, &prefix, name, ["output", "status"].into_iter()),
-            Place::Data(_) | Place::Made(_) => match parent.value().and_then(Value::as_object) {
+            _ => match parent.value().and_then(Value::as_object) {
                 Some(fields) => undefined(&wanted, &prefix, name, fields.keys().map(String::as_str)),
                 None => because(format!("`{prefix}` is {}", parent.kind())),
             },
@@ -129,7 +201,7 @@ impl Place<'_> {
         match self {
             Self::Data(value) => Some(value),
             Self::Made(value) => Some(value),
-            Self::Steps | Self::Step(_) => None,
+            Self::Steps | Self::Step(_) | Self::Inbound | Self::None(_) => None,
         }
     }
 
@@ -147,11 +219,19 @@ impl Place<'_> {
 
 /// Refuses a name that is none of [`ROOTS`].
 pub(super) fn check_root(name: &str) -> Result<(), String> {
-    if ROOTS.contains(&name) { Ok(()) } else { Err(unknown_root(name)) }
+    match name {
+        "contact" => Err(
+            "there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends \
+                          is under `trigger.body`"
+                .to_owned(),
+        ),
+        name if ROOTS.contains(&name) => Ok(()),
+        name => Err(unknown_root(name)),
+    }
 }
 
 fn unknown_root(name: &str) -> String {
-    let known = "expressions read `trigger`, `steps`, `workflow` and `run`";
+    let known = "expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`";
     match crate::workflow::problem::similar(name, ROOTS) {
         Some(near) => format!("`{name}` is undefined; did you mean `{near}`? ({known})"),
         None => format!("`{name}` is undefined: {known}"),
