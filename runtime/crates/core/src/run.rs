@@ -4,3 +4,5 @@ pub mod event;
 pub mod fold;
 pub mod plan;
 pub mod retry;
+pub mod state;
+pub mod summary;

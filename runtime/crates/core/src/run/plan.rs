@@ -1,6 +1,6 @@
 //! What should happen next to a run: a pure function of the workflow, the run's events and the time.
 
-use crate::id::StepId;
+use crate::id::{StepId, StepRef};
 use crate::run::event::Outcome;
 use crate::run::fold::{Phase, Run};
 use crate::time::Timestamp;
@@ -10,13 +10,13 @@ use crate::workflow::{Action, OnUncertain, Step, Workflow};
 pub enum Next {
     /// Begin this attempt.
     Start {
-        step: StepId,
+        step: StepRef,
         attempt: u32,
     },
     WaitUntil(Timestamp),
     /// Write down that nobody can know whether the step happened.
     Park {
-        step: StepId,
+        step: StepRef,
         attempt: u32,
         reason: String,
     },
@@ -35,23 +35,23 @@ pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
         return Next::Done;
     }
     for step in &workflow.steps {
-        let Some(state) = run.steps.get(&step.id) else {
-            return Next::Start { step: step.id.clone(), attempt: 1 };
+        let Some(state) = run.step(&step.id, &[]) else {
+            return Next::Start { step: step.id.clone().into(), attempt: 1 };
         };
         match &state.phase {
-            Phase::Succeeded => {}
+            Phase::Succeeded | Phase::Handled { .. } | Phase::Entered | Phase::Cancelled { .. } => {}
             Phase::Failed { error } => {
-                return Next::Finish(Outcome::Failed { step: step.id.clone(), error: error.clone() });
+                return Next::Finish(Outcome::Failed { step: step.id.clone().into(), error: error.clone() });
             }
             Phase::Retrying { at } if *at > now => return Next::WaitUntil(*at),
-            Phase::Retrying { .. } => return Next::Start { step: step.id.clone(), attempt: state.next_attempt() },
+            Phase::Retrying { .. } => return Next::Start { step: step.id.clone().into(), attempt: state.next_attempt() },
             Phase::Parked { .. } => return Next::Rest,
             Phase::Started if step.action().is_some_and(|action| may_repeat(action, run)) => {
-                return Next::Start { step: step.id.clone(), attempt: state.next_attempt() };
+                return Next::Start { step: step.id.clone().into(), attempt: state.next_attempt() };
             }
             Phase::Started => {
                 return Next::Park {
-                    step: step.id.clone(),
+                    step: step.id.clone().into(),
                     attempt: state.next_attempt().saturating_sub(1),
                     reason: step.action().map_or_else(String::new, |action| {
                         why_parked(action, &format!("Flowcell stopped while step `{}` was running", step.id))
