@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue};
+use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
@@ -74,11 +75,13 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_engine::Ports {
             journal: Arc::clone(&ports.journal),
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
+            index: Arc::clone(&ports.runs),
             definitions: Arc::clone(&ports.definitions),
             invoker: Arc::clone(&ports.invoker),
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            calendar: Arc::new(AlwaysOpen),
         },
     );
     let edge_settings = Settings {
