@@ -253,7 +253,7 @@ impl Filling<'_> {
                         text.push_str(literal);
                         continue;
                     }
-                    Part::Code(code) => Expression::compile(code).map_err(Failure::new)?,
+                    Part::Code(code) => Expression::compile(code, &template.locals()).map_err(Failure::new)?,
                 };
                 match expression.evaluate(self.scope) {
                     Ok(value) => value::write_text(&value, &mut text),

@@ -101,11 +101,11 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(super) fn compile(source: &str, locals: &[&str]) -> Result<Self, String> {
         code::check_depth(source)?;
         let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| syntax(&error))?;
         names::check_expression(source, &ENVIRONMENT)?;
-        let reads = Reads::new(source, compiled.undeclared_variables(true))?;
+        let reads = Reads::new(source, compiled.undeclared_variables(true), locals)?;
         Ok(Self { source: source.trim().to_owned(), compiled, reads })
     }
 
@@ -138,13 +138,13 @@ pub(super) struct Template {
 const NAME: &str = "text";
 
 impl Template {
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(super) fn compile(source: &str, locals: &[&str]) -> Result<Self, String> {
         code::check_depth_of_template(source)?;
         let mut environment = ENVIRONMENT.clone();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|error| syntax(&error))?;
         let template = environment.get_template(NAME).map_err(|error| syntax(&error))?;
         names::check_template(source, &environment)?;
-        let reads = Reads::new(source, template.undeclared_variables(true))?;
+        let reads = Reads::new(source, template.undeclared_variables(true), locals)?;
         Ok(Self { source: source.to_owned(), environment, reads })
     }
 
@@ -192,6 +192,11 @@ impl Template {
         })
     }
 
+    /// The names of its place that it was compiled with.
+    pub(super) fn locals(&self) -> Vec<&str> {
+        self.reads.locals.iter().map(String::as_str).collect()
+    }
+
     pub(super) fn references(&self) -> &[String] {
         &self.reads.paths
     }
@@ -235,17 +240,20 @@ struct Reads {
     /// The dotted paths, in order.
     paths: Vec<String>,
     /// The same by root, for the copy: the keys below it.
-    roots: Vec<(&'static str, Vec<Vec<Key>>)>,
+    roots: Vec<(String, Vec<Vec<Key>>)>,
     /// Whether the code has a word in it that asks for the time or the zone.
     needs_clock: bool,
+    /// The names of its place that it was compiled with.
+    locals: Vec<String>,
 }
 
 impl Reads {
-    fn new(source: &str, paths: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    fn new(source: &str, paths: impl IntoIterator<Item = String>, locals: &[&str]) -> Result<Self, String> {
         let mut paths: Vec<String> = paths.into_iter().filter(|path| !FUNCTIONS.contains(&root_of(path))).collect();
         paths.sort_unstable();
-        paths.iter().try_for_each(|path| check_root(root_of(path)))?;
-        let roots = ROOTS.into_iter().filter(|root| source.contains(root)).map(|root| {
+        paths.iter().try_for_each(|path| check_root(root_of(path), locals))?;
+        let names = locals.iter().copied().chain(ROOTS);
+        let roots = names.filter(|root| source.contains(root)).map(|root| {
             let below = paths.iter().filter(|path| root_of(path) == root);
             let mut below: Vec<_> =
                 below.map(|path| Path::parse(path).map(|path| path.keys).unwrap_or_default()).collect();
@@ -253,27 +261,29 @@ impl Reads {
                 // The engine does not report `{% set trigger = trigger.body %}`.
                 below.push(Vec::new());
             }
-            (root, below)
+            (root.to_owned(), below)
         });
         let needs_clock = CLOCK_WORDS.iter().any(|word| source.contains(word));
-        Ok(Self { roots: roots.collect(), paths, needs_clock })
+        let locals = locals.iter().map(|local| (*local).to_owned()).collect();
+        Ok(Self { roots: roots.collect(), paths, needs_clock, locals })
     }
 
     /// Copies what is read, and nothing else, into the engine.
     fn context(&self, scope: &Scope<'_>) -> minijinja::Value {
         let roots = self.roots.iter().filter_map(|(root, below)| {
             let below: Vec<&[Key]> = below.iter().map(Vec::as_slice).collect();
-            if *root == "steps" && below.iter().all(|keys| keys.len() >= 2) {
-                return Some((*root, steps_to_engine(scope, &below)));
+            if root == "steps" && below.iter().all(|keys| keys.len() >= 2) {
+                return Some((root.as_str(), steps_to_engine(scope, &below)));
             }
-            if *root == "inboundWebhookRequest" && below.iter().all(|keys| matches!(keys.first(), Some(Key::Name(_)))) {
-                return Some((*root, fields_to_engine(scope, root, &below)));
+            if root == "inboundWebhookRequest" && below.iter().all(|keys| matches!(keys.first(), Some(Key::Name(_)))) {
+                return Some((root.as_str(), fields_to_engine(scope, root, &below)));
             }
-            Some((*root, parts_to_engine(&*scope.whole(root)?, &below)))
+            Some((root.as_str(), parts_to_engine(&*scope.whole(root)?, &below)))
         });
-        let mut context: BTreeMap<&'static str, minijinja::Value> = roots.collect();
+        let mut context: BTreeMap<String, minijinja::Value> =
+            roots.map(|(root, value)| (root.to_owned(), value)).collect();
         if self.needs_clock {
-            context.insert(CLOCK, minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
+            context.insert(CLOCK.to_owned(), minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
         }
         minijinja::Value::from_object(context)
     }
@@ -285,10 +295,10 @@ impl Reads {
             for path in paths.iter().filter(|path| path.root == *root) {
                 put_at(&mut whole, &path.keys, with);
             }
-            (*root, super::value::to_engine(&whole))
+            (root.clone(), super::value::to_engine(&whole))
         });
-        let mut context: BTreeMap<&'static str, minijinja::Value> = roots.collect();
-        context.insert(CLOCK, minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
+        let mut context: BTreeMap<String, minijinja::Value> = roots.collect();
+        context.insert(CLOCK.to_owned(), minijinja::Value::from_object(Clock::new(scope.now(), scope.zone())));
         minijinja::Value::from_object(context)
     }
 

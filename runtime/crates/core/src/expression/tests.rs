@@ -53,6 +53,7 @@ fn run(trigger: Value) -> Run {
             event: EventId::from_parts(STARTED, 8),
             pins: std::collections::BTreeMap::new(),
             trigger,
+            origin: crate::run::event::Origin::default(),
         },
         RunEvent::StepStarted { step: "build".parse().expect("an id"), attempt: 1 },
         RunEvent::StepSucceeded {

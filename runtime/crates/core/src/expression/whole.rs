@@ -15,6 +15,11 @@ pub struct Expression {
 impl Expression {
     /// Compiles the text. What is more than one expression is refused: its value would always be a text.
     pub fn compile(text: &str) -> Result<Self, ExpressionError> {
+        Self::compile_with(text, &[])
+    }
+
+    /// The same where `locals` are known, too: the names of a loop, of an event.
+    pub fn compile_with(text: &str, locals: &[&str]) -> Result<Self, ExpressionError> {
         let refuse = |message: String| ExpressionError { pointer: String::new(), message, missing: None };
         template::check_length(text).map_err(refuse)?;
         let text = text.trim();
@@ -27,8 +32,8 @@ impl Expression {
             None => text,
         };
         let compiled = match Path::parse(inner) {
-            Some(path) => super::scope::check_root(&path.root).map(|()| Text::Path(path)),
-            None => template::Expression::compile(inner).map(|expression| Text::Expression(Box::new(expression))),
+            Some(path) => super::scope::check_root(&path.root, locals).map(|()| Text::Path(path)),
+            None => template::Expression::compile(inner, locals).map(|expression| Text::Expression(Box::new(expression))),
         };
         match compiled {
             Ok(text) => Ok(Self { source: inner.trim().to_owned(), text }),
