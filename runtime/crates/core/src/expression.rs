@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub use names::{FILTERS, FUNCTIONS, TESTS};
 use path::Path;
-pub use scope::{ROOTS, Scope};
+pub use scope::{Local, ROOTS, Scope};
 use template::{Expression, Template};
 pub use template::{FUEL, TEXT_BYTES_MAX};
 
@@ -82,8 +82,13 @@ enum Piece {
 impl Program {
     /// Compiles every text of `input`; reports each one that is not a template.
     pub fn compile(input: &Value) -> Result<Self, Vec<ExpressionError>> {
+        Self::compile_with(input, &[])
+    }
+
+    /// As [`Self::compile`], for a place where `locals` are known beside [`ROOTS`]: the item of a loop, `loop`, `event`.
+    pub fn compile_with(input: &Value, locals: &[&str]) -> Result<Self, Vec<ExpressionError>> {
         let mut errors = Vec::new();
-        let root = Node::compile(input, "", &mut errors);
+        let root = Node::compile(input, "", &Known { locals }, &mut errors);
         if errors.is_empty() { Ok(Self { root }) } else { Err(errors) }
     }
 
@@ -114,6 +119,11 @@ pub fn join_pointer(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
+/// The names that a place may read.
+struct Known<'l> {
+    locals: &'l [&'l str],
+}
+
 /// Why a part could not be rendered; the keys on the way to it are collected from the inside out.
 struct Failure {
     keys: Vec<String>,
@@ -131,10 +141,10 @@ impl Failure {
 }
 
 impl Node {
-    fn compile(input: &Value, pointer: &str, errors: &mut Vec<ExpressionError>) -> Self {
+    fn compile(input: &Value, pointer: &str, known: &Known<'_>, errors: &mut Vec<ExpressionError>) -> Self {
         let mut refuse = |message| errors.push(ExpressionError { pointer: pointer.to_owned(), message });
         match input {
-            Value::String(text) if has_expression(text) => match Text::compile(text) {
+            Value::String(text) if has_expression(text) => match Text::compile(text, known) {
                 Ok(text) => Self::Text(text),
                 Err(message) => {
                     refuse(message);
@@ -144,7 +154,7 @@ impl Node {
             Value::Array(items) => {
                 let items = items.iter().enumerate();
                 let items =
-                    items.map(|(index, item)| Self::compile(item, &join_pointer(pointer, &index.to_string()), errors));
+                    items.map(|(index, item)| Self::compile(item, &join_pointer(pointer, &index.to_string()), known, errors));
                 let items: Vec<_> = items.collect();
                 if items.iter().all(Self::is_literal) { Self::literal(input) } else { Self::Array(items) }
             }
@@ -154,7 +164,7 @@ impl Node {
                 }
                 let fields = fields.iter();
                 let fields =
-                    fields.map(|(key, field)| (key.clone(), Self::compile(field, &join_pointer(pointer, key), errors)));
+                    fields.map(|(key, field)| (key.clone(), Self::compile(field, &join_pointer(pointer, key), known, errors)));
                 let fields: Vec<_> = fields.collect();
                 if fields.iter().all(|(_, field)| field.is_literal()) {
                     Self::literal(input)
@@ -224,14 +234,14 @@ impl Node {
 }
 
 impl Text {
-    fn compile(text: &str) -> Result<Self, String> {
+    fn compile(text: &str, known: &Known<'_>) -> Result<Self, String> {
         if let Some(inner) = path::whole_expression(text) {
             if let Some(path) = Path::parse(inner) {
-                scope::check_root(&path.root)?;
+                scope::check_root(&path.root, known.locals)?;
                 return Ok(Self::Path(path));
             }
             // `{{ a }} and {{ b }}` also begins and ends like one expression; only a parser can tell.
-            match Expression::compile(inner) {
+            match Expression::compile(inner, known.locals) {
                 Ok(expression) => return Ok(Self::Expression(Box::new(expression))),
                 Err(error) if !path::may_be_several(inner) => return Err(error),
                 Err(_) => {}
@@ -240,12 +250,12 @@ impl Text {
         if let Some(pieces) = path::split(text) {
             for piece in &pieces {
                 if let Piece::Path(path) = piece {
-                    scope::check_root(&path.root)?;
+                    scope::check_root(&path.root, known.locals)?;
                 }
             }
             return Ok(Self::Joined(pieces));
         }
-        Template::compile(text).map(Box::new).map(Self::Template)
+        Template::compile(text, known.locals).map(Box::new).map(Self::Template)
     }
 
     fn render(&self, scope: &Scope<'_>, budget: &mut usize) -> Result<Value, Failure> {

@@ -6,16 +6,28 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::path::{Key, Path};
-use crate::id::StepId;
+use crate::id::StepRefKey;
+use crate::run::event::StepError;
 use crate::run::fold::{Phase, Run, StepState};
 use crate::workflow::Workflow;
 
-/// What expressions can see: `trigger`, `steps.<id>.output` and `.status`, `workflow.id`, `.name` and `.version`,
+/// What expressions can see: `trigger`, `steps.<id>.output`, `.status` and `.error`, `workflow.id`, `.name` and `.version`,
 /// `run.id` and `.created_at`.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'r> {
     run: &'r Run,
     workflow: &'r Workflow,
+    /// The iteration of the enclosing loops, the outermost first.
+    at: &'r [u32],
+    /// Names of this place alone, the innermost last.
+    locals: &'r [Local<'r>],
+}
+
+/// A name that is known in one place only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Local<'r> {
+    pub name: &'r str,
+    pub value: Cow<'r, Value>,
 }
 
 /// The names at the top, for messages and checks.
@@ -31,7 +43,20 @@ enum Place<'r> {
 
 impl<'r> Scope<'r> {
     pub fn of(run: &'r Run, workflow: &'r Workflow) -> Self {
-        Self { run, workflow }
+        Self { run, workflow, at: &[], locals: &[] }
+    }
+
+    /// The same within the iteration `at` of some loops, where `locals` are known too (see [`crate::run::place`]).
+    #[must_use]
+    pub fn within(self, at: &'r [u32], locals: &'r [Local<'r>]) -> Self {
+        Self { at, locals, ..self }
+    }
+
+    /// The step of the same iteration, else of the one around it.
+    fn step(&self, id: &str) -> Option<&'r StepState> {
+        let lengths = (0..=self.at.len()).rev();
+        let run = self.run;
+        lengths.filter_map(|length| self.at.get(..length)).find_map(|at| run.steps.get(&StepRefKey { id, at }))
     }
 
     /// Looks a path up; the error says how far it led and what is there.
@@ -52,6 +77,12 @@ impl<'r> Scope<'r> {
     }
 
     fn root(&self, name: &str) -> Option<Place<'r>> {
+        if let Some(local) = self.locals.iter().rev().find(|local| local.name == name) {
+            return Some(match &local.value {
+                Cow::Borrowed(value) => Place::Data(value),
+                Cow::Owned(value) => Place::Data(value),
+            });
+        }
         Some(match name {
             "trigger" => Place::Data(&self.run.trigger),
             "steps" => Place::Steps,
@@ -71,13 +102,11 @@ impl<'r> Scope<'r> {
                 let character = place.value()?.as_str()?.chars().nth(*index)?;
                 Some(Place::Made(character.to_string().into()))
             }
-            (Place::Steps, Key::Name(name)) => {
-                let id: StepId = name.parse().ok()?;
-                self.run.steps.get(&id).map(Place::Step)
-            }
+            (Place::Steps, Key::Name(name)) => self.step(name).map(Place::Step),
             (Place::Step(step), Key::Name(name)) => match name.as_str() {
                 "output" => step.output().map(Place::Data),
                 "status" => Some(Place::Made(status(step).into())),
+                "error" => step.error().map(|error| Place::Made(error_value(error))),
                 _ => None,
             },
             (Place::Made(Value::Object(fields)), Key::Name(name)) => fields.get(name).cloned().map(Place::Made),
@@ -91,10 +120,20 @@ impl<'r> Scope<'r> {
             Place::Made(value) => Cow::Owned(value),
             Place::Step(step) => Cow::Owned(step_value(step)),
             Place::Steps => {
-                let steps = self.run.steps.iter().map(|(id, step)| (id.to_string(), step_value(step)));
+                // What is nearer comes later and stands.
+                let mut steps: Vec<_> =
+                    self.run.steps.iter().filter(|(place, _)| self.at.starts_with(place.at())).collect();
+                steps.sort_by_key(|(place, _)| place.at().len());
+                let steps = steps.into_iter().map(|(place, step)| (place.id().to_string(), step_value(step)));
                 Cow::Owned(Value::Object(steps.collect()))
             }
         }
+    }
+
+    /// The ids of the steps that are there.
+    fn visible(&self) -> impl Iterator<Item = &'r str> + Clone {
+        let (run, at) = (self.run, self.at);
+        run.steps.keys().filter(move |place| at.starts_with(place.at())).map(|place| place.id().as_str())
     }
 
     /// Says what is missing, and what is there instead.
@@ -110,12 +149,12 @@ impl<'r> Scope<'r> {
             (parent, _) => return because(format!("`{prefix}` is {}", parent.kind())),
         };
         match parent {
-            Place::Steps if self.workflow.steps.iter().any(|step| step.id.as_str() == name) => {
+            Place::Steps if name.parse().is_ok_and(|id| self.workflow.step(&id).is_some()) => {
                 because(format!("step `{name}` has not run yet"))
             }
-            Place::Steps => undefined(&wanted, &prefix, name, self.run.steps.keys().map(StepId::as_str)),
+            Place::Steps => undefined(&wanted, &prefix, name, self.visible()),
             Place::Step(step) if name == "output" => because(format!("the step is {} and has no output", status(step))),
-            Place::Step(_) => undefined(&wanted, &prefix, name, ["output", "status"].into_iter()),
+            Place::Step(_) => undefined(&wanted, &prefix, name, ["output", "status", "error"].into_iter()),
             Place::Data(_) | Place::Made(_) => match parent.value().and_then(Value::as_object) {
                 Some(fields) => undefined(&wanted, &prefix, name, fields.keys().map(String::as_str)),
                 None => because(format!("`{prefix}` is {}", parent.kind())),
@@ -145,9 +184,9 @@ impl Place<'_> {
     }
 }
 
-/// Refuses a name that is none of [`ROOTS`].
-pub(super) fn check_root(name: &str) -> Result<(), String> {
-    if ROOTS.contains(&name) { Ok(()) } else { Err(unknown_root(name)) }
+/// Refuses a name that is neither of [`ROOTS`] nor of the place.
+pub(super) fn check_root(name: &str, locals: &[&str]) -> Result<(), String> {
+    if ROOTS.contains(&name) || locals.contains(&name) { Ok(()) } else { Err(unknown_root(name)) }
 }
 
 fn unknown_root(name: &str) -> String {
@@ -180,15 +219,24 @@ fn step_value(step: &StepState) -> Value {
         value.insert("output".to_owned(), output.clone());
     }
     value.insert("status".to_owned(), status(step).into());
+    if let Some(error) = step.error() {
+        value.insert("error".to_owned(), error_value(error));
+    }
     Value::Object(value)
+}
+
+fn error_value(error: &StepError) -> Value {
+    serde_json::json!({ "code": error.code, "message": error.message, "details": error.details })
 }
 
 fn status(step: &StepState) -> &'static str {
     match step.phase {
-        Phase::Started => "running",
+        Phase::Started | Phase::Entered => "running",
         Phase::Succeeded => "succeeded",
         Phase::Retrying { .. } => "waiting",
         Phase::Failed { .. } => "failed",
+        Phase::Handled { .. } => "handled",
         Phase::Parked { .. } => "parked",
+        Phase::Cancelled { .. } => "cancelled",
     }
 }

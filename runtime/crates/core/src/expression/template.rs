@@ -69,10 +69,10 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(super) fn compile(source: &str, locals: &[&str]) -> Result<Self, String> {
         let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| syntax(&error))?;
         names::check_expression(source, &ENVIRONMENT)?;
-        let reads = Reads::new(source, compiled.undeclared_variables(true))?;
+        let reads = Reads::new(source, compiled.undeclared_variables(true), locals)?;
         Ok(Self { compiled, reads })
     }
 
@@ -100,12 +100,12 @@ pub(super) struct Template {
 const NAME: &str = "text";
 
 impl Template {
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(super) fn compile(source: &str, locals: &[&str]) -> Result<Self, String> {
         let mut environment = ENVIRONMENT.clone();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|error| syntax(&error))?;
         let template = environment.get_template(NAME).map_err(|error| syntax(&error))?;
         names::check_template(source, &environment)?;
-        let reads = Reads::new(source, template.undeclared_variables(true))?;
+        let reads = Reads::new(source, template.undeclared_variables(true), locals)?;
         Ok(Self { environment, reads })
     }
 
@@ -156,15 +156,16 @@ struct Reads {
     /// The dotted paths, in order.
     paths: Vec<String>,
     /// The same by root, for the copy: the keys below it.
-    roots: Vec<(&'static str, Vec<Vec<Key>>)>,
+    roots: Vec<(String, Vec<Vec<Key>>)>,
 }
 
 impl Reads {
-    fn new(source: &str, paths: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    fn new(source: &str, paths: impl IntoIterator<Item = String>, locals: &[&str]) -> Result<Self, String> {
         let mut paths: Vec<String> = paths.into_iter().filter(|path| !FUNCTIONS.contains(&root_of(path))).collect();
         paths.sort_unstable();
-        paths.iter().try_for_each(|path| check_root(root_of(path)))?;
-        let roots = ROOTS.into_iter().filter(|root| source.contains(root)).map(|root| {
+        paths.iter().try_for_each(|path| check_root(root_of(path), locals))?;
+        let names = locals.iter().copied().chain(ROOTS);
+        let roots = names.filter(|root| source.contains(root)).map(|root| {
             let below = paths.iter().filter(|path| root_of(path) == root);
             let mut below: Vec<_> =
                 below.map(|path| Path::parse(path).map(|path| path.keys).unwrap_or_default()).collect();
@@ -172,7 +173,7 @@ impl Reads {
                 // The engine does not report `{% set trigger = trigger.body %}`.
                 below.push(Vec::new());
             }
-            (root, below)
+            (root.to_owned(), below)
         });
         Ok(Self { roots: roots.collect(), paths })
     }
@@ -181,12 +182,12 @@ impl Reads {
     fn context(&self, scope: &Scope<'_>) -> minijinja::Value {
         let roots = self.roots.iter().filter_map(|(root, below)| {
             let below: Vec<&[Key]> = below.iter().map(Vec::as_slice).collect();
-            if *root == "steps" && below.iter().all(|keys| keys.len() >= 2) {
-                return Some((*root, steps_to_engine(scope, &below)));
+            if root == "steps" && below.iter().all(|keys| keys.len() >= 2) {
+                return Some((root.as_str(), steps_to_engine(scope, &below)));
             }
-            Some((*root, parts_to_engine(&*scope.whole(root)?, &below)))
+            Some((root.as_str(), parts_to_engine(&*scope.whole(root)?, &below)))
         });
-        minijinja::Value::from_object(roots.collect::<BTreeMap<&'static str, minijinja::Value>>())
+        minijinja::Value::from_object(roots.map(|(root, value)| (root.to_owned(), value)).collect::<BTreeMap<String, minijinja::Value>>())
     }
 
     fn explain(&self, error: &minijinja::Error, scope: &Scope<'_>) -> String {

@@ -158,7 +158,7 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         // `local` and POSIX rules would mean another thing on each machine, or nothing to the reader.
         ZONES.get(text).map(Self).map_err(|_| {
-            let unknown = ScheduleError::new(Part::Timezone, format!("`{text}` is no time zone"), 0..text.len());
+            let unknown = ScheduleError::new(Part::Timezone, format!("there is no time zone `{text}`"), 0..text.len());
             unknown.help(match similar(text) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "write the name of a place as the IANA database has it, such as Europe/Berlin, or UTC; an \
