@@ -62,10 +62,6 @@ impl Window {
             return Err(wrong(format!("the window opens and closes at {}", window.to))
                 .help("leave `from` and `to` out for a whole day"));
         }
-        if let Some(pause) = pauses.iter().find(|pause| pause.last() < pause.first()) {
-            return Err(wrong(format!("the pause from {} to {} ends before it begins", pause.first(), pause.last()))
-                .help("write the earlier day first"));
-        }
         let mut days = [window.days.is_empty(); 7];
         for day in &window.days {
             if let Some(is_open) = days.get_mut(*day as usize) {
