@@ -44,11 +44,17 @@ const UNWRITTEN_ENTRIES_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DriveEnd {
     /// The run has ended, and its claim with it.
-    Finished { slot: Option<String> },
+    Finished {
+        slot: Option<String>,
+    },
     /// Nothing to do now: the run waits, is parked (and gives its slot up), or somebody else drives it.
-    Rests { slot: Option<String> },
+    Rests {
+        slot: Option<String>,
+    },
     /// As many runs as may go on are: it is to be looked at again when one of this slot ends.
-    Queued { slot: String },
+    Queued {
+        slot: String,
+    },
     /// It cannot be driven by this process, however often it is tried; the log says why.
     SetAside,
     StoreStopped,

@@ -257,7 +257,8 @@ impl<'w> Walk<'w> {
 pub(super) fn cancelled(run: &Run, is_meant: impl Fn(&StepRef) -> bool, reason: &str) -> Vec<Next> {
     let mut open: Vec<_> = run.open().filter(|(place, _)| is_meant(place)).collect();
     open.sort_by_key(|(_, state)| state.attempts.is_empty());
-    let cancelled = open.into_iter().map(|(step, _)| RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() });
+    let cancelled =
+        open.into_iter().map(|(step, _)| RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() });
     cancelled.map(Next::Note).collect()
 }
 
