@@ -216,6 +216,7 @@ crate::serde_text::serde_as_text!(StepRef);
 
 impl RunId {
     /// The id of a run that follows from another, always the same: the child of its step `of`, or its error workflow.
+    #[must_use]
     pub fn derived(self, at: Timestamp, of: &str) -> Self {
         Self::from_parts(at, self.bits(of))
     }

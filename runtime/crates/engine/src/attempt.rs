@@ -98,7 +98,7 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
 pub(crate) enum Readied {
     Call(Box<ActionCall>),
     /// It cannot be made, or must not.
-    End(RunEvent),
+    End(Box<RunEvent>),
 }
 
 /// Renders the input and decides whether the attempt is made.
@@ -109,13 +109,22 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
     {
         let (reason, error) = quarantined(pin.digest, &action.uses, "it is not called at all now");
         let (step, error) = (step.clone(), Some(error));
-        return Readied::End(RunEvent::StepParked { step, attempt, reason, error, input: None, call: None });
+        let parked = RunEvent::StepParked { step, attempt, reason, error, input: None, call: None };
+        return Readied::End(Box::new(parked));
     }
     match prepare(core, workflow, run, step, attempt) {
         Ok(call) => Readied::Call(Box::new(call)),
         Err(error) => {
             let (step, call) = (step.clone(), CallRecord::default());
-            Readied::End(RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call })
+            Readied::End(Box::new(RunEvent::StepFailed {
+                step,
+                attempt,
+                error,
+                retry_at: None,
+                input: None,
+                origin: None,
+                call,
+            }))
         }
     }
 }

@@ -117,7 +117,7 @@ struct Drive<'e> {
 
 /// What ended a pause.
 enum Happened {
-    Landed(Landed),
+    Landed(Box<Landed>),
     /// What is unwritten has been kept back long enough.
     HeldLongEnough,
     Poked,
@@ -239,7 +239,7 @@ impl<'e> Drive<'e> {
             match readied {
                 Readied::Call(call) => calls.push(call),
                 Readied::End(event) => {
-                    self.note(event)?;
+                    self.note(*event)?;
                     has_ended = true;
                 }
             }
@@ -276,7 +276,7 @@ impl<'e> Drive<'e> {
         let is_draining = shutdown.is_draining();
         let happened = tokio::select! {
             biased; // in this order each time, so that a simulation repeats itself
-            landed = self.flights.next() => Happened::Landed(landed),
+            landed = self.flights.next() => Happened::Landed(Box::new(landed)),
             () = until(hold_until) => Happened::HeldLongEnough,
             () = self.poked.notified() => Happened::Poked,
             () = until(wake_at) => Happened::Woken,
@@ -284,7 +284,7 @@ impl<'e> Drive<'e> {
         };
         match happened {
             Happened::Landed(landed) => {
-                let event = attempt::conclude(self.core, &self.workflow, &self.run, landed);
+                let event = attempt::conclude(self.core, &self.workflow, &self.run, *landed);
                 self.note(event)
             }
             Happened::HeldLongEnough => self.write(Durability::NextGroup).await,
@@ -345,11 +345,11 @@ impl<'e> Drive<'e> {
 
 /// Whether somebody may wait for it: it is not held back by what comes next.
 fn is_result(event: &RunEvent) -> bool {
-    match event {
+    matches!(
+        event,
         RunEvent::StepSucceeded { .. }
-        | RunEvent::StepFailed { .. }
-        | RunEvent::StepParked { .. }
-        | RunEvent::Responded { .. } => true,
-        _ => false,
-    }
+            | RunEvent::StepFailed { .. }
+            | RunEvent::StepParked { .. }
+            | RunEvent::Responded { .. }
+    )
 }

@@ -37,6 +37,7 @@ pub struct Run {
     /// The steps that have begun and not ended.
     pub(super) open: BTreeSet<StepRef>,
     /// Until when there is nothing to do, if that was the last thing written.
+    #[expect(clippy::option_option, reason = "it may rest without an end in sight")]
     pub(super) rested: Option<Option<Timestamp>>,
 }
 

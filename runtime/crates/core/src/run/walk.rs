@@ -35,6 +35,7 @@ pub(super) struct Walk<'w> {
     next: Vec<Next>,
     wake_at: Option<Timestamp>,
     /// When steps may begin; found out when it is first asked.
+    #[expect(clippy::option_option, reason = "not asked yet is not the same as never")]
     opens: Option<Option<Timestamp>>,
 }
 
