@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex};
+use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Tail};
 use url::Url;
 
 use crate::config::{Ingress, size};
@@ -20,6 +20,8 @@ use crate::token::{InstanceKey, TokenHash};
 pub(crate) struct Ports {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) runs: Arc<dyn RunIndex>,
+    pub(crate) tail: Arc<dyn Tail>,
+    pub(crate) retention: Arc<dyn Retention>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,

@@ -62,6 +62,8 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let ports = Ports {
         journal: Arc::clone(&store) as Arc<dyn Journal>,
         runs: Arc::clone(&store) as Arc<dyn RunIndex>,
+        tail: Arc::clone(&store) as _,
+        retention: Arc::clone(&store) as _,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),

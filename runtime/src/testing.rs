@@ -46,6 +46,8 @@ impl Bench {
         let ports = Ports {
             journal: Arc::clone(&store) as _,
             runs: Arc::clone(&store) as _,
+            tail: Arc::clone(&store) as _,
+            retention: Arc::clone(&store) as _,
             definitions: store,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,

@@ -14,6 +14,8 @@ pub mod invoke;
 pub mod manifest;
 pub mod plugin;
 pub mod ports;
+pub mod retention;
 pub mod run;
+pub mod search;
 pub mod time;
 pub mod workflow;

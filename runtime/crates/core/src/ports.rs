@@ -11,8 +11,14 @@ use crate::invoke::{ActionCall, Invocation, WebhookCall, WebhookOutcome};
 use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
 use crate::run::event::Recorded;
-use crate::run::fold::{RunStatus, RunSummary};
+use crate::run::fold::RunSummary;
+use crate::search::FieldPath;
 use crate::time::Timestamp;
+
+mod logs;
+
+pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -125,20 +131,39 @@ pub type Changed = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait RunIndex: Send + Sync {
     async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError>;
 
-    /// Newest first; `before` is the last run of the page before.
+    /// Newest first. An implementation may stop before the page is full, when it has looked at more than it allows itself:
+    /// the page says so, and where to go on.
+    async fn search(
+        &self,
+        workspace: &WorkspaceId,
+        filter: &RunFilter,
+        page: PageRequest,
+    ) -> Result<RunPage, StoreError>;
+
+    /// Names the fields by which runs of the workflow are found without reading their journals, from now on: runs that
+    /// begin later have them in the index. Kept in memory; said again at every start.
+    fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>);
+
+    /// The first `limit` runs of a search, however far they lie apart; `before` is the last run of the page before.
     async fn list(
         &self,
         workspace: &WorkspaceId,
         filter: RunFilter,
         before: Option<RunId>,
         limit: usize,
-    ) -> Result<Vec<RunSummary>, StoreError>;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RunFilter {
-    pub workflow: Option<WorkflowId>,
-    pub status: Option<RunStatus>,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let mut runs = Vec::new();
+        let mut before = before;
+        while runs.len() < limit {
+            let page = self.search(workspace, &filter, PageRequest { before, limit: limit - runs.len() }).await?;
+            runs.extend(page.runs);
+            if !page.is_cut {
+                break;
+            }
+            before = page.next;
+        }
+        Ok(runs)
+    }
 }
 
 /// A version of a workflow, never changed after it is written.

@@ -13,10 +13,11 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written once
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          nine trees (see `tables`)
+//! sled/          eleven trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
+mod blocks;
 mod codec;
 mod definitions;
 mod fresh;
@@ -30,9 +31,12 @@ mod mark;
 mod open;
 mod payload;
 mod queue;
+mod retention;
+mod search;
 mod shared;
 mod sync;
 mod tables;
+mod tail;
 mod tracker;
 mod verify;
 mod writer;
@@ -48,7 +52,7 @@ pub use sync::DiskSync;
 use shared::Shared;
 use writer::WriterHandle;
 
-/// All four ports over one directory.
+/// All ports over one directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     // The writer first: it is waited for before the trees and the lock are given back.

@@ -71,6 +71,14 @@ pub(crate) fn encode<T: Serialize>(table: Table, key: &[u8], value: &T) -> Resul
     Ok(Encoded { record, payload: Some((name, payload)) })
 }
 
+/// Encodes a body that is no JSON; it must fit into a tree.
+pub(crate) fn encode_bytes(table: Table, key: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut record = vec![0; HEADER_BYTES];
+    record.extend_from_slice(body);
+    seal(table, 0, key, &mut record);
+    record
+}
+
 /// Checks a record of `table` at `key`; says what is wrong with it.
 pub(crate) fn open<'a>(table: Table, key: &[u8], record: &'a [u8]) -> Result<Body<'a>, String> {
     let Some((crc, rest)) = record.split_first_chunk::<4>() else {

@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub(crate) group: u64,
     /// How many records each other table has, by its name.
     pub(crate) records: BTreeMap<String, u64>,
+    /// Their keys and records, in bytes; measured at each open.
+    #[serde(skip)]
+    pub(crate) bytes: u64,
 }
 
 impl Group {
@@ -76,14 +79,19 @@ impl Group {
         let view = |table: Table| {
             views.get(usize::from(table.kind())).ok_or(ConflictableTransactionError::Abort("a tree is not open"))
         };
-        let mut after = State { group: before.group + 1, records: before.records.clone() };
+        let mut after = State { group: before.group + 1, records: before.records.clone(), bytes: before.bytes };
         let mut gained = [0_i64; Table::ALL.len()];
         for ((table, key), change) in &self.changes {
             let view = view(*table)?;
-            let gain = match change {
-                Some(record) => i64::from(view.insert(key, record.as_slice())?.is_none()),
-                None => -i64::from(view.remove(key)?.is_some()),
+            let replaced = match change {
+                Some(record) => {
+                    after.bytes += (key.len() + record.len()) as u64;
+                    view.insert(key, record.as_slice())?
+                }
+                None => view.remove(key)?,
             };
+            let gain = i64::from(change.is_some()) - i64::from(replaced.is_some());
+            after.bytes = after.bytes.saturating_sub(replaced.map_or(0, |old| (key.len() + old.len()) as u64));
             if let Some(sum) = gained.get_mut(usize::from(table.kind())) {
                 *sum += gain;
             }

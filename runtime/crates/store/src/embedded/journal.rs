@@ -5,21 +5,25 @@ use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, Append, Delivery, Durability, Journal, StoreError};
 use flowcell_core::run::event::Recorded;
+use flowcell_core::search::RunFacts;
 use flowcell_core::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
+use super::blocks::Ended;
 use super::codec::{self, PayloadRef};
 use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
 use super::payload::WriteError;
+use super::search;
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::tracker::{Effect, Tracked};
 use super::writer::{AcceptWrite, AppendWrite, Reply, Seen, Write};
 use crate::rules;
+use crate::tail::Grown;
 
 /// Records in the making.
 #[derive(Debug, Default)]
@@ -35,6 +39,11 @@ impl Rows {
         self.rows.push(Row { table, key, record: encoded.record });
         Ok(())
     }
+
+    /// The last record, when it names no file.
+    pub(crate) fn only(mut self) -> Option<Row> {
+        self.rows.pop().filter(|_| self.payloads.is_empty())
+    }
 }
 
 #[async_trait]
@@ -49,14 +58,20 @@ impl Journal for EmbeddedStore {
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
         let event_key = tables::event(workspace, delivery.event);
+        let dedupe_key =
+            delivery.dedupe_key.as_ref().map(|key| tables::dedupe(workspace, &delivery.trigger, key));
+        let dedupe_hex = dedupe_key.as_ref().and_then(|key| tables::dedupe_hex(key));
         let mut rows = Rows::default();
-        rows.add(
-            Table::Events,
-            event_key.clone(),
-            &EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs },
-        )?;
+        let record = EventRecord {
+            trigger: &delivery.trigger,
+            received_at: seen.at,
+            runs: &seen.runs,
+            dedupe: dedupe_hex.as_deref(),
+        };
+        rows.add(Table::Events, event_key.clone(), &record)?;
         let mut taken_if = vec![(Table::Events, event_key)];
         let mut effects = Vec::with_capacity(delivery.runs.len());
+        let mut ended = Vec::new();
         for run in &delivery.runs {
             let key = tables::run(workspace, run.id);
             rows.add(Table::Journal, tables::entry(workspace, run.id, 0), &run.created)?;
@@ -65,11 +80,14 @@ impl Journal for EmbeddedStore {
             let is_finished = run.summary.status.is_final();
             let tracked = Tracked { workspace, events: 1, is_finished };
             effects.push(Effect::Created { run: run.id, tracked, due: run.summary.due_at });
+            if is_finished {
+                ended.push(search::ended(workspace, &run.summary, RunFacts::default()));
+            }
         }
-        let dedupe = match &delivery.dedupe_key {
+        let dedupe = match dedupe_key {
             Some(key) => {
                 let mut dedupe = Rows::default();
-                dedupe.add(Table::Dedupe, tables::dedupe(workspace, &delivery.trigger, key), &seen)?;
+                dedupe.add(Table::Dedupe, key, &seen)?;
                 rows.payloads.append(&mut dedupe.payloads);
                 dedupe.rows.pop()
             }
@@ -77,14 +95,20 @@ impl Journal for EmbeddedStore {
         };
         let files: Vec<PayloadRef> = rows.payloads.iter().map(|(name, _)| *name).collect();
         let rows = self.persist_payloads(rows).await?;
-        let place = self.writer.try_reserve()?;
+        let place = match self.writer.try_reserve() {
+            Ok(place) => place,
+            Err(error) => {
+                self.drop_payloads(files).await;
+                return Err(error);
+            }
+        };
         if files.is_empty() {
             for run in delivery.runs {
                 self.shared.fresh.keep(run.id, run.created);
             }
         }
         let (reply, answer) = oneshot::channel();
-        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, reply };
+        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, ended, reply };
         place.send(Write::Accept(Box::new(write)));
         let answered = self.writer.answer(answer).await;
         if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {
@@ -122,13 +146,20 @@ impl Journal for EmbeddedStore {
             Durability::Synced => Some(oneshot::channel()).unzip(),
             Durability::NextGroup => (None, None),
         };
+        let indexed = self.shared.indexed(&append.summary.workspace, &append.summary.workflow);
+        let facts = self.facts_before(run, first_seq, &indexed).await?;
         let place = self.writer.reserve().await?;
         let queued = {
             // Under the lock, so that the queue has the writes of a run in the order in which they were checked.
             let mut tracker = self.shared.tracker();
-            tracker.get_mut(run).map(|tracked| {
-                check_tracked(&append, first_seq, workspace, tracked)?;
-                place.send(Write::Append(write(&append, tracked, rows, reply)));
+            let tracker = &mut *tracker;
+            tracker.get_mut(run).copied().map(|tracked| {
+                check_tracked(&append, first_seq, workspace, &tracked)?;
+                let ended = tracker.note(&append, workspace, (facts, &indexed));
+                if let Some(tracked) = tracker.get_mut(run) {
+                    let rows = AppendRows { rows, ended, reply };
+                    place.send(Write::Append(write(&append, first_seq, tracked, rows)));
+                }
                 Ok(())
             })
         };
@@ -197,20 +228,19 @@ impl EmbeddedStore {
         .await
     }
 
-    /// Removes files that were written for a delivery which then proved to be a duplicate. Each names the delivery's own
-    /// event, so no other record can name them. What stays in spite of this is removed at the next open.
-    async fn drop_payloads(&self, files: Vec<PayloadRef>) {
+    /// Gives back the files of records that are gone, or were never written. What stays in spite of this is removed at the next open.
+    pub(crate) async fn drop_payloads(&self, files: Vec<PayloadRef>) {
         if files.is_empty() {
             return;
         }
         let removed = reading(&self.shared, move |shared| {
             files
                 .iter()
-                .try_for_each(|name| shared.payloads.remove(name))
+                .try_for_each(|name| shared.payloads.release(name))
                 .map_err(|error| damaged("a payload file", error.to_string()))
         });
         if let Err(error) = removed.await {
-            tracing::debug!(%error, "the payload of a duplicate delivery was not removed");
+            tracing::debug!(%error, "a payload file that no record names was not removed");
         }
     }
 
@@ -229,10 +259,14 @@ impl EmbeddedStore {
 
 /// The record of [`Table::Events`].
 #[derive(Serialize)]
-struct EventRecord<'a> {
-    trigger: &'a str,
-    received_at: Timestamp,
-    runs: &'a [RunId],
+pub(crate) struct EventRecord<'a> {
+    pub(crate) trigger: &'a str,
+    pub(crate) received_at: Timestamp,
+    /// Those that are still there.
+    pub(crate) runs: &'a [RunId],
+    /// The hash in the key of its dedupe record, so that both are forgotten together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dedupe: Option<&'a str>,
 }
 
 fn check_tracked(
@@ -248,17 +282,25 @@ fn check_tracked(
     if tracked.is_finished { Err(rules::finished(append)) } else { Ok(()) }
 }
 
+struct AppendRows {
+    rows: Vec<Row>,
+    ended: Option<Box<Ended>>,
+    reply: Option<Reply<()>>,
+}
+
 /// The write of an append; from here on the run is tracked as it will be after it.
-fn write(append: &Append, tracked: &mut Tracked, rows: Vec<Row>, reply: Option<Reply<()>>) -> AppendWrite {
+fn write(append: &Append, first_seq: u32, tracked: &mut Tracked, rows: AppendRows) -> AppendWrite {
+    let AppendRows { rows, ended, reply } = rows;
     let run = append.run;
     let is_finished = append.summary.status.is_final();
     tracked.events = append.summary.events;
     tracked.is_finished = is_finished;
     let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due: append.summary.due_at } };
-    AppendWrite { rows, effect, reply }
+    let grown = Grown { workspace: tracked.workspace, run, first_seq, next_seq: append.summary.events };
+    AppendWrite { rows, effect, grown, ended, reply }
 }
 
-fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+pub(crate) fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
     let what = format!("the journal of {run}");
     let tracked = shared.tracker().get(run);
     // The port names no workspace: an unfinished run is known, a finished one is looked for, a microsecond per workspace.

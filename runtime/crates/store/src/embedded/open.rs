@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Options;
+use super::blocks::OpenBlocks;
 use super::group::{Group, State};
 use super::guard::without_panic;
 use super::lock::{self, LockError};
@@ -106,7 +107,7 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     .unwrap_or_else(|problem| Err(Damage { what: "the database".to_owned(), problem }))
     .map_err(damaged)?;
     let orphans = payloads
-        .reconcile(&verified.payloads)
+        .reconcile(verified.payloads)
         .map_err(failed("read the payload files of"))?
         .map_err(|problem| damaged(Damage { what: "a payload file".to_owned(), problem }))?;
     if orphans > 0 {
@@ -115,9 +116,11 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
 
     sync_sled_dir(&sled_dir).and_then(|()| sync_directory(store)).map_err(failed("sync"))?;
     let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
-    let disk = Disk { sync: (options.wrap_sync)(Box::new(data_file)), mark, state: verified.state };
+    let (group, live_bytes) = (verified.state.group, verified.state.bytes);
+    let sync = (options.wrap_sync)(Box::new(data_file));
+    let disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
-    Ok((Shared::new(db, trees, payloads, (verified.tracker, verified.directory), lock, on_fatal), disk))
+    Ok((Shared::new(db, trees, payloads, (verified.tracker, verified.directory, group), (live_bytes, sled_dir), lock, on_fatal), disk))
 }
 
 /// Makes an empty store. Whatever lies there has never been acknowledged.
@@ -132,7 +135,7 @@ fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result
         Err(error) => return Ok(Err(error)),
     };
     let trees = Trees::open(&db).map_err(io::Error::other)?;
-    let nothing = State { group: 0, records: std::collections::BTreeMap::new() };
+    let nothing = State { group: 0, records: std::collections::BTreeMap::new(), bytes: 0 };
     let state = Group::default().commit(&trees, &nothing).map_err(io::Error::other)?;
     db.flush().map_err(io::Error::other)?;
     DataFile::open(sled_dir)?.sync()?;

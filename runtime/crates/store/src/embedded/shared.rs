@@ -1,11 +1,13 @@
 //! What the port implementations and the writer share: the trees for reading, and what is kept in memory beside them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Hook, StoreError, WorkflowHead};
+use flowcell_core::ports::{Hook, StoreError, Usage, WorkflowHead};
+use flowcell_core::search::FieldPath;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -18,6 +20,7 @@ use super::lock::DirectoryLock;
 use super::payload::Payloads;
 use super::tables::{Table, Trees, WorkspaceNumber};
 use super::tracker::Tracker;
+use crate::tail::Ring;
 
 /// Told why the store has stopped.
 #[derive(Clone)]
@@ -36,6 +39,16 @@ pub(crate) struct Shared {
     tracker: Mutex<Tracker>,
     directory: RwLock<Directory>,
     pub(crate) fresh: Fresh,
+    /// What became durable last.
+    pub(crate) tail: Ring<WorkspaceNumber>,
+    /// Held while it is looked up what goes and until it is gone.
+    pub(crate) removal: tokio::sync::Mutex<Alone>,
+    /// Keys and records of the trees, in bytes.
+    live_bytes: AtomicU64,
+    /// Where the data file lies.
+    sled_dir: PathBuf,
+    /// The fields by which a workflow's runs are found.
+    indexed: RwLock<HashMap<(WorkspaceId, WorkflowId), Arc<[FieldPath]>>>,
     /// Told whenever a run may have become due.
     pub(crate) changed: Arc<Notify>,
     /// What the trees may show and the disk may not have.
@@ -47,6 +60,13 @@ pub(crate) struct Shared {
     pub(crate) db: sled::Db,
     /// Last, so that it is given back after everything else is closed.
     _lock: DirectoryLock,
+}
+
+/// What only one removal at a time may do.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    /// How far each workspace's deliveries have been looked through; absent: from the beginning.
+    pub(crate) forgotten: HashMap<WorkspaceNumber, sled::IVec>,
 }
 
 /// What every delivery looks up, in memory: some 500 bytes per workflow.
@@ -84,11 +104,13 @@ enum Life {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "it is called once, with everything that `open` has found")]
     pub(crate) fn new(
         db: sled::Db,
         trees: Trees,
         payloads: Payloads,
-        (tracker, directory): (Tracker, Directory),
+        (tracker, directory, group): (Tracker, Directory, u64),
+        (live_bytes, sled_dir): (u64, PathBuf),
         lock: DirectoryLock,
         on_fatal: OnFatal,
     ) -> Self {
@@ -98,6 +120,11 @@ impl Shared {
             tracker: Mutex::new(tracker),
             directory: RwLock::new(directory),
             fresh: Fresh::default(),
+            tail: Ring::new(group),
+            removal: tokio::sync::Mutex::default(),
+            live_bytes: AtomicU64::new(live_bytes),
+            sled_dir,
+            indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
             unsynced: watch::Sender::new(Unsynced::default()),
             life: AtomicU8::new(Life::Open as u8),
@@ -109,6 +136,25 @@ impl Shared {
 
     pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
         ignore_poison(self.tracker.lock())
+    }
+
+    /// The fields of a workflow that are indexed; usually none.
+    pub(crate) fn indexed(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Arc<[FieldPath]> {
+        let indexed = ignore_poison(self.indexed.read());
+        if indexed.is_empty() {
+            return Arc::default();
+        }
+        indexed.get(&(workspace.clone(), workflow.clone())).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>) {
+        let key = (workspace.clone(), workflow.clone());
+        let mut indexed = ignore_poison(self.indexed.write());
+        if fields.is_empty() {
+            indexed.remove(&key);
+        } else {
+            indexed.insert(key, fields.into());
+        }
     }
 
     pub(crate) fn directory(&self) -> RwLockReadGuard<'_, Directory> {
@@ -166,6 +212,27 @@ impl Shared {
         self.check_alive()
     }
 
+    /// Told after each group what the trees hold.
+    pub(crate) fn holds_bytes(&self, live: u64) {
+        self.live_bytes.store(live, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage, StoreError> {
+        let file_bytes = allocated(&self.sled_dir)
+            .map_err(|error| StoreError::Failed { message: format!("the data file cannot be measured: {error}") })?;
+        Ok(Usage {
+            live_bytes: self.live_bytes.load(Ordering::Relaxed),
+            file_bytes,
+            payload_bytes: self.payloads.bytes(),
+        })
+    }
+
+    pub(crate) fn holds(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        without_panic(|| self.trees.get(table).contains_key(key))
+            .and_then(|found| found.map_err(|error| error.to_string()))
+            .map_err(|problem| damaged(&format!("the table `{}`", table.name()), problem))
+    }
+
     /// What a write gets that the writer does not take any more.
     pub(crate) fn refusal(&self) -> StoreError {
         if self.life.load(Ordering::SeqCst) == Life::Closed as u8 {
@@ -206,6 +273,22 @@ impl Shared {
         };
         decoded.map_err(|problem| damaged(what, problem))
     }
+}
+
+/// What the files of a folder take of the disk.
+fn allocated(folder: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        match file?.metadata() {
+            // In units of 512 bytes, whatever the file system's own are (stat(2)).
+            Ok(found) => bytes += found.blocks() * 512,
+            // A snapshot that was replaced just now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Reads on a thread that may block: a read waits for the disk, and for a group that is being applied.

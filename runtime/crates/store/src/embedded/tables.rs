@@ -1,4 +1,4 @@
-//! The nine trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
+//! The trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
@@ -27,10 +27,14 @@ pub(crate) enum Table {
     Versions = 7,
     /// SHA-256 of the token (32) → where it leads.
     Hooks = 8,
+    /// Workspace (4), bucket (4), group and part (8) → a block of runs that have ended (see `blocks`).
+    Index = 9,
+    /// Workspace (4), run (16) → that somebody wants it kept.
+    Pins = 10,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -40,6 +44,8 @@ impl Table {
         Self::Heads,
         Self::Versions,
         Self::Hooks,
+        Self::Index,
+        Self::Pins,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -53,6 +59,8 @@ impl Table {
             Self::Heads => "heads",
             Self::Versions => "versions",
             Self::Hooks => "hooks",
+            Self::Index => "index",
+            Self::Pins => "pins",
         }
     }
 
@@ -111,7 +119,21 @@ pub(crate) fn dedupe(workspace: WorkspaceNumber, trigger: &str, key: &str) -> sl
         .chain_update(trigger)
         .chain_update(key)
         .finalize();
-    join(&[&workspace.to_be_bytes(), &hash])
+    dedupe_key(workspace, &hash.into())
+}
+
+pub(crate) fn dedupe_key(workspace: WorkspaceNumber, hash: &[u8; 32]) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), hash])
+}
+
+/// The hash in a key of [`Table::Dedupe`] as text, for the record of the delivery.
+pub(crate) fn dedupe_hex(key: &[u8]) -> Option<String> {
+    let hash = key.get(4..)?.first_chunk::<32>()?;
+    Some(flowcell_core::id::Digest::from_bytes(*hash).to_hex())
+}
+
+pub(crate) fn dedupe_of_hex(hex: &str) -> Option<[u8; 32]> {
+    format!("sha256:{hex}").parse::<flowcell_core::id::Digest>().ok().map(|digest| *digest.as_bytes())
 }
 
 pub(crate) fn head(workspace: WorkspaceNumber, workflow: &WorkflowId) -> sled::IVec {
@@ -124,6 +146,15 @@ pub(crate) fn version(workspace: WorkspaceNumber, workflow: &WorkflowId, version
 
 pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
     sled::IVec::from(token_hash)
+}
+
+pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &bucket.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// The first block of a bucket, whether it is there or not.
+pub(crate) fn bucket(workspace: WorkspaceNumber, bucket: u32) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &bucket.to_be_bytes()])
 }
 
 /// The workspace, run and rest (`seq` of a journal entry, nothing of a summary) of a key.

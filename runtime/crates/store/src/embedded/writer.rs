@@ -7,17 +7,19 @@
 
 mod apply;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowcell_core::id::{RunId, WorkspaceId};
+use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, HookBinding, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use super::blocks::{Ended, OpenBlocks};
 use super::group::{Group, Row, State};
 use super::guard::without_panic;
 use super::mark::Mark;
@@ -26,6 +28,7 @@ use super::sync::DiskSync;
 use super::tables::WorkspaceNumber;
 use super::tracker::Effect;
 use super::{Options, ignore_poison};
+use crate::tail::Grown;
 use apply::Applied;
 pub(crate) use apply::Seen;
 
@@ -49,6 +52,7 @@ pub(crate) enum Write {
     Accept(Box<AcceptWrite>),
     Append(AppendWrite),
     Define(Box<DefineWrite>),
+    Remove(Box<RemoveWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -66,7 +70,7 @@ pub(crate) enum Write {
 impl Write {
     fn is_awaited(&self) -> bool {
         match self {
-            Self::Accept(_) | Self::Define(_) | Self::Workspace { .. } | Self::Close { .. } => true,
+            Self::Accept(_) | Self::Define(_) | Self::Remove(_) | Self::Workspace { .. } | Self::Close { .. } => true,
             Self::Append(append) => append.reply.is_some(),
             Self::Release { .. } => false,
         }
@@ -82,6 +86,8 @@ pub(crate) struct AcceptWrite {
     pub(crate) received_at: Timestamp,
     pub(crate) accepted: Accepted,
     pub(crate) effects: Vec<Effect>,
+    /// Runs that have ended before they began, for the index.
+    pub(crate) ended: Vec<Ended>,
     pub(crate) reply: Reply<Accepted>,
 }
 
@@ -89,6 +95,10 @@ pub(crate) struct AcceptWrite {
 pub(crate) struct AppendWrite {
     pub(crate) rows: Vec<Row>,
     pub(crate) effect: Effect,
+    /// The entries, for whoever follows.
+    pub(crate) grown: Grown<WorkspaceNumber>,
+    /// What the index gets, when the run ends.
+    pub(crate) ended: Option<Box<Ended>>,
     /// Absent: nobody waits for the sync.
     pub(crate) reply: Option<Reply<()>>,
 }
@@ -100,6 +110,36 @@ pub(crate) struct DefineWrite {
     pub(crate) head: StoredHead,
     pub(crate) hook: HookBinding,
     pub(crate) reply: Reply<()>,
+}
+
+/// What goes, and what changes with it.
+#[derive(Debug)]
+pub(crate) struct RemoveWrite {
+    pub(crate) workspace: WorkspaceNumber,
+    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) rows: Vec<Row>,
+    /// Runs that leave the index.
+    pub(crate) gone: HashSet<RunId>,
+    /// Dedupe records that go if they are still those of these deliveries.
+    pub(crate) expired: Vec<(sled::IVec, EventId)>,
+    pub(crate) reply: Option<Reply<()>>,
+}
+
+impl RemoveWrite {
+    pub(crate) fn new(workspace: WorkspaceNumber) -> Self {
+        Self {
+            workspace,
+            remove: Vec::new(),
+            rows: Vec::new(),
+            gone: HashSet::new(),
+            expired: Vec::new(),
+            reply: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.rows.is_empty()
+    }
 }
 
 /// The writer's queue, and its end.
@@ -171,6 +211,7 @@ pub(crate) struct Disk {
     pub(crate) sync: Box<dyn DiskSync>,
     pub(crate) mark: Mark,
     pub(crate) state: State,
+    pub(crate) blocks: OpenBlocks,
 }
 
 struct Writer {
@@ -233,9 +274,10 @@ impl Writer {
                         self.writes.close();
                         self.closing.push(reply);
                     }
-                    write => applied.take(write),
+                    write => applied.take(write, &mut self.disk.blocks),
                 }
             }
+            applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
             self.shared.begin_group(applied.runs());
             let durable = self.disk.make_durable(&self.shared, &applied.group);
             // A payload file whose sync failed stops the store from elsewhere.
@@ -246,7 +288,7 @@ impl Writer {
                 return Err(reason);
             }
             self.shared.end_group();
-            applied.answer();
+            applied.answer(self.disk.state.group);
         }
         Ok(())
     }
@@ -259,6 +301,7 @@ impl Disk {
             return Ok(());
         }
         self.state = group.commit(&shared.trees, &self.state)?;
+        shared.holds_bytes(self.state.bytes);
         without_panic(|| shared.db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
         self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
         self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use flowcell_core::id::{EventId, RunId, StepId, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
-use flowcell_core::ports::{Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, Retention, RunIndex, RunQueue, Tail,
+};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
@@ -19,6 +21,8 @@ pub(crate) struct Backend {
     pub(crate) queue: Arc<dyn RunQueue>,
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) tail: Arc<dyn Tail>,
+    pub(crate) retention: Arc<dyn Retention>,
 }
 
 enum Kind {
@@ -38,20 +42,25 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + 'static>(kind: Kind, store: Arc<S>) -> Self {
+    fn of<S: Journal + RunQueue + RunIndex + Definitions + Tail + Retention + 'static>(
+        kind: Kind,
+        store: Arc<S>,
+    ) -> Self {
         Self {
             kind,
             journal: Arc::clone(&store) as _,
             queue: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
+            tail: Arc::clone(&store) as _,
+            retention: Arc::clone(&store) as _,
             definitions: store,
         }
     }
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions } = self;
-        drop((journal, queue, index, definitions));
+        let Self { kind, journal, queue, index, definitions, tail, retention } = self;
+        drop((journal, queue, index, definitions, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();
