@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Tail};
+use flowcell_core::ports::{
+    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Tail,
+};
 use url::Url;
 
 use crate::config::{Ingress, size};

@@ -93,7 +93,11 @@ fn parse<T: FromStr<Err: Display>>(name: &str, text: Option<String>, faults: &mu
 
 /// The parameter's name stands in the message, for people, and as the pointer, for programs.
 fn fault(name: &str, problem: &str) -> Fault {
-    Fault { pointer: format!("/query/{name}"), message: format!("`{name}` is not right: {problem}"), ..Fault::default() }
+    Fault {
+        pointer: format!("/query/{name}"),
+        message: format!("`{name}` is not right: {problem}"),
+        ..Fault::default()
+    }
 }
 
 fn status(text: &str) -> Option<RunStatus> {

@@ -64,6 +64,13 @@ impl Group {
         self.changes.insert((table, key), None);
     }
 
+    /// What it writes.
+    #[cfg(test)]
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        let rows = self.changes.into_iter();
+        rows.filter_map(|((table, key), record)| Some(Row { table, key, record: record? })).collect()
+    }
+
     /// Applies the changes in one transaction, together with the state they lead to. Nothing is durable yet.
     pub(crate) fn commit(&self, trees: &Trees, before: &State) -> Result<State, String> {
         let committed: Result<TransactionResult<State, &'static str>, String> =

@@ -58,8 +58,7 @@ impl Journal for EmbeddedStore {
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
         let event_key = tables::event(workspace, delivery.event);
-        let dedupe_key =
-            delivery.dedupe_key.as_ref().map(|key| tables::dedupe(workspace, &delivery.trigger, key));
+        let dedupe_key = delivery.dedupe_key.as_ref().map(|key| tables::dedupe(workspace, &delivery.trigger, key));
         let dedupe_hex = dedupe_key.as_ref().and_then(|key| tables::dedupe_hex(key));
         let mut rows = Rows::default();
         let record = EventRecord {

@@ -120,7 +120,18 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     let sync = (options.wrap_sync)(Box::new(data_file));
     let disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
-    Ok((Shared::new(db, trees, payloads, (verified.tracker, verified.directory, group), (live_bytes, sled_dir), lock, on_fatal), disk))
+    Ok((
+        Shared::new(
+            db,
+            trees,
+            payloads,
+            (verified.tracker, verified.directory, group),
+            (live_bytes, sled_dir),
+            lock,
+            on_fatal,
+        ),
+        disk,
+    ))
 }
 
 /// Makes an empty store. Whatever lies there has never been acknowledged.

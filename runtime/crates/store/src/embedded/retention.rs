@@ -36,7 +36,8 @@ impl Retention for EmbeddedStore {
         after: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<Kept>, StoreError> {
-        let start = after.map_or([0; 16], |after| (u128::from_be_bytes(after.to_bytes()).saturating_add(1)).to_be_bytes());
+        let start =
+            after.map_or([0; 16], |after| (u128::from_be_bytes(after.to_bytes()).saturating_add(1)).to_be_bytes());
         self.kept(workspace, (Some(RunId::from_bytes(start)), None), limit).await
     }
 

@@ -48,12 +48,8 @@ impl Search<'_> {
             return self.by_time();
         }
         let mut page = Page { found: RunPage::default(), limit: self.limit };
-        let mut budget = Budget {
-            summaries: SUMMARIES_MAX,
-            rows: ROWS_MAX,
-            blocks: BLOCKS_MAX,
-            journals: JOURNALS_MAX,
-        };
+        let mut budget =
+            Budget { summaries: SUMMARIES_MAX, rows: ROWS_MAX, blocks: BLOCKS_MAX, journals: JOURNALS_MAX };
         // Before any block is read: a run leaves the unfinished ones only when its block is there.
         let mut unfinished: Vec<RunId> =
             self.shared.tracker().unfinished(self.workspace).filter(|run| self.is_in_reach(*run)).collect();
@@ -118,12 +114,7 @@ impl Search<'_> {
     }
 
     /// The summary, if the run passes.
-    fn holds(
-        &self,
-        run: RunId,
-        verdict: Verdict,
-        budget: &mut Budget,
-    ) -> Result<Option<RunSummary>, StoreError> {
+    fn holds(&self, run: RunId, verdict: Verdict, budget: &mut Budget) -> Result<Option<RunSummary>, StoreError> {
         budget.summaries -= 1;
         // Absent: removed since, or created and not yet applied.
         let Some(found) = summary(self.shared, self.workspace, run)? else { return Ok(None) };

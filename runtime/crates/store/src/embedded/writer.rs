@@ -127,14 +127,7 @@ pub(crate) struct RemoveWrite {
 
 impl RemoveWrite {
     pub(crate) fn new(workspace: WorkspaceNumber) -> Self {
-        Self {
-            workspace,
-            remove: Vec::new(),
-            rows: Vec::new(),
-            gone: HashSet::new(),
-            expired: Vec::new(),
-            reply: None,
-        }
+        Self { workspace, remove: Vec::new(), rows: Vec::new(), gone: HashSet::new(), expired: Vec::new(), reply: None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

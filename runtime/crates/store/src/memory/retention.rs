@@ -99,9 +99,9 @@ impl Retention for MemoryStore {
 impl State {
     /// The runs of a workspace, the oldest first.
     fn kept(&self, workspace: &WorkspaceId) -> impl DoubleEndedIterator<Item = Kept> {
-        self.runs.values().filter(move |run| run.summary.workspace == *workspace).map(|run| Kept {
-            summary: run.summary.clone(),
-            is_pinned: self.pinned.contains(&run.summary.id),
-        })
+        self.runs
+            .values()
+            .filter(move |run| run.summary.workspace == *workspace)
+            .map(|run| Kept { summary: run.summary.clone(), is_pinned: self.pinned.contains(&run.summary.id) })
     }
 }

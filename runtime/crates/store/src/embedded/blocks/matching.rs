@@ -80,8 +80,7 @@ impl<'f> Wanted<'f> {
 
     fn step_and_error(&self, row: &Row<'_>) -> Verdict {
         let number = |bytes: &[u8]| bytes.first_chunk::<2>().map_or(NOBODY, |bytes| u16::from_be_bytes(*bytes));
-        let mut errors =
-            row.errors.chunks_exact(4).map(|pair| (number(pair), pair.get(2..).map_or(NOBODY, number)));
+        let mut errors = row.errors.chunks_exact(4).map(|pair| (number(pair), pair.get(2..).map_or(NOBODY, number)));
         let holds = match (self.step, self.error) {
             (None, None) => return Verdict::Passes,
             (Some(step), None) => row.steps.chunks_exact(2).any(|known| number(known) == step),

@@ -155,7 +155,12 @@ impl<'a> Applied<'a> {
         }
         for effect in &write.effects {
             if let Effect::Created { run, tracked, .. } = effect {
-                self.grown.push(Grown { workspace: tracked.workspace, run: *run, first_seq: 0, next_seq: tracked.events });
+                self.grown.push(Grown {
+                    workspace: tracked.workspace,
+                    run: *run,
+                    first_seq: 0,
+                    next_seq: tracked.events,
+                });
             }
         }
         self.effects.extend(write.effects);
