@@ -1,8 +1,10 @@
 //! A record: `[crc32: 4, big-endian][format version: 1][kind: 1]` and JSON. The check sum also covers table and key, so that a record
 //! that turns up in another's place is noticed. A record above [`INLINE_BYTES_MAX`] has its JSON in a file and names it by digest.
+//! A record of several entries of a journal says how many before its JSON, `[entries: 2, big-endian]`, so that counting needs no parsing.
 
 use flowcell_core::id::Digest;
 use flowcell_core::ports::StoreError;
+use flowcell_core::run::event::Recorded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -14,13 +16,17 @@ use super::tables::Table;
 /// written again with every tenth change of its leaf.
 pub(crate) const INLINE_BYTES_MAX: usize = 4 << 10;
 
-/// The format of records this version writes. Older ones it reads; newer ones it refuses.
-const RECORD_FORMAT: u8 = 1;
+/// The newest format of records. Older ones are read; newer ones are refused. Format 2 added [`SEVERAL`].
+const RECORD_FORMAT: u8 = 2;
 
 /// Set in the kind byte when the JSON lies in a file.
 const IN_FILE: u8 = 0x80;
 
+/// Set in the kind byte when the JSON is an array of as many entries as the two bytes before it say.
+const SEVERAL: u8 = 0x40;
+
 const HEADER_BYTES: usize = 6;
+const COUNT_BYTES: usize = 2;
 
 /// The deepest nesting of a record: `serde_json` reads 128 levels, so nothing deeper may be written.
 const DEPTH_MAX: u32 = 120;
@@ -47,27 +53,70 @@ pub(crate) enum Body<'a> {
     File(PayloadRef),
 }
 
+/// A checked record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened<'a> {
+    pub(crate) body: Body<'a>,
+    /// How many entries its JSON, an array, holds; absent when it is no array of entries.
+    pub(crate) entries: Option<u16>,
+}
+
 /// Encodes `value` as the record of `table` at `key`; [`StoreError::Refused`] when that can never be.
 pub(crate) fn encode<T: Serialize>(table: Table, key: &[u8], value: &T) -> Result<Encoded, StoreError> {
     let mut record = vec![0; HEADER_BYTES];
-    serde_json::to_writer(&mut record, value)
+    write_json(&mut record, value, 0)?;
+    finish(table, 0, key, record)
+}
+
+/// As much of `entries`, from the first on, as fits into one record in the tree, but at least one entry. Returns how many it took.
+pub(crate) fn encode_entries(key: &[u8], entries: &[Recorded]) -> Result<(Encoded, usize), StoreError> {
+    let mut record = Vec::with_capacity(1024);
+    record.resize(HEADER_BYTES + COUNT_BYTES, 0);
+    record.push(b'[');
+    let mut taken: u16 = 0;
+    for entry in entries.iter().take(usize::from(u16::MAX)) {
+        let before = record.len();
+        if taken > 0 {
+            record.push(b',');
+        }
+        write_json(&mut record, entry, 1)?;
+        if taken > 0 && record.len() >= INLINE_BYTES_MAX {
+            record.truncate(before);
+            break;
+        }
+        taken += 1;
+    }
+    record.push(b']');
+    if let Some(count) = record.get_mut(HEADER_BYTES..HEADER_BYTES + COUNT_BYTES) {
+        count.copy_from_slice(&taken.to_be_bytes());
+    }
+    Ok((finish(Table::Journal, SEVERAL, key, record)?, usize::from(taken)))
+}
+
+/// Appends `value`, which will stand `outer` levels deep.
+fn write_json<T: Serialize>(record: &mut Vec<u8>, value: &T, outer: u32) -> Result<(), StoreError> {
+    let begin = record.len();
+    serde_json::to_writer(&mut *record, value)
         .map_err(|error| StoreError::Refused { message: format!("a record cannot be written as JSON: {error}") })?;
-    let json = record.get(HEADER_BYTES..).unwrap_or_default();
-    if depth(json) > DEPTH_MAX {
+    if depth(record.get(begin..).unwrap_or_default()) + outer > DEPTH_MAX {
         return Err(StoreError::Refused {
             message: format!("a record is nested deeper than {DEPTH_MAX} levels; send a flatter document"),
         });
     }
+    Ok(())
+}
+
+/// Seals a record whose JSON stands behind room for its header; too large a one goes into a file.
+fn finish(table: Table, flags: u8, key: &[u8], mut record: Vec<u8>) -> Result<Encoded, StoreError> {
     if record.len() <= INLINE_BYTES_MAX {
-        seal(table, 0, key, &mut record);
+        seal(table, flags, key, &mut record);
         return Ok(Encoded { record, payload: None });
     }
-    let payload = json.to_vec();
+    let payload = record.split_off(json_begins(flags));
     let name =
         PayloadRef { digest: Digest::from_bytes(sha2::Sha256::digest(&payload).into()), bytes: payload.len() as u64 };
-    let mut record = vec![0; HEADER_BYTES];
     serde_json::to_writer(&mut record, &name).map_err(|error| StoreError::Refused { message: error.to_string() })?;
-    seal(table, IN_FILE, key, &mut record);
+    seal(table, flags | IN_FILE, key, &mut record);
     Ok(Encoded { record, payload: Some((name, payload)) })
 }
 
@@ -79,25 +128,35 @@ pub(crate) fn encode_bytes(table: Table, key: &[u8], body: &[u8]) -> Vec<u8> {
     record
 }
 
+fn json_begins(flags: u8) -> usize {
+    if flags & SEVERAL == 0 { HEADER_BYTES } else { HEADER_BYTES + COUNT_BYTES }
+}
+
 /// Checks a record of `table` at `key`; says what is wrong with it.
-pub(crate) fn open<'a>(table: Table, key: &[u8], record: &'a [u8]) -> Result<Body<'a>, String> {
+pub(crate) fn open<'a>(table: Table, key: &[u8], record: &'a [u8]) -> Result<Opened<'a>, String> {
     let Some((crc, rest)) = record.split_first_chunk::<4>() else {
         return Err("it is too short for a record".to_owned());
     };
     if u32::from_be_bytes(*crc) != checksum(table, key, rest) {
         return Err("its check sum is wrong".to_owned());
     }
-    let [format, kind, json @ ..] = rest else { return Err("it is too short for a record".to_owned()) };
+    let [format, kind, rest @ ..] = rest else { return Err("it is too short for a record".to_owned()) };
     if *format > RECORD_FORMAT {
         return Err(format!("it has record format {format}, and this version reads up to {RECORD_FORMAT}"));
     }
-    if kind & !IN_FILE != table.kind() {
+    if kind & !(IN_FILE | SEVERAL) != table.kind() {
         return Err(format!("it is of kind {kind}, which does not belong here"));
     }
+    let (entries, json) = match rest.split_first_chunk::<COUNT_BYTES>() {
+        Some((count, json)) if kind & SEVERAL != 0 => (Some(u16::from_be_bytes(*count)), json),
+        None if kind & SEVERAL != 0 => return Err("it is too short for a record".to_owned()),
+        _ => (None, rest),
+    };
     if kind & IN_FILE == 0 {
-        return Ok(Body::Inline(json));
+        return Ok(Opened { body: Body::Inline(json), entries });
     }
-    serde_json::from_slice(json).map(Body::File).map_err(|error| format!("it names no payload file: {error}"))
+    let name = serde_json::from_slice(json).map_err(|error| format!("it names no payload file: {error}"))?;
+    Ok(Opened { body: Body::File(name), entries })
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
@@ -155,7 +214,7 @@ mod tests {
     #[test]
     fn a_record_is_refused_after_any_single_flipped_bit_or_under_another_key() {
         let encoded = encode(Table::Runs, b"key", &serde_json::json!({"a": [1, 2, {"b": "x\"]"}]})).unwrap();
-        assert!(matches!(open(Table::Runs, b"key", &encoded.record), Ok(Body::Inline(_))));
+        assert!(matches!(open(Table::Runs, b"key", &encoded.record), Ok(Opened { body: Body::Inline(_), .. })));
         assert!(open(Table::Runs, b"kez", &encoded.record).is_err());
         assert!(open(Table::Journal, b"key", &encoded.record).is_err());
         for bit in 0..encoded.record.len() * 8 {
@@ -172,7 +231,9 @@ mod tests {
         let large = encode(Table::Journal, b"k", &"x".repeat(INLINE_BYTES_MAX - HEADER_BYTES - 1)).unwrap();
         let (name, payload) = large.payload.unwrap();
         assert_eq!(name.digest, Digest::of(&payload));
-        assert!(matches!(open(Table::Journal, b"k", &large.record), Ok(Body::File(found)) if found == name));
+        assert!(
+            matches!(open(Table::Journal, b"k", &large.record), Ok(Opened { body: Body::File(found), .. }) if found == name)
+        );
     }
 
     #[test]
@@ -181,7 +242,7 @@ mod tests {
         record[4] = RECORD_FORMAT + 1;
         let crc = checksum(Table::Runs, b"k", &record[4..]);
         record[..4].copy_from_slice(&crc.to_be_bytes());
-        assert!(open(Table::Runs, b"k", &record).unwrap_err().contains("record format 2"));
+        assert!(open(Table::Runs, b"k", &record).unwrap_err().contains("record format 3"));
     }
 
     #[test]

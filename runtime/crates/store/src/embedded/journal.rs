@@ -44,6 +44,19 @@ impl Rows {
     pub(crate) fn only(mut self) -> Option<Row> {
         self.rows.pop().filter(|_| self.payloads.is_empty())
     }
+
+    /// As few records as the limit of a record in the tree allows: what is written together is mostly read together.
+    fn add_entries(&mut self, workspace: WorkspaceNumber, run: RunId, entries: &[Recorded]) -> Result<(), StoreError> {
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let key = tables::entry(workspace, run, first.seq);
+            let (encoded, taken) = codec::encode_entries(&key, rest)?;
+            self.payloads.extend(encoded.payload);
+            self.rows.push(Row { table: Table::Journal, key, record: encoded.record });
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -57,23 +70,20 @@ impl Journal for EmbeddedStore {
             at: delivery.received_at,
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
-        let event_key = tables::event(workspace, delivery.event);
-        let dedupe_key = delivery.dedupe_key.as_ref().map(|key| tables::dedupe(workspace, &delivery.trigger, key));
-        let dedupe_hex = dedupe_key.as_ref().and_then(|key| tables::dedupe_hex(key));
         let mut rows = Rows::default();
-        let record = EventRecord {
-            trigger: &delivery.trigger,
-            received_at: seen.at,
-            runs: &seen.runs,
-            dedupe: dedupe_hex.as_deref(),
-        };
-        rows.add(Table::Events, event_key.clone(), &record)?;
-        let mut taken_if = vec![(Table::Events, event_key)];
+        let mut taken_if = Vec::with_capacity(delivery.runs.len().max(1));
+        if delivery.runs.is_empty() {
+            // Only a delivery that started nothing needs a record of its own: a run names its delivery in its first entry.
+            let key = tables::event(workspace, delivery.event);
+            let record = EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs };
+            rows.add(Table::Events, key.clone(), &record)?;
+            taken_if.push((Table::Events, key));
+        }
         let mut effects = Vec::with_capacity(delivery.runs.len());
         let mut ended = Vec::new();
         for run in &delivery.runs {
             let key = tables::run(workspace, run.id);
-            rows.add(Table::Journal, tables::entry(workspace, run.id, 0), &run.created)?;
+            rows.add_entries(workspace, run.id, std::slice::from_ref(&run.created))?;
             rows.add(Table::Runs, key.clone(), &run.summary)?;
             taken_if.push((Table::Runs, key));
             let is_finished = run.summary.status.is_final();
@@ -83,10 +93,10 @@ impl Journal for EmbeddedStore {
                 ended.push(search::ended(workspace, &run.summary, RunFacts::default()));
             }
         }
-        let dedupe = match dedupe_key {
+        let dedupe = match &delivery.dedupe_key {
             Some(key) => {
                 let mut dedupe = Rows::default();
-                dedupe.add(Table::Dedupe, key, &seen)?;
+                dedupe.add(Table::Dedupe, tables::dedupe(workspace, &delivery.trigger, key), &seen)?;
                 rows.payloads.append(&mut dedupe.payloads);
                 dedupe.rows.pop()
             }
@@ -136,9 +146,7 @@ impl Journal for EmbeddedStore {
         check_tracked(&append, first_seq, workspace, &tracked)?;
 
         let mut rows = Rows::default();
-        for entry in &append.entries {
-            rows.add(Table::Journal, tables::entry(workspace, run, entry.seq), entry)?;
-        }
+        rows.add_entries(workspace, run, &append.entries)?;
         rows.add(Table::Runs, tables::run(workspace, run), &append.summary)?;
         let rows = self.persist_payloads(rows).await?;
         let (reply, answer) = match append.durability {
@@ -263,9 +271,6 @@ pub(crate) struct EventRecord<'a> {
     pub(crate) received_at: Timestamp,
     /// Those that are still there.
     pub(crate) runs: &'a [RunId],
-    /// The hash in the key of its dedupe record, so that both are forgotten together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) dedupe: Option<&'a str>,
 }
 
 fn check_tracked(
@@ -317,11 +322,12 @@ pub(crate) fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreEr
         .and_then(|rows| rows.map_err(|error| error.to_string()))
         .map_err(|problem| damaged(&what, problem))?;
         for (key, record) in rows {
-            let entry: Recorded = shared.decode(Table::Journal, &key, &record, &what)?;
-            if entry.seq as usize != entries.len() {
-                return Err(damaged(&what, format!("entry {} is missing", entries.len())));
+            for entry in shared.entries(&key, &record, &what)? {
+                if entry.seq as usize != entries.len() {
+                    return Err(damaged(&what, format!("entry {} is missing", entries.len())));
+                }
+                entries.push(entry);
             }
-            entries.push(entry);
         }
         if entries.len() < found.events as usize {
             return Err(damaged(&what, format!("it has {} entries instead of {}", entries.len(), found.events)));

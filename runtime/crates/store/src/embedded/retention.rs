@@ -8,7 +8,7 @@ use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Kept, Pinning, Removed, Retention, StoreError, Usage};
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
@@ -19,7 +19,7 @@ use super::index::summary;
 use super::journal::{EventRecord, Rows};
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
-use super::writer::{RemoveWrite, Write};
+use super::writer::{RemoveWrite, Seen, Write};
 use crate::rules;
 
 /// Runs of one removal: its transaction takes a few milliseconds, so that deliveries hardly notice.
@@ -78,14 +78,12 @@ impl Retention for EmbeddedStore {
         self.shared.check_alive()?;
         let Some(number) = self.known_workspace(workspace) else { return Ok(0) };
         let mut alone = self.shared.removal.lock().await;
-        let from = alone.forgotten.remove(&number).unwrap_or_else(|| tables::workspace(number));
-        let found = reading(&self.shared, move |shared| forgettable(shared, number, (from, now), limit)).await?;
-        let (write, reached) = found;
-        if let Some(reached) = reached {
-            alone.forgotten.insert(number, reached);
-        }
-        let count = write.remove.len();
+        let sweep = alone.swept.get(&number).cloned().unwrap_or_default();
+        let found = reading(&self.shared, move |shared| forgettable(shared, number, (sweep, now), limit)).await?;
+        let (write, sweep) = found;
+        let count = write.remove.len() + write.expired.len();
         self.remove_now(write).await?;
+        alone.swept.insert(number, sweep);
         Ok(count)
     }
 
@@ -204,7 +202,8 @@ impl Removal {
             .map_err(|problem| damaged(what, problem))?;
         for (key, record) in rows {
             self.bytes += (key.len() + record.len()) as u64;
-            if let Body::File(file) = codec::open(table, &key, &record).map_err(|problem| damaged(what, problem))? {
+            if let Body::File(file) = codec::open(table, &key, &record).map_err(|problem| damaged(what, problem))?.body
+            {
                 self.bytes += file.bytes;
                 self.payloads.push(file);
             }
@@ -214,7 +213,7 @@ impl Removal {
     }
 }
 
-/// The record of a delivery without these runs. It stays until it is forgotten: it says that the event was there.
+/// The record of a delivery without these runs, if it has one: format 1 wrote one for each. It stays until it is forgotten.
 fn without_runs(
     shared: &Shared,
     workspace: WorkspaceNumber,
@@ -226,61 +225,80 @@ fn without_runs(
     let Some(mut found) = found else { return Ok(None) };
     found.runs.retain(|run| !gone.contains(run));
     let mut rows = Rows::default();
-    rows.add(
-        Table::Events,
-        key,
-        &EventRecord {
-            trigger: &found.trigger,
-            received_at: found.received_at,
-            runs: &found.runs,
-            dedupe: found.dedupe.as_deref(),
-        },
-    )?;
+    let record = EventRecord { trigger: &found.trigger, received_at: found.received_at, runs: &found.runs };
+    rows.add(Table::Events, key, &record)?;
     Ok(rows.only())
 }
 
 /// [`EventRecord`] as it is read.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct StoredEvent {
     trigger: String,
     received_at: Timestamp,
     runs: Vec<RunId>,
-    #[serde(default)]
-    dedupe: Option<String>,
 }
 
-/// The deliveries that go, and where the next call goes on; nothing: from the beginning.
+/// How far the deliveries of a workspace have been looked through.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sweep {
+    /// Where the dedupe records go on, and when that pass began; absent: at the beginning.
+    keys: Option<(sled::IVec, Timestamp)>,
+    /// When the last whole pass over them began: no expired key is older.
+    swept: Timestamp,
+    /// Where the deliveries that started nothing go on.
+    events: Option<sled::IVec>,
+}
+
+/// The records that go, and how far this got. Keys first: a key that is remembered may name a delivery.
 fn forgettable(
     shared: &Shared,
     workspace: WorkspaceNumber,
-    (from, now): (sled::IVec, Timestamp),
+    (sweep, now): (Sweep, Timestamp),
     limit: usize,
-) -> Result<(RemoveWrite, Option<sled::IVec>), StoreError> {
-    let what = "the record of a delivery";
+) -> Result<(RemoveWrite, Sweep), StoreError> {
     let mut write = RemoveWrite::new(workspace);
-    let end = tables::workspace(workspace.saturating_add(1));
-    let mut rows = shared.trees.get(Table::Events).range(from..end);
-    for _ in 0..DELIVERIES_LOOKED_AT_MAX {
-        let next = without_panic(|| rows.next())
-            .and_then(|row| row.transpose().map_err(|error| error.to_string()))
-            .map_err(|problem| damaged(what, problem))?;
-        let Some((key, record)) = next else { return Ok((write, None)) };
-        let event: StoredEvent = shared.decode(Table::Events, &key, &record, what)?;
-        if rules::repeats(event.received_at, now) {
-            return Ok((write, None));
+    let mut sweep = sweep;
+    let end = || tables::workspace(workspace.saturating_add(1));
+    let (from, began) = sweep.keys.take().unwrap_or_else(|| (tables::workspace(workspace), now));
+    let mut keys = shared.trees.get(Table::Dedupe).range(from..end());
+    let mut looked_at = 0;
+    loop {
+        let Some((key, record)) = next(&mut keys, "the record of an earlier delivery")? else {
+            sweep.swept = began;
+            break;
+        };
+        if looked_at == DELIVERIES_LOOKED_AT_MAX || write.expired.len() == limit {
+            sweep.keys = Some((key, began));
+            return Ok((write, sweep));
         }
-        if !event.runs.is_empty() {
-            continue;
-        }
-        if let Some(dedupe) = event.dedupe.as_deref().and_then(tables::dedupe_of_hex) {
-            let id = key.get(4..).and_then(|id| id.first_chunk::<16>()).map(|id| EventId::from_bytes(*id));
-            write.expired.extend(id.map(|id| (tables::dedupe_key(workspace, &dedupe), id)));
-        }
-        write.remove.push((Table::Events, key.clone()));
-        if write.remove.len() == limit {
-            return Ok((write, Some(key)));
+        looked_at += 1;
+        let seen: Seen = shared.decode(Table::Dedupe, &key, &record, "the record of an earlier delivery")?;
+        if !rules::repeats(seen.at, now) {
+            write.expired.push((key, seen.event));
         }
     }
-    let reached = without_panic(|| rows.next()).ok().flatten().and_then(Result::ok).map(|(key, _)| key);
-    Ok((write, reached))
+    let from = sweep.events.take().unwrap_or_else(|| tables::workspace(workspace));
+    let mut events = shared.trees.get(Table::Events).range(from..end());
+    while let Some((key, record)) = next(&mut events, "the record of a delivery")? {
+        if looked_at == DELIVERIES_LOOKED_AT_MAX || write.remove.len() == limit {
+            sweep.events = Some(key);
+            break;
+        }
+        looked_at += 1;
+        let event: StoredEvent = shared.decode(Table::Events, &key, &record, "the record of a delivery")?;
+        // They lie in the order of their time.
+        if rules::repeats(event.received_at, sweep.swept) {
+            break;
+        }
+        if event.runs.is_empty() {
+            write.remove.push((Table::Events, key));
+        }
+    }
+    Ok((write, sweep))
+}
+
+fn next(rows: &mut sled::Iter, what: &str) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+    without_panic(|| rows.next())
+        .and_then(|row| row.transpose().map_err(|error| error.to_string()))
+        .map_err(|problem| damaged(what, problem))
 }

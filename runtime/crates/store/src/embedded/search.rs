@@ -202,7 +202,7 @@ impl Blocks<'_> {
 impl Search<'_> {
     fn read(&self, key: &[u8], record: &[u8], bucket: &mut Bucket, budget: &mut Budget) -> Result<(), StoreError> {
         budget.blocks = budget.blocks.saturating_sub(1);
-        let Body::Inline(body) = codec::open(Table::Index, key, record).map_err(|problem| damaged(WHAT, problem))?
+        let Body::Inline(body) = codec::open(Table::Index, key, record).map_err(|problem| damaged(WHAT, problem))?.body
         else {
             return Err(malformed("it is in a file"));
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Hook, StoreError, Usage, WorkflowHead};
+use flowcell_core::run::event::Recorded;
 use flowcell_core::search::FieldPath;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use super::guard::without_panic;
 use super::ignore_poison;
 use super::lock::DirectoryLock;
 use super::payload::Payloads;
+use super::retention::Sweep;
 use super::tables::{Table, Trees, WorkspaceNumber};
 use super::tracker::Tracker;
 use crate::tail::Ring;
@@ -65,8 +67,7 @@ pub(crate) struct Shared {
 /// What only one removal at a time may do.
 #[derive(Debug, Default)]
 pub(crate) struct Alone {
-    /// How far each workspace's deliveries have been looked through; absent: from the beginning.
-    pub(crate) forgotten: HashMap<WorkspaceNumber, sled::IVec>,
+    pub(crate) swept: HashMap<WorkspaceNumber, Sweep>,
 }
 
 /// What every delivery looks up, in memory: some 500 bytes per workflow.
@@ -266,12 +267,26 @@ impl Shared {
         record: &[u8],
         what: &str,
     ) -> Result<T, StoreError> {
-        let decoded = match codec::open(table, key, record) {
-            Ok(Body::Inline(json)) => codec::from_json(json),
-            Ok(Body::File(name)) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
-            Err(problem) => Err(problem),
+        let opened = codec::open(table, key, record).map_err(|problem| damaged(what, problem))?;
+        self.read_body(opened.body).map_err(|problem| damaged(what, problem))
+    }
+
+    /// The entries of one record of a journal.
+    pub(crate) fn entries(&self, key: &[u8], record: &[u8], what: &str) -> Result<Vec<Recorded>, StoreError> {
+        let opened = codec::open(Table::Journal, key, record).map_err(|problem| damaged(what, problem))?;
+        let entries = match opened.entries {
+            Some(_) => self.read_body(opened.body),
+            // What format 1 wrote: one entry a record.
+            None => self.read_body(opened.body).map(|entry| vec![entry]),
         };
-        decoded.map_err(|problem| damaged(what, problem))
+        entries.map_err(|problem| damaged(what, problem))
+    }
+
+    fn read_body<T: DeserializeOwned>(&self, body: Body<'_>) -> Result<T, String> {
+        match body {
+            Body::Inline(json) => codec::from_json(json),
+            Body::File(name) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
+        }
     }
 }
 

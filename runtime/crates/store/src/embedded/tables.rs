@@ -13,11 +13,11 @@ pub(crate) enum Table {
     Meta = 0,
     /// Number (4) → name.
     Workspaces = 1,
-    /// Workspace (4), event (16) → what it started.
+    /// Workspace (4), event (16) → a delivery that started no run.
     Events = 2,
     /// Workspace (4), run (16) → summary.
     Runs = 3,
-    /// Workspace (4), run (16), seq (4) → entry.
+    /// Workspace (4), run (16), seq (4) → the entries of one append from that one on, or as many of them as fit.
     Journal = 4,
     /// Workspace (4), SHA-256 of trigger and key (32) → the first delivery.
     Dedupe = 5,
@@ -119,21 +119,7 @@ pub(crate) fn dedupe(workspace: WorkspaceNumber, trigger: &str, key: &str) -> sl
         .chain_update(trigger)
         .chain_update(key)
         .finalize();
-    dedupe_key(workspace, &hash.into())
-}
-
-pub(crate) fn dedupe_key(workspace: WorkspaceNumber, hash: &[u8; 32]) -> sled::IVec {
-    join(&[&workspace.to_be_bytes(), hash])
-}
-
-/// The hash in a key of [`Table::Dedupe`] as text, for the record of the delivery.
-pub(crate) fn dedupe_hex(key: &[u8]) -> Option<String> {
-    let hash = key.get(4..)?.first_chunk::<32>()?;
-    Some(flowcell_core::id::Digest::from_bytes(*hash).to_hex())
-}
-
-pub(crate) fn dedupe_of_hex(hex: &str) -> Option<[u8; 32]> {
-    format!("sha256:{hex}").parse::<flowcell_core::id::Digest>().ok().map(|digest| *digest.as_bytes())
+    join(&[&workspace.to_be_bytes(), &hash])
 }
 
 pub(crate) fn head(workspace: WorkspaceNumber, workflow: &WorkflowId) -> sled::IVec {

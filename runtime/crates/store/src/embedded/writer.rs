@@ -131,7 +131,7 @@ impl RemoveWrite {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rows.is_empty()
+        self.remove.is_empty() && self.rows.is_empty() && self.expired.is_empty()
     }
 }
 

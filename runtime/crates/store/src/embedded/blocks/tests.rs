@@ -26,7 +26,7 @@ fn rows(group: Group) -> Vec<Row> {
 fn runs(rows: &[Row]) -> Vec<RunId> {
     let mut found = Vec::new();
     for row in rows {
-        let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap() else { panic!() };
+        let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap().body else { panic!() };
         assert!(body.len() <= BODY_BYTES_MAX);
         let mut view = View::open(&row.key, body).unwrap();
         for _ in 0..view.len() {
@@ -74,7 +74,7 @@ fn runs_leave_a_block_and_the_last_one_takes_it_along() {
     let mut group = Group::default();
     open.add(&[ended(1), ended(2), ended(3)], 1, &mut group);
     let [row] = &rows(group)[..] else { panic!("one block") };
-    let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap() else { panic!() };
+    let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap().body else { panic!() };
     let left = without(&row.key, body, &HashSet::from([run(2), run(9)])).unwrap().unwrap();
     assert_eq!(runs(&[left]), [run(1), run(3)]);
     assert!(without(&row.key, body, &[1, 2, 3].map(run).into()).unwrap().is_none());
@@ -87,7 +87,7 @@ fn no_cut_of_a_block_panics() {
     let mut group = Group::default();
     OpenBlocks::default().add(&[ended(1), ended(2)], 1, &mut group);
     let [row] = &rows(group)[..] else { panic!("one block") };
-    let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap() else { panic!() };
+    let Body::Inline(body) = codec::open(Table::Index, &row.key, &row.record).unwrap().body else { panic!() };
     let filter = RunFilter { step: Some("s1".parse().unwrap()), ..RunFilter::default() };
     for end in 0..body.len() {
         let Some(mut view) = View::open(&row.key, &body[..end]) else { continue };

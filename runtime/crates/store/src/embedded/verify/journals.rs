@@ -23,6 +23,8 @@ struct Place {
     workspace: WorkspaceNumber,
     run: RunId,
     seq: u32,
+    /// From `seq` on.
+    entries: u32,
 }
 
 impl Journals {
@@ -45,7 +47,7 @@ impl Journals {
             if place.seq != length {
                 return Err(damage(&format!("the journal of {run}"), format!("entry {length} is missing")));
             }
-            length += 1;
+            length += place.entries;
             self.advance()?;
         }
         Ok(length)
@@ -64,12 +66,13 @@ impl Journals {
         };
         let (key, record) = row.map_err(|error| damage(what, error.to_string()))?;
         let place = tables::split_run(&key).and_then(|(workspace, run, seq)| {
-            Some(Place { workspace, run, seq: u32::from_be_bytes(seq.try_into().ok()?) })
+            Some(Place { workspace, run, seq: u32::from_be_bytes(seq.try_into().ok()?), entries: 1 })
         });
-        let place = place.ok_or_else(|| damage(what, "its key is malformed".to_owned()))?;
-        let body = codec::open(Table::Journal, &key, &record)
+        let mut place = place.ok_or_else(|| damage(what, "its key is malformed".to_owned()))?;
+        let opened = codec::open(Table::Journal, &key, &record)
             .map_err(|problem| damage(&format!("entry {} of {}", place.seq, place.run), problem))?;
-        if let Body::File(file) = body {
+        place.entries = opened.entries.map_or(1, u32::from);
+        if let Body::File(file) = opened.body {
             self.named.push(file);
         }
         self.count += 1;

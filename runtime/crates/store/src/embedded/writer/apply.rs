@@ -240,7 +240,7 @@ impl<'a> Applied<'a> {
             .and_then(|rows| rows.map_err(|error| error.to_string()))
             .map_err(damaged)?;
             for (key, record) in rows {
-                let Body::Inline(body) = codec::open(Table::Index, &key, &record).map_err(damaged)? else {
+                let Body::Inline(body) = codec::open(Table::Index, &key, &record).map_err(damaged)?.body else {
                     return Err(damaged("it is in a file".to_owned()));
                 };
                 match blocks::without(&key, body, &write.gone) {
