@@ -5,6 +5,7 @@ pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod runs;
 pub(crate) mod server;
+pub(crate) mod tail;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/events", get(tail::run))
+        .route("/api/v2/events", get(tail::all))
         .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))

@@ -9,8 +9,11 @@ use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Tail,
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
@@ -53,6 +56,10 @@ pub(crate) struct App {
     base_url: String,
     pub(crate) routes: Routes,
     pub(crate) readiness: Readiness,
+    /// Places for clients that follow runs.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Cancelled when the server shuts down: answers without an end come to theirs.
+    pub(crate) closing: CancellationToken,
 }
 
 impl App {
@@ -69,6 +76,8 @@ impl App {
             grants: settings.grants,
             base_url,
             readiness: Readiness::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            closing: CancellationToken::new(),
         }
     }
 

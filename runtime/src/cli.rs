@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod document;
 mod input;
+mod logs;
 mod output;
 mod plugin;
 mod run;
@@ -75,6 +76,8 @@ enum Command {
     /// List and show runs
     #[command(subcommand)]
     Run(run::Command),
+    /// Follow what runs do, line by line
+    Logs(logs::Logs),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -156,6 +159,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
+        }
+        Command::Logs(args) => {
+            with_server(&global, environment, async |client| logs::run(&args, client, output).await)
         }
         Command::Compile { .. } => Ok(()), // answered before
     }

@@ -86,6 +86,27 @@ impl Bench {
         Answer { status: head.status.as_u16(), headers: head.headers, json }
     }
 
+    /// The body of an answer that does not end.
+    pub(crate) async fn stream(&self, path: &str) -> Body {
+        self.stream_with(path, None).await
+    }
+
+    /// The same, as a client asks that comes again.
+    pub(crate) async fn stream_after(&self, path: &str, id: &str) -> Body {
+        self.stream_with(path, Some(id)).await
+    }
+
+    async fn stream_with(&self, path: &str, id: Option<&str>) -> Body {
+        let mut request = Request::builder().uri(path).header("host", "flowcell.test");
+        request = request.header("authorization", format!("Bearer {TOKEN}"));
+        if let Some(id) = id {
+            request = request.header("last-event-id", id);
+        }
+        let response = self.edge.answer(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 200);
+        response.into_body()
+    }
+
     /// Calls the API with the token.
     pub(crate) async fn api(&self, method: &str, path: &str, body: &str) -> Answer {
         let authorization = format!("Bearer {TOKEN}");
