@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod server;
 pub(crate) mod tail;
 pub(crate) mod workflows;
@@ -36,6 +37,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/runs/{id}/events", get(tail::run))
         .route("/api/v2/events", get(tail::all))
         .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))
+        .route("/api/v2/schedules", get(schedules::list))
+        .route("/api/v2/schedules/preview", get(schedules::preview))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

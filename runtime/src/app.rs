@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Tail,
+    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::routes::Routes;
+use crate::schedules::PublishedSchedules;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -28,6 +29,7 @@ pub(crate) struct Ports {
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
     pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -55,6 +57,8 @@ pub(crate) struct App {
     /// What trigger URLs begin with, without a slash at the end.
     base_url: String,
     pub(crate) routes: Routes,
+    /// What the scheduler looks at; told here when a workflow is applied.
+    pub(crate) scheduled: Arc<PublishedSchedules>,
     pub(crate) readiness: Readiness,
     /// Places for clients that follow runs.
     pub(crate) followers: Arc<Semaphore>,
@@ -65,8 +69,11 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(ports: Ports, key: InstanceKey, admin: TokenHash, settings: Settings) -> Self {
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
+        let definitions = Arc::clone(&ports.definitions);
+        let scheduled = Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions));
         Self {
             workspace: WorkspaceId::default_workspace(),
+            scheduled,
             ports,
             key,
             admin,

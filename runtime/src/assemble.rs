@@ -10,7 +10,10 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+};
+use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::{Engine, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
@@ -50,7 +53,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let sandbox = Arc::new(Sandbox::new(
-        settings::sandbox(config, data.code_cache())?,
+        settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
@@ -65,6 +68,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         tail: Arc::clone(&store) as _,
         retention: Arc::clone(&store) as _,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
+        schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -98,7 +102,15 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
+    let scheduler = Scheduler::new(SchedulerPorts {
+        journal: Arc::clone(&app.ports.journal),
+        schedules: Arc::clone(&app.ports.schedules),
+        source: Arc::clone(&app.scheduled) as _,
+        clock: Arc::clone(&app.ports.clock),
+        entropy: Arc::clone(&app.ports.entropy),
+    });
     let engine = tasks.spawn(engine.run(shutdown.clone()));
+    let scheduler = tasks.spawn(scheduler.run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -120,6 +132,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         fatal,
         http,
         engine,
+        scheduler,
     })
 }
 

@@ -9,6 +9,7 @@ mod logs;
 mod output;
 mod plugin;
 mod run;
+mod schedule;
 mod schema;
 mod serve;
 mod workflow;
@@ -78,6 +79,9 @@ enum Command {
     Run(run::Command),
     /// Follow what runs do, line by line
     Logs(logs::Logs),
+    /// Show when schedules come
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -149,6 +153,10 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
             schema::run(output);
             Ok(())
         }
+        Command::Schedule(schedule::Command::Next(next)) => schedule::next(&next, output),
+        Command::Schedule(schedule::Command::List) => {
+            with_server(&global, environment, async |client| schedule::list(client, output).await)
+        }
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
         Command::Plugin(plugin::Command::List) => {
@@ -160,9 +168,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
         }
-        Command::Logs(args) => {
-            with_server(&global, environment, async |client| logs::run(&args, client, output).await)
-        }
+        Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
         Command::Compile { .. } => Ok(()), // answered before
     }
 }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::api;
-pub(crate) use events::{Event, Events};
 use crate::http::problem::{Document, TYPE_BASE};
+pub(crate) use events::{Event, Events};
 
 /// How long one answer may take; applying a workflow may have to compile a large plugin first.
 const TIMEOUT: Duration = Duration::from_mins(3);

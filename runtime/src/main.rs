@@ -16,9 +16,14 @@ mod entropy;
 mod http;
 mod ingress;
 mod publish;
+mod schedules;
 #[cfg(test)]
 mod testing;
 mod token;
+
+/// A run allocates some hundred small things on whichever thread it is on and frees them on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     cli::main()

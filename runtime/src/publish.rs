@@ -65,6 +65,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
             Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Ok(applied) => {
                 app.routes.forget(&workflow.id);
+                app.scheduled.tell();
                 return Ok(applied);
             }
             Err(error) => return Err(error),
@@ -74,7 +75,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
 
 /// Every `uses` of the workflow with the plugin it means today.
 fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
-    let uses = workflow.steps.iter().map(|step| &step.uses).chain([&workflow.trigger.uses]);
+    let uses = workflow.uses().map(|(_, uses)| uses);
     uses.map(|uses| match app.ports.catalog.resolve(uses) {
         Ok(plugin) => Ok((uses.clone(), plugin)),
         Err(error) => Err(PublishError::UnusablePlugin {

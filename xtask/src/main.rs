@@ -8,6 +8,7 @@ mod guests;
 mod shell;
 mod supply_chain;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,13 +31,28 @@ enum Command {
     },
     /// Runs every check: format, lints, supply chain, unit, contract and black-box tests.
     Test,
+    /// Runs the tests that get better with patience, with more of everything. Takes about half an hour.
+    Torture {
+        /// `kill -9` under HTTP load.
+        #[arg(long, default_value_t = 200)]
+        kills: u64,
+        /// The power goes while the store writes; needs leave to mount (else it says that it skips).
+        #[arg(long, default_value_t = 30)]
+        power_cuts: u64,
+        /// Flipped bits, zeroed and cut-off files of the store.
+        #[arg(long, default_value_t = 500)]
+        damages: u64,
+        /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
     /// Builds the plugins and the `flowcell` binary.
     Build {
         /// With optimisation.
         #[arg(long)]
         release: bool,
     },
-    /// Measures the main job (W1) against a native proxy that keeps no state and has no sandbox, in one run.
+    /// Measures the work of docs/benchmarks.md against a native proxy that keeps no state and has no sandbox, in one run.
     Bench {
         /// How long each measurement lasts, in seconds.
         #[arg(long, default_value_t = 5)]
@@ -44,6 +60,9 @@ enum Command {
         /// How often each measurement is taken; the median counts.
         #[arg(long, default_value_t = 5)]
         repeat: u32,
+        /// Instead: the main job as the store grows to this many finished runs, with a tenth as many waiting ones and 1,000 workflows.
+        #[arg(long, value_name = "RUNS")]
+        grow: Option<u64>,
     },
 }
 
@@ -51,8 +70,14 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
+        Command::Torture { kills, power_cuts, damages, seeds } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
+        }
         Command::Build { release } => build(release),
-        Command::Bench { seconds, repeat } => bench::run(seconds, repeat),
+        Command::Bench { seconds, repeat, grow } => {
+            let growth = grow.map(|runs| bench::Growth { runs, timers: runs / 10, workflows: 1_000 });
+            bench::run(bench::Effort { seconds, repeat }, growth)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

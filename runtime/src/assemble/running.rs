@@ -32,6 +32,7 @@ pub(crate) struct Running {
     pub(super) fatal: CancellationToken,
     pub(super) http: JoinHandle<()>,
     pub(super) engine: JoinHandle<Result<(), EngineStopped>>,
+    pub(super) scheduler: JoinHandle<Result<(), EngineStopped>>,
 }
 
 impl Running {
@@ -44,6 +45,10 @@ impl Running {
             ended = &mut self.engine => {
                 ended.map_err(|_| anyhow!("the engine crashed; the log has more. Start Flowcell again: nothing accepted is lost"))??;
                 bail!("the engine ended without being asked to");
+            }
+            ended = &mut self.scheduler => {
+                ended.map_err(|_| anyhow!("the scheduler crashed; the log has more. Start Flowcell again: nothing scheduled is lost"))??;
+                bail!("the scheduler ended without being asked to");
             }
             ended = &mut self.http => {
                 ended.map_err(|_| anyhow!("the HTTP server crashed; the log has more. Start Flowcell again: nothing accepted is lost"))?;
@@ -66,6 +71,9 @@ impl Running {
 
     async fn drain(self) -> Result<()> {
         let _ = self.http.await;
+        self.scheduler
+            .await
+            .map_err(|_| anyhow!("the scheduler crashed while it drained; nothing scheduled is lost"))??;
         self.engine.await.map_err(|_| anyhow!("the engine crashed while it drained; nothing accepted is lost"))??;
         self.sandbox.shut_down().await;
         self.door.close().await;

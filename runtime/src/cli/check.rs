@@ -68,9 +68,7 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
 fn problems_of(text: &str, catalog: &dyn Catalog, grants: &[Grant]) -> Vec<Problem> {
     let mut problems = workflow::check(text, catalog, grants).err().unwrap_or_default();
     let Ok(authored) = Authored::parse(text) else { return problems };
-    let steps = authored.workflow.steps.iter().enumerate();
-    let uses = steps.map(|(index, step)| (format!("/steps/{index}/uses"), &step.uses));
-    for (pointer, uses) in uses.chain([("/trigger/uses".to_owned(), &authored.workflow.trigger.uses)]) {
+    for (pointer, uses) in authored.workflow.uses() {
         if !matches!(catalog.resolve(uses), Err(CatalogError::UnknownPlugin { .. })) {
             continue;
         }

@@ -105,7 +105,9 @@ fn line(event: &Event, output: &Output) -> Option<String> {
             let message = text_of(data, "/message").replace('\n', " ");
             Some(format!("{}  {}  {:<12}  {level}: {message}", faint(&time), faint(&run), text_of(data, "/step")))
         }
-        "cut" => Some(output.paint(Style::Warn, "… some entries were missed: this client was too slow or away too long")),
+        "cut" => {
+            Some(output.paint(Style::Warn, "… some entries were missed: this client was too slow or away too long"))
+        }
         "failed" => Some(output.paint(Style::Bad, text_of(data, "/message"))),
         _ => None,
     }
@@ -166,7 +168,10 @@ mod tests {
             "error": { "code": "http-status", "message": "503" }, "call": { "duration_ms": 12 },
         });
         let line = entry(failed);
-        assert!(line.ends_with("send          attempt 1 failed in 12 ms: 503 [http-status], again at 08:00:05"), "{line}");
+        assert!(
+            line.ends_with("send          attempt 1 failed in 12 ms: 503 [http-status], again at 08:00:05"),
+            "{line}"
+        );
         let log = json!({ "run": "run_1", "at": at, "step": "send", "level": "info", "message": "a\nb\u{1b}[31m" });
         assert_eq!(said("log", log).unwrap(), "08:00:00.123  run_1  send          info: a b\u{fffd}[31m");
         assert_eq!(said("end", json!({})), None);

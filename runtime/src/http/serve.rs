@@ -136,7 +136,9 @@ async fn connection(
         async move {
             let response = edge.answer(request.map(Body::new)).await;
             let response = match response.extensions().get::<KeepsOpen>() {
-                Some(KeepsOpen) => response.map(|body| Body::new(Moving { body, traffic: Arc::clone(&request_in_flight.0) })),
+                Some(KeepsOpen) => {
+                    response.map(|body| Body::new(Moving { body, traffic: Arc::clone(&request_in_flight.0) }))
+                }
                 None => response,
             };
             drop(request_in_flight);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use flowcell_core::id::WorkflowId;
 use flowcell_core::plugin::{Pin, Uses};
 use flowcell_core::ports::Hook;
+use flowcell_core::workflow::TriggerKind;
 use flowcell_core::workflow::parse::Authored;
 use serde_json::Value;
 
@@ -89,9 +90,11 @@ async fn load(app: &App, token_hash: [u8; 32]) -> Result<Option<Route>, Problem>
             return Err(Problem::internal());
         }
     };
-    let Some(pin) = version.pins.get(&trigger.uses).cloned() else {
+    // Deliveries to other kinds of triggers do not come through a plugin.
+    let TriggerKind::Plugin { uses, with: config } = trigger.kind else { return Ok(None) };
+    let Some(pin) = version.pins.get(&uses).cloned() else {
         tracing::error!(workflow = %hook.workflow, version = number, "a stored workflow has no pin for its trigger");
         return Err(Problem::internal());
     };
-    Ok(Some(Route { hook, version: number, pins: version.pins, pin, config: trigger.with }))
+    Ok(Some(Route { hook, version: number, pins: version.pins, pin, config }))
 }

@@ -17,6 +17,8 @@ pub(crate) struct Load<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Report {
+    /// Requests that were answered.
+    pub(crate) answers: u64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -69,7 +71,8 @@ fn parse(text: &str) -> Option<Report> {
         let line = text.lines().find_map(|line| line.trim().strip_prefix(percent))?;
         milliseconds(line.trim())
     };
-    Some(Report { p50_ms: latency("50%")?, p99_ms: latency("99%")? })
+    let answers = text.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())?;
+    Some(Report { answers, p50_ms: latency("50%")?, p99_ms: latency("99%")? })
 }
 
 /// `123.45us`, `1.23ms`, `2.01s`.
@@ -90,9 +93,8 @@ mod tests {
 
     #[test]
     fn wrks_latencies_are_read_in_milliseconds() {
-        let text =
-            "  Latency Distribution\n     50%  812.00us\n     75%    1.02ms\n     90%    1.50ms\n     99%    1.20s\n";
-        assert_eq!(parse(text), Some(Report { p50_ms: 0.812, p99_ms: 1200.0 }));
+        let text = "  Latency Distribution\n     50%  812.00us\n     75%    1.02ms\n     90%    1.50ms\n     99%    1.20s\n  4711 requests in 3.00s, 1.00MB read\n";
+        assert_eq!(parse(text), Some(Report { answers: 4711, p50_ms: 0.812, p99_ms: 1200.0 }));
         assert_eq!(parse("nothing"), None);
     }
 

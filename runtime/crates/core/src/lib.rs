@@ -5,6 +5,7 @@
 //! Read in this order: [`run::event`] (what can happen), [`run::plan`] (what should happen), [`ports`] (what makes it happen).
 
 pub mod capability;
+pub mod condition;
 pub mod exchange;
 pub mod expression;
 mod serde_text;
@@ -14,8 +15,10 @@ pub mod invoke;
 pub mod manifest;
 pub mod plugin;
 pub mod ports;
+pub mod record;
 pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod search;
 pub mod time;
 pub mod workflow;

@@ -1,4 +1,4 @@
-//! The authored definition: a trigger and a line of steps.
+//! The authored definition: a trigger and a tree of steps.
 
 pub mod check;
 pub mod compiled;
@@ -6,20 +6,27 @@ pub mod duration;
 pub mod parse;
 pub mod problem;
 pub mod schema;
+pub mod settings;
+pub mod step;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod trigger;
+pub mod walk;
+mod written;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::parse::Authored;
 use self::problem::Problem;
+pub use self::settings::Settings;
+pub use self::step::{Action, OnUncertain, Step, StepKind};
+pub use self::trigger::{Trigger, TriggerKind};
 use crate::capability::Grant;
-use crate::id::{StepId, WorkflowId};
+use crate::id::WorkflowId;
 use crate::plugin::Uses;
 use crate::ports::Catalog;
-use crate::run::retry::RetryPolicy;
 
 /// A workflow as its author wrote it, parsed and checked for shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,51 +36,26 @@ pub struct Workflow {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Settings::is_default")]
+    pub settings: Settings,
+    /// The JSON Schema (2020-12) of `trigger` for runs that are started by hand, by the API or by a `call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// Rendered when the run succeeds: what a `call` gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     pub trigger: Trigger,
     pub steps: Vec<Step>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trigger {
-    pub uses: Uses,
-    #[serde(default = "empty_object")]
-    pub with: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    pub id: StepId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    pub uses: Uses,
-    /// The input, with expressions in its texts.
-    #[serde(default = "empty_object")]
-    pub with: Value,
-    #[serde(default)]
-    pub retry: RetryPolicy,
-    #[serde(default)]
-    pub on_uncertain: OnUncertain,
-    /// How long one attempt may take; the operator's ceiling cuts it.
-    #[serde(default, rename = "timeout", with = "duration::optional", skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-}
-
-/// What happens to an attempt of which a crash left it unknown whether it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUncertain {
-    /// As the action's manifest says: idempotent actions are repeated, others parked.
-    #[default]
-    Auto,
-    Repeat,
-    Park,
-}
-
 impl Workflow {
-    pub fn step(&self, id: &StepId) -> Option<&Step> {
-        self.steps.iter().find(|step| step.id == *id)
+    /// Every plugin member that it names, with the place: the steps' in the order of the text, then the trigger's.
+    pub fn uses(&self) -> impl Iterator<Item = (String, &Uses)> {
+        let steps = self.all_steps().filter_map(|placed| {
+            let action = placed.step.action()?;
+            Some((format!("{}/uses", placed.pointer), &action.uses))
+        });
+        steps.chain(self.trigger.uses().map(|uses| ("/trigger/uses".to_owned(), uses)))
     }
 }
 

@@ -14,7 +14,8 @@ use flowcell_core::run::fold::{Run, StepState};
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::RETRY_AFTER_MAX;
 use flowcell_core::time::Timestamp;
-use flowcell_core::workflow::Step;
+use flowcell_core::workflow::compiled::CompiledKind;
+use flowcell_core::workflow::{Action, Step};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, Ports};
@@ -72,7 +73,7 @@ fn prepare<'w>(
     run: &Run,
     id: &StepId,
     attempt: u32,
-) -> Result<(ActionCall, &'w Step), StepError> {
+) -> Result<(ActionCall, &'w Action), StepError> {
     let definition = &workflow.compiled.workflow;
     let unavailable =
         |message: String| StepError { code: "plugin-unavailable".to_owned(), message, retryable: false, details: None };
@@ -82,13 +83,15 @@ fn prepare<'w>(
             run.version, run.workflow
         )));
     }
-    let (Some(step), Some(compiled)) = (definition.step(id), workflow.compiled.steps.get(id)) else {
+    let action = definition.step(id).and_then(Step::action);
+    let compiled = workflow.compiled.steps.get(id).map(|compiled| &compiled.kind);
+    let (Some(step), Some(CompiledKind::Action { input, scope })) = (action, compiled) else {
         return Err(unavailable(format!("version {} of workflow `{}` has no step `{id}`", run.version, run.workflow)));
     };
     let pin = run.pins.get(&step.uses).ok_or_else(|| {
         unavailable(format!("the run has no plugin for `{}`; apply the workflow again and replay the event", step.uses))
     })?;
-    let input = compiled.input.render(&Scope::of(run, definition)).map_err(|error| expression_error(&error))?;
+    let input = input.render(&Scope::of(run, definition)).map_err(|error| expression_error(&error))?;
     check_size(&input)?;
     let call = ActionCall {
         digest: pin.digest,
@@ -101,13 +104,13 @@ fn prepare<'w>(
         idempotency_key: engine.config.instance_key.idempotency_key(run.id, id),
         deadline: engine.ports.clock.now() + time_limit(engine, step),
         input,
-        scope: compiled.scope.clone(),
+        scope: scope.clone(),
     };
     Ok((call, step))
 }
 
 /// The step's timeout under the operator's ceiling.
-fn time_limit(engine: &Engine, step: &Step) -> Duration {
+fn time_limit(engine: &Engine, step: &Action) -> Duration {
     let asked = step.timeout_ms.map_or(engine.config.step_timeout, Duration::from_millis);
     asked.min(engine.config.step_timeout_max)
 }
@@ -129,7 +132,7 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 }
 
 /// What is written down about a failure, and when the step is tried again.
-fn judge(ports: &Ports, step: &Step, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
+fn judge(ports: &Ports, step: &Action, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
     let delay = step.retry.next_delay(disposition, failures, draw(&*ports.entropy));
     let mut message = error.to_string();

@@ -1,7 +1,8 @@
 //! Makes runs happen: claims them, drives them from their journal, attempts their steps.
 //!
 //! It knows core's ports and nothing behind them: no store, no sandbox, no clock of its own. Whether something *should* happen is decided by
-//! `core::run::plan`; this crate only does it and writes it down. Read in this order: [`worker`] (which runs), [`drive`] (one run), [`attempt`] (one try).
+//! `core::run::plan`; this crate only does it and writes it down. Read in this order: [`worker`] (which runs), [`drive`] (one run), [`attempt`] (one try). [`scheduler`] stands
+//! beside them and starts runs by the clock.
 
 mod attempt;
 mod config;
@@ -9,6 +10,7 @@ mod drive;
 mod engine;
 mod key;
 mod patience;
+pub mod scheduler;
 mod shutdown;
 mod worker;
 mod workflows;

@@ -131,7 +131,7 @@ fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared,
     Ok(match CompiledWorkflow::compile(workflow.clone(), manifest) {
         Ok(compiled) => Prepared { compiled, broken: None },
         Err(problems) => {
-            Prepared { compiled: CompiledWorkflow { workflow, steps: HashMap::new() }, broken: Some(join(&problems)) }
+            Prepared { compiled: CompiledWorkflow::without_steps(workflow), broken: Some(join(&problems)) }
         }
     })
 }

@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written once
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          eleven trees (see `tables`)
+//! sled/          twelve trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -32,6 +32,7 @@ mod open;
 mod payload;
 mod queue;
 mod retention;
+mod schedules;
 mod search;
 mod shared;
 mod sync;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunQueue, StoreError, Tail,
-    TailPosition, TailRead, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
+    StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
@@ -47,6 +47,7 @@ struct State {
     heads: BTreeMap<(WorkspaceId, WorkflowId), (WorkflowHead, [u8; 32])>,
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
+    cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
 }
 
 #[derive(Debug)]
@@ -250,5 +251,27 @@ impl Definitions for MemoryStore {
 
     async fn hook(&self, token_hash: [u8; 32]) -> Result<Option<Hook>, StoreError> {
         Ok(self.state().hooks.get(&token_hash).cloned())
+    }
+}
+
+#[async_trait]
+impl Schedules for MemoryStore {
+    async fn put(&self, cursor: ScheduleCursor) -> Result<(), StoreError> {
+        self.state().cursors.insert(cursor.place(), cursor);
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        workflow: &WorkflowId,
+        trigger: &str,
+    ) -> Result<Option<ScheduleCursor>, StoreError> {
+        let place = (workspace.clone(), workflow.clone(), trigger.to_owned());
+        Ok(self.state().cursors.get(&place).cloned())
+    }
+
+    async fn list(&self) -> Result<Vec<ScheduleCursor>, StoreError> {
+        Ok(self.state().cursors.values().cloned().collect())
     }
 }

@@ -14,6 +14,8 @@ mod list;
 mod queue;
 #[path = "contract/retention.rs"]
 mod retention;
+#[path = "contract/schedules.rs"]
+mod schedules;
 #[path = "contract/search.rs"]
 mod search;
 #[path = "contract/tail.rs"]
@@ -94,5 +96,12 @@ on_every_backend! {
         a_hook_of_another_workflow_is_not_taken_over,
         workflows_are_listed_by_id_within_their_workspace,
         definitions_survive_a_restart,
+    },
+    schedules::{
+        a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,
+        a_cursor_belongs_to_one_trigger_of_one_workflow_of_one_workspace,
+        cursors_are_listed_by_workspace_workflow_and_trigger,
+        cursors_survive_a_restart,
+        one_of_many_concurrent_cursors_is_there_before_and_after_a_restart,
     },
 }

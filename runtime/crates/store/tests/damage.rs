@@ -18,8 +18,11 @@ use flowcell_core::run::event::Recorded;
 use flowcell_store::embedded::{EmbeddedStore, OpenError, Options};
 use serde_json::json;
 
-/// Damages in all; three of four hit the database, where most of the bytes are.
+/// Damages in all, unless [`DAMAGES_VARIABLE`] says otherwise; three of four hit the database, where most of the bytes are.
 const DAMAGES: u64 = 120;
+
+/// What `cargo xtask torture` sets.
+const DAMAGES_VARIABLE: &str = "FLOWCELL_TORTURE_DAMAGES";
 
 /// No open takes this long; sled may also wait for itself for ever.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,8 +34,9 @@ fn damage_is_named_or_harmless_never_silent() {
     let original = tempfile::tempdir().unwrap();
     let acknowledged = fill(original.path());
     let files = files(original.path());
-    let (mut refused, mut named, mut harmless) = (0, 0, 0);
-    for seed in 1..=DAMAGES {
+    let (mut refused, mut named, mut harmless) = (0_u64, 0, 0);
+    let damages = std::env::var(DAMAGES_VARIABLE).ok().and_then(|damages| damages.parse().ok()).unwrap_or(DAMAGES);
+    for seed in 1..=damages {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let copy = tempfile::tempdir().unwrap();
         copy_dir(original.path(), copy.path());
@@ -57,12 +61,12 @@ fn damage_is_named_or_harmless_never_silent() {
     std::io::Write::write_fmt(
         &mut report,
         format_args!(
-            "{DAMAGES} damages, each opened twice: {refused} refused, {named} named on reading, {harmless} harmless\n"
+            "{damages} damages, each opened twice: {refused} refused, {named} named on reading, {harmless} harmless\n"
         ),
     )
     .unwrap();
     // The dice must have hit something, or this test could not fail.
-    assert!(refused > 40, "{refused} of {DAMAGES} damages were noticed");
+    assert!(refused > damages / 3, "{refused} of {damages} damages were noticed");
 }
 
 #[test]

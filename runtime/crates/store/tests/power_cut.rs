@@ -26,8 +26,10 @@ use flowcell_core::run::fold::Run;
 use flowcell_store::embedded::{DiskSync, EmbeddedStore, Options};
 use serde_json::json;
 
-/// Cuts with the sync in place; the full torture set has thirty.
+/// Cuts with the sync in place, unless [`ROUNDS_VARIABLE`] says otherwise.
 const ROUNDS: u64 = 4;
+/// What `cargo xtask torture` sets.
+const ROUNDS_VARIABLE: &str = "FLOWCELL_TORTURE_POWER_CUTS";
 /// Acknowledgements before a cut: more with every round, so that the cuts fall in different places.
 const ACKNOWLEDGED_MIN: usize = 300;
 const IMAGE_BYTES: u64 = 96 << 20;
@@ -52,7 +54,8 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
         return;
     }
     let mut acknowledged = Acknowledged::new();
-    for round in 1..=ROUNDS {
+    let rounds = std::env::var(ROUNDS_VARIABLE).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    for round in 1..=rounds {
         let after = dir.path().join(format!("disk-{round}.img"));
         let fresh = cut(dir.path(), &image, &after, Writing { first: round * 1_000_000, is_synced: true });
         let count = fresh.len();
@@ -64,7 +67,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
         say(&format!("cut {round}: {count} runs acknowledged since the last, 0 of {} lost", acknowledged.len()));
     }
     let after = dir.path().join("disk-unsynced.img");
-    let fresh = cut(dir.path(), &image, &after, Writing { first: 9_000_000, is_synced: false });
+    let fresh = cut(dir.path(), &image, &after, Writing { first: (rounds + 1) * 1_000_000, is_synced: false });
     let count = fresh.len();
     let lost = compare(dir.path(), &after, &fresh);
     let example = lost.first().map_or("nothing", String::as_str);

@@ -63,7 +63,7 @@ pub fn workflow(steps: &str) -> String {
 /// When the source is no workflow or names what is not there: a test's mistake.
 pub fn version(source: &str, number: u32, catalog: &dyn Catalog) -> WorkflowVersion {
     let workflow = Authored::parse(source).expect("the sample is a workflow").workflow;
-    let used = workflow.steps.iter().map(|step| &step.uses).chain([&workflow.trigger.uses]);
+    let used = workflow.uses().map(|(_, uses)| uses);
     WorkflowVersion {
         workspace: WorkspaceId::default_workspace(),
         id: workflow.id.clone(),

@@ -68,11 +68,11 @@ struct Definition<'r> {
 
 impl<'r> Definition<'r> {
     fn pin(&self) -> Option<&'r Pin> {
-        self.run.pins.get(&self.step.uses)
+        self.run.pins.get(&self.step.action()?.uses)
     }
     /// A pure function of the definition and of what came before: it can be had without an attempt's end.
     fn input(&self) -> Option<Value> {
-        Program::compile(&self.step.with).ok()?.render(&Scope::of(self.run, self.workflow)).ok()
+        Program::compile(&self.step.action()?.with).ok()?.render(&Scope::of(self.run, self.workflow)).ok()
     }
 }
 
@@ -137,5 +137,6 @@ fn attempt(attempt: &Attempt, input: impl Fn() -> Option<Value>) -> Value {
         // To the microsecond; what is beyond is noise of the division.
         "cpu_ms": call.map(|call| (call.cpu_ms * 1_000.0).round() / 1_000.0),
         "memory_bytes": call.map(|call| call.memory_bytes),
+        "fuel": call.map(|call| call.fuel),
     })
 }

@@ -92,12 +92,7 @@ impl Feed {
         }
     }
 
-    async fn read_run(
-        &mut self,
-        text: &mut String,
-        run: RunId,
-        (from, follow): (u32, bool),
-    ) -> Result<(), StoreError> {
+    async fn read_run(&mut self, text: &mut String, run: RunId, (from, follow): (u32, bool)) -> Result<(), StoreError> {
         // A short look keeps the streams of other runs from reading this one's journal again and again.
         let summary = self.app.ports.runs.get(&self.app.workspace, run).await?;
         let Some(summary) = summary else {

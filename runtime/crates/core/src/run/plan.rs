@@ -4,7 +4,7 @@ use crate::id::StepId;
 use crate::run::event::Outcome;
 use crate::run::fold::{Phase, Run};
 use crate::time::Timestamp;
-use crate::workflow::{OnUncertain, Step, Workflow};
+use crate::workflow::{Action, OnUncertain, Step, Workflow};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
@@ -46,14 +46,16 @@ pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
             Phase::Retrying { at } if *at > now => return Next::WaitUntil(*at),
             Phase::Retrying { .. } => return Next::Start { step: step.id.clone(), attempt: state.next_attempt() },
             Phase::Parked { .. } => return Next::Rest,
-            Phase::Started if may_repeat(step, run) => {
+            Phase::Started if step.action().is_some_and(|action| may_repeat(action, run)) => {
                 return Next::Start { step: step.id.clone(), attempt: state.next_attempt() };
             }
             Phase::Started => {
                 return Next::Park {
                     step: step.id.clone(),
                     attempt: state.next_attempt().saturating_sub(1),
-                    reason: why_parked(step, &format!("Flowcell stopped while step `{}` was running", step.id)),
+                    reason: step.action().map_or_else(String::new, |action| {
+                        why_parked(action, &format!("Flowcell stopped while step `{}` was running", step.id))
+                    }),
                 };
             }
         }
@@ -62,7 +64,7 @@ pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
 }
 
 /// The reason of a parked step, after what has happened.
-pub fn why_parked(step: &Step, what_happened: &str) -> String {
+pub fn why_parked(step: &Action, what_happened: &str) -> String {
     let so = match step.on_uncertain {
         OnUncertain::Park => "its `on_uncertain: park` asks for somebody to decide",
         OnUncertain::Auto | OnUncertain::Repeat => "its action must not be repeated unasked, so somebody has to decide",
@@ -74,11 +76,12 @@ pub fn why_parked(step: &Step, what_happened: &str) -> String {
 ///
 /// Without it a crash would hide that the step may have happened, which does no harm only where a repetition does none.
 pub fn start_must_be_durable(workflow: &Workflow, run: &Run, step: &StepId) -> bool {
-    workflow.step(step).is_none_or(|step| step.on_uncertain == OnUncertain::Park || !is_idempotent(step, run))
+    let action = workflow.step(step).and_then(Step::action);
+    action.is_none_or(|action| action.on_uncertain == OnUncertain::Park || !is_idempotent(action, run))
 }
 
 /// Whether an attempt of unknown end (cut off by a crash or by its deadline, or left without an answer) is simply made again.
-pub fn may_repeat(step: &Step, run: &Run) -> bool {
+pub fn may_repeat(step: &Action, run: &Run) -> bool {
     match step.on_uncertain {
         OnUncertain::Repeat => true,
         OnUncertain::Park => false,
@@ -87,7 +90,7 @@ pub fn may_repeat(step: &Step, run: &Run) -> bool {
 }
 
 /// What the manifest said when the workflow version was published.
-fn is_idempotent(step: &Step, run: &Run) -> bool {
+fn is_idempotent(step: &Action, run: &Run) -> bool {
     run.pins.get(&step.uses).is_some_and(|pin| pin.idempotent)
 }
 

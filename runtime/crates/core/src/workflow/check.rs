@@ -3,10 +3,13 @@
 
 use serde_json::Value;
 
+use super::Workflow;
 use super::parse::{Authored, in_order};
 use super::problem::{Problem, similar};
 use super::schema::Schema;
-use super::{Step, Workflow};
+use super::step::Action;
+use super::trigger::TriggerKind;
+use super::walk::Placed;
 use crate::capability::{Grant, StepScope, UrlScope};
 use crate::expression::{Program, Reference, has_expression, join_pointer};
 use crate::manifest::Manifest;
@@ -18,8 +21,10 @@ use crate::ports::{Catalog, CatalogError};
 pub fn check(authored: &Authored, catalog: &dyn Catalog, grants: &[Grant]) -> Vec<Problem> {
     let mut check = Check { authored, grants, problems: Vec::new() };
     check.trigger(catalog);
-    for (index, step) in authored.workflow.steps.iter().enumerate() {
-        check.step(index, step, catalog);
+    for placed in authored.workflow.all_steps() {
+        if let Some(action) = placed.step.action() {
+            check.step(&placed, action, catalog);
+        }
     }
     in_order(check.problems)
 }
@@ -40,9 +45,9 @@ impl Check<'_> {
     }
 
     fn trigger(&mut self, catalog: &dyn Catalog) {
-        let trigger = &self.authored.workflow.trigger;
+        let TriggerKind::Plugin { uses, with } = &self.authored.workflow.trigger.kind else { return };
         let mut places = Vec::new();
-        texts_with_expressions(&trigger.with, "/trigger/with", &mut places);
+        texts_with_expressions(with, "/trigger/with", &mut places);
         for pointer in &places {
             self.add(
                 pointer,
@@ -50,19 +55,19 @@ impl Check<'_> {
                 None,
             );
         }
-        let Some(manifest) = self.manifest("/trigger/uses", &trigger.uses, catalog) else { return };
-        if let Some(member) = manifest.trigger(&trigger.uses.member) {
-            self.fits("/trigger/with", &trigger.with, &member.config);
+        let Some(manifest) = self.manifest("/trigger/uses", uses, catalog) else { return };
+        if let Some(member) = manifest.trigger(&uses.member) {
+            self.fits("/trigger/with", with, &member.config);
         } else {
             let triggers: Vec<_> = manifest.triggers.iter().map(|trigger| trigger.id.as_str()).collect();
-            self.wrong_kind("/trigger/uses", &trigger.uses, ("an action", "a trigger"), &triggers);
+            self.wrong_kind("/trigger/uses", uses, ("an action", "a trigger"), &triggers);
         }
     }
 
-    fn step(&mut self, index: usize, step: &Step, catalog: &dyn Catalog) {
-        let with = format!("/steps/{index}/with");
-        self.expressions(&with, index, step);
-        let uses = format!("/steps/{index}/uses");
+    fn step(&mut self, placed: &Placed<'_>, step: &Action, catalog: &dyn Catalog) {
+        let with = format!("{}/with", placed.pointer);
+        self.expressions(&with, placed.index, step);
+        let uses = format!("{}/uses", placed.pointer);
         let Some(manifest) = self.manifest(&uses, &step.uses, catalog) else { return };
         if let Some(action) = manifest.action(&step.uses.member) {
             self.fits(&with, &step.with, &action.input);
@@ -117,7 +122,7 @@ impl Check<'_> {
         }
     }
 
-    fn expressions(&mut self, with: &str, index: usize, step: &Step) {
+    fn expressions(&mut self, with: &str, index: usize, step: &Action) {
         match Program::compile(&step.with) {
             Ok(program) => {
                 for Reference { pointer, path } in program.references() {
@@ -171,7 +176,7 @@ impl Check<'_> {
     }
 
     /// Run data never chooses a destination, unless a grant of the workspace names it.
-    fn destinations(&mut self, with: &str, step: &Step, manifest: &Manifest) {
+    fn destinations(&mut self, with: &str, step: &Action, manifest: &Manifest) {
         for (field, scope) in StepScope::from_authored(&manifest.capabilities.http, &step.with).urls {
             let pointer = format!("{with}/{field}");
             let text = step.with.pointer(&format!("/{field}")).and_then(Value::as_str).unwrap_or_default();

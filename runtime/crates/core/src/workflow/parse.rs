@@ -40,8 +40,8 @@ impl Authored {
     fn doubled_steps(&self) -> Vec<Problem> {
         let mut first: HashMap<&StepId, String> = HashMap::new();
         let mut problems = Vec::new();
-        for (index, step) in self.workflow.steps.iter().enumerate() {
-            let pointer = format!("/steps/{index}/id");
+        for placed in self.workflow.all_steps() {
+            let (step, pointer) = (placed.step, format!("{}/id", placed.pointer));
             if let Some(before) = first.get(&step.id) {
                 let line = self.located.value_position(before).line;
                 let problem = self

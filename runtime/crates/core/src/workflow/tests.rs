@@ -7,13 +7,14 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::compiled::CompiledWorkflow;
+use super::compiled::{CompiledKind, CompiledWorkflow};
 use super::text::Located;
 use super::*;
 use crate::capability::UrlScope;
 use crate::id::Digest;
 use crate::manifest::Manifest;
 use crate::ports::{CatalogError, InstalledPlugin};
+use crate::run::retry::RetryPolicy;
 
 /// The example of the documentation.
 const PUSH_TO_BUILD: &str = r#"id: push-to-build
@@ -123,21 +124,22 @@ fn problems(text: &str) -> String {
 fn the_example_of_the_documentation_is_read_and_compiled() {
     let workflow = check(PUSH_TO_BUILD, &Plugins::new(), &[]).expect("no problem");
     assert_eq!(workflow.id.as_str(), "push-to-build");
-    assert_eq!(workflow.trigger.with, json!({ "methods": ["POST"] }));
+    let TriggerKind::Plugin { with, .. } = &workflow.trigger.kind else { panic!("a plugin's trigger") };
+    assert_eq!(*with, json!({ "methods": ["POST"] }));
     let [step] = workflow.steps.as_slice() else { panic!("one step") };
     assert_eq!((step.id.as_str(), step.name.as_deref()), ("build", Some("Start a build")));
-    assert_eq!(step.retry, RetryPolicy { attempts: 5, ..RetryPolicy::default() });
-    assert_eq!((step.on_uncertain, step.timeout_ms), (OnUncertain::Auto, None));
+    let action = step.action().expect("an action");
+    assert_eq!(action.retry, RetryPolicy { attempts: 5, ..RetryPolicy::default() });
+    assert_eq!((action.on_uncertain, action.timeout_ms), (OnUncertain::Auto, None));
 
     let plugins = Plugins::new();
     let manifest = |uses: &Uses| plugins.resolve(uses).ok().map(|plugin| Arc::new(plugin.manifest.clone()));
     let compiled = CompiledWorkflow::compile(workflow, manifest).expect("compiles");
     let step = compiled.steps.get(&"build".parse().expect("an id")).expect("the step");
-    let [(field, UrlScope::Fixed { origin })] = step.scope.urls.as_slice() else {
-        panic!("a fixed URL: {:?}", step.scope)
-    };
+    let CompiledKind::Action { input, scope } = &step.kind else { panic!("an action") };
+    let [(field, UrlScope::Fixed { origin })] = scope.urls.as_slice() else { panic!("a fixed URL: {scope:?}") };
     assert_eq!((field.as_str(), origin.host.as_str(), origin.port), ("url", "build.example.com", 443));
-    let paths: Vec<_> = step.input.references().into_iter().map(|reference| reference.path).collect();
+    let paths: Vec<_> = input.references().into_iter().map(|reference| reference.path).collect();
     assert_eq!(paths, ["trigger.body.after", "trigger.body.commits", "trigger.body.repository.name"]);
 }
 
@@ -161,8 +163,9 @@ fn durations_and_choices_are_written_as_people_write_them() {
         "    retry: { attempts: 5, initial: 2s, max: 5m }\n    timeout: 30s\n    on_uncertain: park\n",
     );
     let step = check(&text, &Plugins::new(), &[]).expect("no problem").steps.remove(0);
-    assert_eq!(step.retry, RetryPolicy { attempts: 5, initial_ms: 2_000, max_ms: 300_000 });
-    assert_eq!((step.timeout_ms, step.on_uncertain), (Some(30_000), OnUncertain::Park));
+    let action = step.action().expect("an action");
+    assert_eq!(action.retry, RetryPolicy { attempts: 5, initial_ms: 2_000, max_ms: 300_000 });
+    assert_eq!((action.timeout_ms, action.on_uncertain), (Some(30_000), OnUncertain::Park));
     let written = serde_json::to_value(&step).expect("JSON");
     assert_eq!(written.pointer("/retry"), Some(&json!({ "attempts": 5, "initial": "2s", "max": "5m" })));
     assert_eq!(written.pointer("/timeout"), Some(&json!("30s")));

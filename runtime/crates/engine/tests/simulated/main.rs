@@ -16,5 +16,6 @@ mod line;
 mod pinned;
 mod refused;
 mod retry;
+mod schedule;
 mod seeds;
 mod uncertain;

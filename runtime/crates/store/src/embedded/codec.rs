@@ -98,7 +98,10 @@ fn write_json<T: Serialize>(record: &mut Vec<u8>, value: &T, outer: u32) -> Resu
     let begin = record.len();
     serde_json::to_writer(&mut *record, value)
         .map_err(|error| StoreError::Refused { message: format!("a record cannot be written as JSON: {error}") })?;
-    if depth(record.get(begin..).unwrap_or_default()) + outer > DEPTH_MAX {
+    let json = record.get(begin..).unwrap_or_default();
+    // Counting is many times faster than following quotes, and settles nearly every record.
+    let opened = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if opened + outer as usize > DEPTH_MAX as usize && depth(json) + outer > DEPTH_MAX {
         return Err(StoreError::Refused {
             message: format!("a record is nested deeper than {DEPTH_MAX} levels; send a flatter document"),
         });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Hook, StoreError, Usage, WorkflowHead};
+use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, Usage, WorkflowHead};
 use flowcell_core::run::event::Recorded;
 use flowcell_core::search::FieldPath;
 use serde::de::DeserializeOwned;
@@ -76,6 +76,8 @@ pub(crate) struct Directory {
     pub(crate) workspaces: HashMap<WorkspaceId, WorkspaceNumber>,
     pub(crate) heads: BTreeMap<(WorkspaceId, WorkflowId), StoredHead>,
     pub(crate) hooks: HashMap<[u8; 32], Hook>,
+    /// By [`ScheduleCursor::place`].
+    pub(crate) cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
 }
 
 /// The record of [`Table::Heads`].

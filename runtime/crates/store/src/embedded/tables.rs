@@ -27,14 +27,16 @@ pub(crate) enum Table {
     Versions = 7,
     /// SHA-256 of the token (32) → where it leads.
     Hooks = 8,
+    /// Workspace (4), workflow (64), SHA-256 of the trigger's id (32) → how far its schedule has come.
+    Schedules = 9,
     /// Workspace (4), bucket (4), group and part (8) → a block of runs that have ended (see `blocks`).
-    Index = 9,
+    Index = 10,
     /// Workspace (4), run (16) → that somebody wants it kept.
-    Pins = 10,
+    Pins = 11,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -44,6 +46,7 @@ impl Table {
         Self::Heads,
         Self::Versions,
         Self::Hooks,
+        Self::Schedules,
         Self::Index,
         Self::Pins,
     ];
@@ -59,6 +62,7 @@ impl Table {
             Self::Heads => "heads",
             Self::Versions => "versions",
             Self::Hooks => "hooks",
+            Self::Schedules => "schedules",
             Self::Index => "index",
             Self::Pins => "pins",
         }
@@ -132,6 +136,10 @@ pub(crate) fn version(workspace: WorkspaceNumber, workflow: &WorkflowId, version
 
 pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
     sled::IVec::from(token_hash)
+}
+
+pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -6,7 +6,7 @@ mod journals;
 use std::collections::BTreeMap;
 
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
-use flowcell_core::ports::Hook;
+use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::RunSummary;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +136,11 @@ impl Reader<'_> {
                 }
             }
             directory.heads.insert(workflow, stored);
+            Ok(())
+        })?;
+        self.scan(Table::Schedules, |reader, key, body| {
+            let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
+            directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
         Ok(directory)

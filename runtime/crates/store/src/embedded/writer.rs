@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, HookBinding, StoreError, WorkflowVersion};
+use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +53,7 @@ pub(crate) enum Write {
     Append(AppendWrite),
     Define(Box<DefineWrite>),
     Remove(Box<RemoveWrite>),
+    Cursor(Box<CursorWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -70,7 +71,12 @@ pub(crate) enum Write {
 impl Write {
     fn is_awaited(&self) -> bool {
         match self {
-            Self::Accept(_) | Self::Define(_) | Self::Remove(_) | Self::Workspace { .. } | Self::Close { .. } => true,
+            Self::Accept(_)
+            | Self::Define(_)
+            | Self::Remove(_)
+            | Self::Cursor(_)
+            | Self::Workspace { .. }
+            | Self::Close { .. } => true,
             Self::Append(append) => append.reply.is_some(),
             Self::Release { .. } => false,
         }
@@ -133,6 +139,13 @@ impl RemoveWrite {
     pub(crate) fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.rows.is_empty() && self.expired.is_empty()
     }
+}
+
+#[derive(Debug)]
+pub(crate) struct CursorWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) cursor: ScheduleCursor,
+    pub(crate) reply: Reply<()>,
 }
 
 /// The writer's queue, and its end.

@@ -8,7 +8,7 @@ use flowcell_core::ports::{Accepted, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, DefineWrite, RemoveWrite, Reply, Write};
+use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, Write};
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
@@ -74,6 +74,7 @@ impl<'a> Applied<'a> {
             Write::Accept(write) => self.accept(*write),
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
+            Write::Cursor(write) => self.cursor(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -93,7 +94,7 @@ impl<'a> Applied<'a> {
     pub(crate) fn answer(self, number: u64) {
         let shared = self.shared;
         shared.tail.push(number, self.grown);
-        if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() {
+        if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() || !self.added.cursors.is_empty() {
             let mut directory = shared.directory_mut();
             for token in &self.removed_hooks {
                 directory.hooks.remove(token);
@@ -101,6 +102,7 @@ impl<'a> Applied<'a> {
             directory.workspaces.extend(self.added.workspaces);
             directory.heads.extend(self.added.heads);
             directory.hooks.extend(self.added.hooks);
+            directory.cursors.extend(self.added.cursors);
         }
         let mut has_work = false;
         if !self.effects.is_empty() {
@@ -290,6 +292,14 @@ impl<'a> Applied<'a> {
             self.added.heads.insert(key, write.head);
         }
         self.answers.push(Answer::Done(write.reply, checked));
+    }
+
+    fn cursor(&mut self, write: CursorWrite) {
+        for row in write.rows {
+            self.group.put(row);
+        }
+        self.added.cursors.insert(write.cursor.place(), write.cursor);
+        self.answers.push(Answer::Done(write.reply, Ok(())));
     }
 
     fn workspace(&mut self, name: WorkspaceId) -> Result<WorkspaceNumber, StoreError> {

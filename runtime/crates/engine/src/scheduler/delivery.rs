@@ -1,0 +1,61 @@
+//! What an occurrence delivers: an event and one run, under names that are made of the trigger and the occurrence alone.
+
+use flowcell_core::id::{EventId, RunId};
+use flowcell_core::ports::{Delivery, NewRun};
+use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::fold::Run;
+use flowcell_core::schedule::ON_TIME;
+use flowcell_core::time::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{ScheduledTrigger, SchedulerPorts};
+
+/// # Panics
+/// Never: the first entry makes a run.
+pub(super) fn of(trigger: &ScheduledTrigger, occurrence: Timestamp, ports: &SchedulerPorts) -> Delivery {
+    let now = ports.clock.now();
+    let event = event_id(trigger, occurrence);
+    let mut random = [0; 16];
+    ports.entropy.fill(&mut random);
+    let id = RunId::from_parts(now, u128::from_be_bytes(random));
+    let zone = trigger.schedule.zone();
+    let created = RunEvent::Created {
+        workspace: trigger.workspace.clone(),
+        workflow: trigger.workflow.clone(),
+        version: trigger.version,
+        event,
+        pins: trigger.pins.clone(),
+        trigger: json!({
+            "scheduled_at": occurrence,
+            "local_time": zone.format(occurrence),
+            "timezone": zone.name(),
+            "schedule": trigger.schedule.text(),
+            "missed": now.since(occurrence) > ON_TIME,
+        }),
+    };
+    let created = Recorded { seq: 0, at: now, event: created };
+    let summary = Run::fold(id, std::slice::from_ref(&created)).expect("the first entry makes a run").summary();
+    Delivery {
+        event,
+        workspace: trigger.workspace.clone(),
+        // As deliveries to its URL, if it had one: keys of one workflow's trigger say nothing about another's.
+        trigger: format!("{}/{}", trigger.workflow, trigger.trigger),
+        received_at: now,
+        dedupe_key: Some(format!("schedule {occurrence}")),
+        runs: vec![NewRun { id, created, summary }],
+    }
+}
+
+/// The same for the same occurrence, for ever: the journal never takes an event twice, also when its key is forgotten.
+fn event_id(trigger: &ScheduledTrigger, occurrence: Timestamp) -> EventId {
+    let mut hash = Sha256::new_with_prefix(b"schedule\0");
+    // Neither kind of id has a zero byte in it; the trigger's comes last.
+    for part in [trigger.workspace.as_str(), trigger.workflow.as_str(), trigger.trigger.as_str()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(occurrence.as_millis().to_be_bytes());
+    let random = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    EventId::from_parts(occurrence, random)
+}
