@@ -11,6 +11,7 @@ use flowcell_core::workflow::{Workflow, check};
 
 use crate::app::{App, TRIGGER_ID};
 use crate::token::TokenHash;
+use crate::upkeep;
 
 /// What becomes of the new version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
             Ok(applied) => {
                 app.routes.forget(&workflow.id);
                 app.scheduled.tell();
+                upkeep::index(&*app.ports.runs, &app.workspace, &workflow.id, source);
                 return Ok(applied);
             }
             Err(error) => return Err(error),

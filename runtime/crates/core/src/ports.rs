@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Too many writes are waiting; the same call may succeed later.
     #[error("the store is busy")]
     Busy,
+    /// The disk is nearly full: deliveries are refused while runs go on. It passes by itself when there is space.
+    #[error("the disk is nearly full ({free_bytes} bytes are free)")]
+    NoSpace { free_bytes: u64 },
     /// A sync failed, so nothing more is acknowledged: restart and recover from disk.
     #[error("the store has stopped after a failed write; restart Flowcell to recover from disk")]
     Stopped,
@@ -161,7 +164,7 @@ pub trait RunIndex: Send + Sync {
         while runs.len() < limit {
             let page = self.search(workspace, &filter, PageRequest { before, limit: limit - runs.len() }).await?;
             runs.extend(page.runs);
-            if !page.is_cut {
+            if page.next.is_none() {
                 break;
             }
             before = page.next;

@@ -64,6 +64,11 @@ impl Group {
         self.changes.insert((table, key), None);
     }
 
+    /// What it changes; without a record: it is removed.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Table, &sled::IVec, Option<&[u8]>)> {
+        self.changes.iter().map(|((table, key), record)| (*table, key, record.as_deref()))
+    }
+
     /// What it writes.
     #[cfg(test)]
     pub(crate) fn into_rows(self) -> Vec<Row> {

@@ -63,6 +63,7 @@ impl Rows {
 impl Journal for EmbeddedStore {
     async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError> {
         rules::check_delivery(&delivery)?;
+        self.shared.space.admit_delivery()?;
         let workspace = self.workspace_number(&delivery.workspace).await?;
         let seen = Seen {
             event: delivery.event,
@@ -134,6 +135,7 @@ impl Journal for EmbeddedStore {
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         let first_seq = rules::check_append(&append)?;
+        self.shared.space.admit_entry()?;
         let run = append.run;
         let not_found = || StoreError::NotFound { what: run.to_string() };
         self.shared.check_alive()?;
@@ -317,7 +319,12 @@ pub(crate) fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreEr
         let Some(found) = summary(shared, workspace, run)? else { continue };
         let mut entries: Vec<Recorded> = Vec::new();
         let rows = without_panic(|| {
-            shared.trees.get(Table::Journal).scan_prefix(tables::run(workspace, run)).collect::<Result<Vec<_>, _>>()
+            shared
+                .database()
+                .trees
+                .get(Table::Journal)
+                .scan_prefix(tables::run(workspace, run))
+                .collect::<Result<Vec<_>, _>>()
         })
         .and_then(|rows| rows.map_err(|error| error.to_string()))
         .map_err(|problem| damaged(&what, problem))?;

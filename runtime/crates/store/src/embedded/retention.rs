@@ -117,7 +117,9 @@ impl Retention for EmbeddedStore {
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {
-        Ok(0)
+        let (reply, answer) = oneshot::channel();
+        self.writer.reserve().await?.send(Write::Compact { reply });
+        self.writer.answer(answer).await
     }
 }
 
@@ -138,7 +140,7 @@ impl EmbeddedStore {
                 Some(before) => tables::run(number, before),
                 None => tables::workspace(number.saturating_add(1)),
             };
-            let mut rows = shared.trees.get(Table::Runs).range(start..end);
+            let mut rows = shared.database().trees.get(Table::Runs).range(start..end);
             let mut kept = Vec::new();
             while kept.len() < limit {
                 let next = without_panic(|| if from.is_some() { rows.next() } else { rows.next_back() })
@@ -197,9 +199,10 @@ impl Removal {
     /// Every record of the table whose key begins with `prefix`, and the files they name.
     fn take(&mut self, shared: &Shared, table: Table, prefix: &sled::IVec) -> Result<(), StoreError> {
         let what = "a record that goes";
-        let rows = without_panic(|| shared.trees.get(table).scan_prefix(prefix).collect::<Result<Vec<_>, _>>())
-            .and_then(|rows| rows.map_err(|error| error.to_string()))
-            .map_err(|problem| damaged(what, problem))?;
+        let rows =
+            without_panic(|| shared.database().trees.get(table).scan_prefix(prefix).collect::<Result<Vec<_>, _>>())
+                .and_then(|rows| rows.map_err(|error| error.to_string()))
+                .map_err(|problem| damaged(what, problem))?;
         for (key, record) in rows {
             self.bytes += (key.len() + record.len()) as u64;
             if let Body::File(file) = codec::open(table, &key, &record).map_err(|problem| damaged(what, problem))?.body
@@ -260,7 +263,7 @@ fn forgettable(
     let mut sweep = sweep;
     let end = || tables::workspace(workspace.saturating_add(1));
     let (from, began) = sweep.keys.take().unwrap_or_else(|| (tables::workspace(workspace), now));
-    let mut keys = shared.trees.get(Table::Dedupe).range(from..end());
+    let mut keys = shared.database().trees.get(Table::Dedupe).range(from..end());
     let mut looked_at = 0;
     loop {
         let Some((key, record)) = next(&mut keys, "the record of an earlier delivery")? else {
@@ -278,7 +281,7 @@ fn forgettable(
         }
     }
     let from = sweep.events.take().unwrap_or_else(|| tables::workspace(workspace));
-    let mut events = shared.trees.get(Table::Events).range(from..end());
+    let mut events = shared.database().trees.get(Table::Events).range(from..end());
     while let Some((key, record)) = next(&mut events, "the record of a delivery")? {
         if looked_at == DELIVERIES_LOOKED_AT_MAX || write.remove.len() == limit {
             sweep.events = Some(key);

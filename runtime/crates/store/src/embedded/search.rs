@@ -97,7 +97,7 @@ impl Search<'_> {
         if start >= after {
             return Ok(page.whole());
         }
-        let mut rows = self.shared.trees.get(Table::Runs).range(start..after);
+        let mut rows = self.shared.database().trees.get(Table::Runs).range(start..after);
         while let Some((key, record)) = previous(&mut rows, "the list of runs")? {
             let found: RunSummary = self.shared.decode(Table::Runs, &key, &record, "the summary of a run")?;
             let run = found.id;
@@ -146,7 +146,7 @@ impl Search<'_> {
             None => tables::workspace(self.workspace.saturating_add(1)),
         };
         let start = tables::bucket(self.workspace, first).min(end.clone());
-        let rows = self.shared.trees.get(Table::Index).range(start..end);
+        let rows = self.shared.database().trees.get(Table::Index).range(start..end);
         // Runs that have not ended are in no block.
         let is_over = self.filter.status.is_some_and(|status| !status.is_final());
         Blocks { search: self, rows, ahead: None, is_over }

@@ -13,14 +13,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use super::SLED_DIR;
 use super::codec::{self, Body};
+use super::compaction::Database;
 use super::fresh::Fresh;
 use super::guard::without_panic;
 use super::ignore_poison;
 use super::lock::DirectoryLock;
 use super::payload::Payloads;
 use super::retention::Sweep;
-use super::tables::{Table, Trees, WorkspaceNumber};
+use super::space::Space;
+use super::tables::{Table, WorkspaceNumber};
 use super::tracker::Tracker;
 use crate::tail::Ring;
 
@@ -36,7 +39,6 @@ impl std::fmt::Debug for OnFatal {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) trees: Trees,
     pub(crate) payloads: Payloads,
     tracker: Mutex<Tracker>,
     directory: RwLock<Directory>,
@@ -45,10 +47,10 @@ pub(crate) struct Shared {
     pub(crate) tail: Ring<WorkspaceNumber>,
     /// Held while it is looked up what goes and until it is gone.
     pub(crate) removal: tokio::sync::Mutex<Alone>,
+    pub(crate) space: Space,
     /// Keys and records of the trees, in bytes.
     live_bytes: AtomicU64,
-    /// Where the data file lies.
-    sled_dir: PathBuf,
+    path: PathBuf,
     /// The fields by which a workflow's runs are found.
     indexed: RwLock<HashMap<(WorkspaceId, WorkflowId), Arc<[FieldPath]>>>,
     /// Told whenever a run may have become due.
@@ -58,8 +60,7 @@ pub(crate) struct Shared {
     life: AtomicU8,
     /// See [`super::Options::on_fatal`].
     on_fatal: OnFatal,
-    /// Kept open for as long as the trees are read.
-    pub(crate) db: sled::Db,
+    database: RwLock<Arc<Database>>,
     /// Last, so that it is given back after everything else is closed.
     _lock: DirectoryLock,
 }
@@ -109,32 +110,47 @@ enum Life {
 impl Shared {
     #[expect(clippy::too_many_arguments, reason = "it is called once, with everything that `open` has found")]
     pub(crate) fn new(
-        db: sled::Db,
-        trees: Trees,
+        database: Database,
         payloads: Payloads,
         (tracker, directory, group): (Tracker, Directory, u64),
-        (live_bytes, sled_dir): (u64, PathBuf),
+        (live_bytes, path, space): (u64, PathBuf, Space),
         lock: DirectoryLock,
         on_fatal: OnFatal,
     ) -> Self {
         Self {
-            trees,
             payloads,
             tracker: Mutex::new(tracker),
             directory: RwLock::new(directory),
             fresh: Fresh::default(),
             tail: Ring::new(group),
             removal: tokio::sync::Mutex::default(),
+            space,
             live_bytes: AtomicU64::new(live_bytes),
-            sled_dir,
+            path,
             indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
             unsynced: watch::Sender::new(Unsynced::default()),
             life: AtomicU8::new(Life::Open as u8),
             on_fatal,
-            db,
+            database: RwLock::new(Arc::new(database)),
             _lock: lock,
         }
+    }
+
+    /// The trees as they are now. Another call may give others, with the same records in a smaller file.
+    pub(crate) fn database(&self) -> Arc<Database> {
+        let database = ignore_poison(self.database.read());
+        Arc::clone(&database)
+    }
+
+    pub(crate) fn replace_database(&self, database: Database) {
+        // Whoever reads from the old one keeps it until it is done.
+        *ignore_poison(self.database.write()) = Arc::new(database);
+    }
+
+    /// The directory of the store.
+    pub(crate) fn directory_path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
@@ -221,7 +237,7 @@ impl Shared {
     }
 
     pub(crate) fn usage(&self) -> Result<Usage, StoreError> {
-        let file_bytes = allocated(&self.sled_dir)
+        let file_bytes = allocated(&self.path.join(SLED_DIR))
             .map_err(|error| StoreError::Failed { message: format!("the data file cannot be measured: {error}") })?;
         Ok(Usage {
             live_bytes: self.live_bytes.load(Ordering::Relaxed),
@@ -231,7 +247,7 @@ impl Shared {
     }
 
     pub(crate) fn holds(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        without_panic(|| self.trees.get(table).contains_key(key))
+        without_panic(|| self.database().trees.get(table).contains_key(key))
             .and_then(|found| found.map_err(|error| error.to_string()))
             .map_err(|problem| damaged(&format!("the table `{}`", table.name()), problem))
     }
@@ -256,7 +272,7 @@ impl Shared {
         key: &[u8],
         what: &str,
     ) -> Result<Option<T>, StoreError> {
-        let found = without_panic(|| self.trees.get(table).get(key))
+        let found = without_panic(|| self.database().trees.get(table).get(key))
             .and_then(|got| got.map_err(|error| error.to_string()))
             .map_err(|problem| damaged(what, problem))?;
         found.map(|record| self.decode(table, key, &record, what)).transpose()
@@ -293,7 +309,7 @@ impl Shared {
 }
 
 /// What the files of a folder take of the disk.
-fn allocated(folder: &Path) -> std::io::Result<u64> {
+pub(crate) fn allocated(folder: &Path) -> std::io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let mut bytes = 0;
     for file in std::fs::read_dir(folder)? {

@@ -6,6 +6,7 @@
 //! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
 
 mod apply;
+mod compact;
 
 use std::collections::HashSet;
 use std::io;
@@ -62,6 +63,10 @@ pub(crate) enum Write {
     Release {
         run: RunId,
     },
+    /// Gives the space of removed records back, if it is worth it.
+    Compact {
+        reply: Reply<u64>,
+    },
     /// Everything queued is durable when this is answered; nothing is queued after it.
     Close {
         reply: Reply<()>,
@@ -76,6 +81,7 @@ impl Write {
             | Self::Remove(_)
             | Self::Cursor(_)
             | Self::Workspace { .. }
+            | Self::Compact { .. }
             | Self::Close { .. } => true,
             Self::Append(append) => append.reply.is_some(),
             Self::Release { .. } => false,
@@ -205,7 +211,14 @@ impl Drop for WriterHandle {
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::Result<WriterHandle> {
     let (queue, writes) = mpsc::channel(options.queued_writes_max.max(1));
-    let writer = Writer { shared: Arc::clone(&shared), writes, disk, closing: Vec::new() };
+    let writer = Writer {
+        shared: Arc::clone(&shared),
+        writes,
+        disk,
+        closing: Vec::new(),
+        options: options.clone(),
+        compacting: None,
+    };
     // For the one timer the writer has; nothing else runs on it.
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&timer))?;
@@ -226,6 +239,8 @@ struct Writer {
     disk: Disk,
     /// Who waits for the end.
     closing: Vec<Reply<()>>,
+    options: Options,
+    compacting: Option<compact::Compacting>,
 }
 
 impl Writer {
@@ -233,7 +248,8 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP_WRITES_MAX);
         while timer.block_on(self.gather(&mut batch)) {
             // Dropping the group without answers tells its callers that the store has stopped.
-            if let Err(reason) = without_panic(|| self.take(&mut batch)).flatten() {
+            let done = without_panic(|| self.take(&mut batch).and_then(|()| self.go_on_compacting())).flatten();
+            if let Err(reason) = done {
                 return self.shared.stop(&reason);
             }
         }
@@ -251,6 +267,17 @@ impl Writer {
 
     /// Takes what is queued. Returns whether there is anything, and may be again.
     async fn gather(&mut self, batch: &mut Vec<Write>) -> bool {
+        if self.compacting.is_some() {
+            // There is always something to do: take what is there and go on.
+            while batch.len() < GROUP_WRITES_MAX {
+                match self.writes.try_recv() {
+                    Ok(write) => batch.push(write),
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return !batch.is_empty(),
+                }
+            }
+            return true;
+        }
         if self.writes.recv_many(batch, GROUP_WRITES_MAX).await == 0 {
             return false;
         }
@@ -268,9 +295,11 @@ impl Writer {
 
     /// Makes what was queued durable and answers it, in one group or, when it is much, in several.
     fn take(&mut self, batch: &mut Vec<Write>) -> Result<(), String> {
+        let mut compactions = Vec::new();
+        let shared = Arc::clone(&self.shared);
         let mut writes = batch.drain(..).peekable();
         while writes.peek().is_some() {
-            let mut applied = Applied::new(&self.shared);
+            let mut applied = Applied::new(&shared);
             while applied.group.bytes() < GROUP_BYTES_MAX
                 && let Some(write) = writes.next()
             {
@@ -280,6 +309,7 @@ impl Writer {
                         self.writes.close();
                         self.closing.push(reply);
                     }
+                    Write::Compact { reply } => compactions.push(reply),
                     write => applied.take(write, &mut self.disk.blocks),
                 }
             }
@@ -293,8 +323,12 @@ impl Writer {
                 self.shared.stop(&reason);
                 return Err(reason);
             }
+            self.follow(&applied.group);
             self.shared.end_group();
             applied.answer(self.disk.state.group);
+        }
+        for reply in compactions {
+            self.begin_compaction(reply);
         }
         Ok(())
     }
@@ -306,9 +340,9 @@ impl Disk {
         if group.is_empty() {
             return Ok(());
         }
-        self.state = group.commit(&shared.trees, &self.state)?;
+        self.state = group.commit(&shared.database().trees, &self.state)?;
         shared.holds_bytes(self.state.bytes);
-        without_panic(|| shared.db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
+        without_panic(|| shared.database().db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
         self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
         self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
     }

@@ -81,7 +81,7 @@ impl<'a> Applied<'a> {
             }
             Write::Release { run } => self.effects.push(Effect::Released { run }),
             // The writer's own business.
-            Write::Close { .. } => {}
+            Write::Close { .. } | Write::Compact { .. } => {}
         }
     }
 
@@ -183,7 +183,7 @@ impl<'a> Applied<'a> {
         if self.group.writes(table, key) {
             return Ok(true);
         }
-        without_panic(|| self.shared.trees.get(table).contains_key(key))
+        without_panic(|| self.shared.database().trees.get(table).contains_key(key))
             .and_then(|found| found.map_err(|error| error.to_string()))
             .map_err(|problem| StoreError::Damaged { what: format!("the table `{}`", table.name()), problem })
     }
@@ -237,7 +237,7 @@ impl<'a> Applied<'a> {
         for bucket in buckets {
             let prefix = tables::bucket(write.workspace, bucket);
             let rows = without_panic(|| {
-                self.shared.trees.get(Table::Index).scan_prefix(prefix).collect::<Result<Vec<_>, _>>()
+                self.shared.database().trees.get(Table::Index).scan_prefix(prefix).collect::<Result<Vec<_>, _>>()
             })
             .and_then(|rows| rows.map_err(|error| error.to_string()))
             .map_err(damaged)?;
