@@ -9,7 +9,8 @@ use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Clock, Definitions, Retention, RunIndex, StoreError};
 use flowcell_core::retention::{Picker, RetentionRules};
 use flowcell_core::search::FieldPath;
-use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::Settings;
+use flowcell_core::workflow::text::Located;
 use tokio_util::sync::CancellationToken;
 
 /// Runs that are looked at, and deliveries that are forgotten, in one step: some milliseconds of reading.
@@ -175,10 +176,11 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Of a workflow's text; what does not read says nothing.
+    /// Of a workflow's text, which was checked when it was stored; what does not read says nothing.
     pub(crate) fn of(source: &str) -> Self {
-        let Ok(authored) = Authored::parse(source) else { return Self::default() };
-        let settings = authored.workflow.settings;
+        let settings = Located::read(source).ok().and_then(|text| text.value.get("settings").cloned());
+        let settings = settings.and_then(|settings| serde_json::from_value::<Settings>(settings).ok());
+        let settings = settings.unwrap_or_default();
         let retention = settings.retention.unwrap_or_default();
         let rules = RetentionRules {
             days: retention.days,

@@ -4,7 +4,7 @@ use flowcell_core::run::fold::Run;
 use flowcell_testkit::SimClock;
 
 use super::*;
-use crate::testing::{Bench, hook_path, sample_workflow};
+use crate::testing::{Bench, sample_workflow};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -33,7 +33,7 @@ fn upkeep(bench: &Bench, rules: RetentionRules, later: Duration) -> Upkeep {
 }
 
 #[tokio::test]
-async fn what_the_operator_and_the_author_do_not_want_any_more_goes_and_pinned_runs_stay() {
+async fn what_the_operator_does_not_want_any_more_goes_and_pinned_runs_stay() {
     let bench = Bench::new();
     let hook = bench.apply_sample().await;
     let first = ended(&bench, &hook).await;
@@ -44,23 +44,24 @@ async fn what_the_operator_and_the_author_do_not_want_any_more_goes_and_pinned_r
     let days = |days| RetentionRules { days: Some(days), ..RetentionRules::default() };
 
     assert_eq!(upkeep(&bench, days(30), DAY * 29).pass().await.unwrap().runs, 0);
-    let text = sample_workflow("A sample") + "\nsettings:\n  retention: { runs: 1 }\n";
-    let applied = bench.api("POST", "/workflows", &text).await;
-    assert_eq!(applied.status, 201, "{applied:?}");
-    assert_eq!(
-        upkeep(&bench, days(30), DAY * 29).pass().await.unwrap().runs,
-        1,
-        "the author keeps one, beside the pinned one"
-    );
-    assert_eq!(bench.api("GET", &format!("/runs/{second}"), "").await.status, 404);
+    let one = RetentionRules { runs: Some(1), ..days(30) };
+    assert_eq!(upkeep(&bench, one, DAY * 29).pass().await.unwrap().runs, 1, "one is kept beside the pinned one");
+    let left = async || {
+        let mut left = 0;
+        for run in [second, third] {
+            left += u32::from(bench.api("GET", &format!("/runs/{run}"), "").await.status == 200);
+        }
+        left
+    };
+    // Made in the same moment, either may be the newer one.
+    assert_eq!(left().await, 1);
     assert_eq!(upkeep(&bench, days(30), DAY * 31).pass().await.unwrap().runs, 1);
-    assert_eq!(bench.api("GET", &format!("/runs/{third}"), "").await.status, 404);
+    assert_eq!(left().await, 0);
     let kept = bench.api("GET", &format!("/runs/{first}"), "").await;
     assert_eq!((kept.status, &kept.json["pinned"]), (200, &serde_json::json!(true)));
 
     bench.app.ports.retention.pin(&bench.app.workspace, first, Pinning::Free).await.unwrap();
     assert_eq!(upkeep(&bench, days(30), DAY * 31).pass().await.unwrap().runs, 1);
-    assert_eq!(hook_path(&applied.json), hook);
 }
 
 #[test]
