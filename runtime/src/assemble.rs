@@ -13,6 +13,7 @@ use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::{Engine, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
@@ -81,11 +82,13 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_engine::Ports {
             journal: Arc::clone(&ports.journal),
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
+            index: Arc::clone(&ports.runs),
             definitions: Arc::clone(&ports.definitions),
             invoker: Arc::clone(&ports.invoker),
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            calendar: Arc::new(ZonedCalendar),
         },
     );
     let edge_settings = Settings {

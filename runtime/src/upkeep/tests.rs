@@ -12,7 +12,11 @@ async fn ended(bench: &Bench, hook: &str) -> flowcell_core::id::RunId {
     let answer = bench.send("POST", hook, &[], "{}").await;
     let run = answer.json["run_ids"][0].as_str().unwrap().parse().unwrap();
     let mut history = bench.app.ports.journal.load(run).await.unwrap();
-    let end = Recorded { seq: 1, at: history[0].at, event: RunEvent::Finished { outcome: Outcome::Succeeded } };
+    let end = Recorded {
+        seq: 1,
+        at: history[0].at,
+        event: RunEvent::Finished { outcome: Outcome::Succeeded, output: serde_json::Value::Null },
+    };
     history.push(end.clone());
     let summary = Run::fold(run, &history).unwrap().summary();
     let append = Append { run, entries: vec![end], summary, durability: Durability::Synced };

@@ -3,6 +3,9 @@
 //! A text that is one whole `{{ … }}` keeps the type of its value; any other text with expressions in it becomes a text.
 //! Run data is only ever a value here: a text that arrives at run time is never read as a template.
 
+mod code;
+mod library;
+mod missing;
 mod names;
 mod path;
 mod scope;
@@ -10,16 +13,20 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod whole;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub use missing::{Filled, MissingPolicy, OnMissing, Rendered};
 pub use names::{FILTERS, FUNCTIONS, TESTS};
 use path::Path;
-pub use scope::{ROOTS, Scope};
-use template::{Expression, Template};
-pub use template::{FUEL, TEXT_BYTES_MAX};
+pub use scope::{Local, ROOTS, Scope};
+use template::Template;
+pub use template::{FUEL, SOURCE_BYTES_MAX, TEXT_BYTES_MAX};
+pub use value::is_true;
+pub use whole::Expression;
 
 /// The largest rendered input: what the contract lets a plugin take (wit/1.0.0).
 pub const INPUT_BYTES_MAX: usize = 1024 * 1024;
@@ -37,6 +44,8 @@ pub struct ExpressionError {
     /// A JSON Pointer into the input.
     pub pointer: String,
     pub message: String,
+    /// What is missing, if that is the reason: the path, or an empty text if the expression names none.
+    pub missing: Option<String>,
 }
 
 /// A dotted path that an expression reads, such as `steps.build.output.id`, and where it is read.
@@ -66,7 +75,7 @@ enum Text {
     /// `{{ trigger.body.id }}`
     Path(Path),
     /// `{{ anything | else }}`
-    Expression(Box<Expression>),
+    Expression(Box<template::Expression>),
     /// `order {{ trigger.body.id }} of {{ trigger.body.day }}`
     Joined(Vec<Piece>),
     /// Anything else: several expressions with filters, statements.
@@ -82,18 +91,20 @@ enum Piece {
 impl Program {
     /// Compiles every text of `input`; reports each one that is not a template.
     pub fn compile(input: &Value) -> Result<Self, Vec<ExpressionError>> {
+        Self::compile_with(input, &[])
+    }
+
+    /// As [`Self::compile`], for a place where `locals` are known beside [`ROOTS`]: the item of a loop, `loop`, `event`.
+    pub fn compile_with(input: &Value, locals: &[&str]) -> Result<Self, Vec<ExpressionError>> {
         let mut errors = Vec::new();
-        let root = Node::compile(input, "", &mut errors);
+        let root = Node::compile(input, "", &Known { locals }, &mut errors);
         if errors.is_empty() { Ok(Self { root }) } else { Err(errors) }
     }
 
     /// Renders the input. A text that is one whole `{{ … }}` keeps the type of its value.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
         let mut budget = INPUT_BYTES_MAX;
-        self.root.render(scope, &mut budget).map_err(|failure| ExpressionError {
-            pointer: failure.keys.iter().rev().fold(String::new(), |pointer, key| join_pointer(&pointer, key)),
-            message: failure.message,
-        })
+        self.root.render(scope, &mut budget).map_err(Failure::error)
     }
 
     /// Everything the expressions read, in order of place and path.
@@ -114,15 +125,29 @@ pub fn join_pointer(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
+/// The names that a place may read.
+struct Known<'l> {
+    locals: &'l [&'l str],
+}
+
 /// Why a part could not be rendered; the keys on the way to it are collected from the inside out.
 struct Failure {
     keys: Vec<String>,
     message: String,
+    missing: Option<String>,
 }
 
 impl Failure {
     fn new(message: impl Into<String>) -> Self {
-        Self { keys: Vec::new(), message: message.into() }
+        Self { keys: Vec::new(), message: message.into(), missing: None }
+    }
+    /// For a path that leads nowhere.
+    fn missing(path: &Path, message: String) -> Self {
+        Self { missing: Some(path.to_string()), ..Self::new(message) }
+    }
+    fn error(self) -> ExpressionError {
+        let pointer = self.keys.iter().rev().fold(String::new(), |pointer, key| join_pointer(&pointer, key));
+        ExpressionError { pointer, message: self.message, missing: self.missing }
     }
     fn within(mut self, key: String) -> Self {
         self.keys.push(key);
@@ -131,10 +156,10 @@ impl Failure {
 }
 
 impl Node {
-    fn compile(input: &Value, pointer: &str, errors: &mut Vec<ExpressionError>) -> Self {
-        let mut refuse = |message| errors.push(ExpressionError { pointer: pointer.to_owned(), message });
+    fn compile(input: &Value, pointer: &str, known: &Known<'_>, errors: &mut Vec<ExpressionError>) -> Self {
+        let mut refuse = |message| errors.push(ExpressionError { pointer: pointer.to_owned(), message, missing: None });
         match input {
-            Value::String(text) if has_expression(text) => match Text::compile(text) {
+            Value::String(text) if has_expression(text) => match Text::compile(text, known) {
                 Ok(text) => Self::Text(text),
                 Err(message) => {
                     refuse(message);
@@ -143,8 +168,9 @@ impl Node {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items =
-                    items.map(|(index, item)| Self::compile(item, &join_pointer(pointer, &index.to_string()), errors));
+                let items = items.map(|(index, item)| {
+                    Self::compile(item, &join_pointer(pointer, &index.to_string()), known, errors)
+                });
                 let items: Vec<_> = items.collect();
                 if items.iter().all(Self::is_literal) { Self::literal(input) } else { Self::Array(items) }
             }
@@ -153,8 +179,9 @@ impl Node {
                     refuse(format!("the key `{key}` has an expression in it; expressions are possible in values only"));
                 }
                 let fields = fields.iter();
-                let fields =
-                    fields.map(|(key, field)| (key.clone(), Self::compile(field, &join_pointer(pointer, key), errors)));
+                let fields = fields.map(|(key, field)| {
+                    (key.clone(), Self::compile(field, &join_pointer(pointer, key), known, errors))
+                });
                 let fields: Vec<_> = fields.collect();
                 if fields.iter().all(|(_, field)| field.is_literal()) {
                     Self::literal(input)
@@ -224,14 +251,15 @@ impl Node {
 }
 
 impl Text {
-    fn compile(text: &str) -> Result<Self, String> {
+    fn compile(text: &str, known: &Known<'_>) -> Result<Self, String> {
+        template::check_length(text)?;
         if let Some(inner) = path::whole_expression(text) {
             if let Some(path) = Path::parse(inner) {
-                scope::check_root(&path.root)?;
+                scope::check_root(&path.root, known.locals)?;
                 return Ok(Self::Path(path));
             }
             // `{{ a }} and {{ b }}` also begins and ends like one expression; only a parser can tell.
-            match Expression::compile(inner) {
+            match template::Expression::compile(inner, known.locals) {
                 Ok(expression) => return Ok(Self::Expression(Box::new(expression))),
                 Err(error) if !path::may_be_several(inner) => return Err(error),
                 Err(_) => {}
@@ -240,23 +268,23 @@ impl Text {
         if let Some(pieces) = path::split(text) {
             for piece in &pieces {
                 if let Piece::Path(path) = piece {
-                    scope::check_root(&path.root)?;
+                    scope::check_root(&path.root, known.locals)?;
                 }
             }
             return Ok(Self::Joined(pieces));
         }
-        Template::compile(text).map(Box::new).map(Self::Template)
+        Template::compile(text, known.locals).map(Box::new).map(Self::Template)
     }
 
     fn render(&self, scope: &Scope<'_>, budget: &mut usize) -> Result<Value, Failure> {
         match self {
             Self::Path(path) => {
-                let found = scope.resolve(path).map_err(Failure::new)?;
+                let found = scope.resolve(path).map_err(|message| Failure::missing(path, message))?;
                 spend(budget, value::approximate_bytes(&found))?;
                 Ok(found.into_owned())
             }
             Self::Expression(expression) => {
-                let value = expression.evaluate(scope).map_err(Failure::new)?;
+                let value = expression.evaluate(scope)?;
                 spend(budget, value::approximate_bytes(&value))?;
                 Ok(value)
             }
@@ -266,7 +294,7 @@ impl Text {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
                         Piece::Path(path) => {
-                            let found = scope.resolve(path).map_err(Failure::new)?;
+                            let found = scope.resolve(path).map_err(|message| Failure::missing(path, message))?;
                             value::write_text(&found, &mut text);
                         }
                     }
@@ -278,7 +306,7 @@ impl Text {
                 Ok(Value::String(text))
             }
             Self::Template(template) => {
-                let text = template.render(scope).map_err(Failure::new)?;
+                let text = template.render(scope)?;
                 spend(budget, text.len())?;
                 Ok(Value::String(text))
             }
@@ -298,6 +326,12 @@ impl Text {
             }
             Self::Template(template) => template.references().to_vec(),
         }
+    }
+}
+
+impl From<template::Fault> for Failure {
+    fn from(fault: template::Fault) -> Self {
+        Self { missing: fault.missing, ..Self::new(fault.message) }
     }
 }
 

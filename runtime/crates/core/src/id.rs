@@ -134,6 +134,107 @@ slug_id!(
     StepId, "a step id (a letter, then letters, digits and underscores in lower case, at most 64)", '_'
 );
 
+/// A place in a run: a step, and within loops which iteration of each, the outermost first.
+///
+/// In text `send`, `send[3]`, `send[3.1]`; without loops it reads and writes exactly as the step's id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepRef {
+    id: StepId,
+    at: Vec<u32>,
+}
+
+/// Looks a [`StepRef`] up without making one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StepRefKey<'k> {
+    pub id: &'k str,
+    pub at: &'k [u32],
+}
+
+impl indexmap::Equivalent<StepRef> for StepRefKey<'_> {
+    fn equivalent(&self, place: &StepRef) -> bool {
+        self.id == place.id.as_str() && self.at == place.at
+    }
+}
+
+impl StepRef {
+    /// The step `id` in the iteration `at` of the loops around it.
+    pub fn new(id: StepId, at: &[u32]) -> Self {
+        Self { id, at: at.to_vec() }
+    }
+    pub fn id(&self) -> &StepId {
+        &self.id
+    }
+    /// The indices of the enclosing loops, the outermost first.
+    pub fn at(&self) -> &[u32] {
+        &self.at
+    }
+    /// Whether it lies in the iteration `at` of some loops, or in one inside of it.
+    pub fn is_within(&self, at: &[u32]) -> bool {
+        self.at.starts_with(at)
+    }
+}
+
+impl From<StepId> for StepRef {
+    fn from(id: StepId) -> Self {
+        Self { id, at: Vec::new() }
+    }
+}
+impl fmt::Display for StepRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id.as_str())?;
+        let mut before = '[';
+        for index in &self.at {
+            write!(f, "{before}{index}")?;
+            before = '.';
+        }
+        if self.at.is_empty() { Ok(()) } else { f.write_str("]") }
+    }
+}
+impl fmt::Debug for StepRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl FromStr for StepRef {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = || InvalidId {
+            text: text.to_owned(),
+            expected: "a step (its id, within loops with the iterations: `send[3]`, `send[3.1]`)",
+        };
+        let Some((id, rest)) = text.split_once('[') else {
+            return text.parse().map(StepId::into).map_err(|_| invalid());
+        };
+        let indices = rest.strip_suffix(']').ok_or_else(invalid)?;
+        // One way to write each: `send[03]` is none.
+        let index = |part: &str| part.parse().ok().filter(|index: &u32| index.to_string() == part);
+        let at = indices.split('.').map(index).collect::<Option<Vec<u32>>>().ok_or_else(invalid)?;
+        Ok(Self { id: id.parse().map_err(|_| invalid())?, at })
+    }
+}
+crate::serde_text::serde_as_text!(StepRef);
+
+impl RunId {
+    /// The id of a run that follows from another, always the same: the child of its step `of`, or its error workflow.
+    pub fn derived(self, at: Timestamp, of: &str) -> Self {
+        Self::from_parts(at, self.bits(of))
+    }
+
+    fn bits(self, of: &str) -> u128 {
+        use sha2::Digest as _;
+        // Sixteen bytes always, so that no two pairs read the same.
+        let hash = sha2::Sha256::new().chain_update(self.to_bytes()).chain_update(of).finalize();
+        hash.iter().take(10).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+    }
+}
+
+impl EventId {
+    /// The event that starts a run which follows from another (see [`RunId::derived`]).
+    pub fn derived(from: RunId, at: Timestamp, of: &str) -> Self {
+        Self::from_parts(at, from.bits(of))
+    }
+}
+
 impl WorkspaceId {
     /// The one workspace there is for now.
     pub fn default_workspace() -> Self {
@@ -224,6 +325,34 @@ mod tests {
         assert_eq!(run.created_at().as_millis(), 1_764_000_000_000);
         let digest = Digest::of(b"flowcell");
         assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+    }
+
+    #[test]
+    fn a_place_without_loops_is_its_step_in_text_and_any_other_has_one_way_to_be_written() {
+        for text in ["send", "send[3]", "send[3.1]", "a_b[0.10.4294967295]"] {
+            let place: StepRef = text.parse().expect(text);
+            assert_eq!(place.to_string(), text);
+            assert_eq!(serde_json::to_string(&place).expect("JSON"), format!("\"{text}\""));
+        }
+        for text in
+            ["", "send[", "send[]", "send[01]", "send[1.]", "send[-1]", "send[+1]", "send[1]x", "Send[1]", "[1]"]
+        {
+            assert!(text.parse::<StepRef>().is_err(), "{text}");
+        }
+        let place: StepRef = "send[3.1]".parse().expect("a place");
+        assert!(place.is_within(&[]) && place.is_within(&[3]) && place.is_within(&[3, 1]) && !place.is_within(&[1]));
+        let map = indexmap::IndexMap::from([(place, 1)]);
+        assert_eq!(map.get(&StepRefKey { id: "send", at: &[3, 1] }), Some(&1));
+        assert_eq!(map.get(&StepRefKey { id: "send", at: &[3] }), None);
+    }
+
+    #[test]
+    fn what_follows_from_a_run_has_an_id_of_its_own_each_time_the_same() {
+        let at = Timestamp::from_millis(1_764_000_000_000);
+        let run = |n| RunId::from_parts(at, n);
+        assert_eq!(run(1).derived(at, "call"), run(1).derived(at, "call"));
+        assert_ne!(run(1).derived(at, "call"), run(1).derived(at, "call[1]"));
+        assert_ne!(run(1).derived(at, "call"), run(2).derived(at, "call"));
     }
 
     #[test]

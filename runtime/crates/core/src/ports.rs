@@ -14,7 +14,7 @@ use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
 use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
-use crate::run::fold::RunSummary;
+use crate::run::fold::{Mark, RunSummary};
 use crate::search::FieldPath;
 use crate::time::Timestamp;
 
@@ -171,6 +171,9 @@ pub trait RunIndex: Send + Sync {
         }
         Ok(runs)
     }
+
+    /// Every unfinished run of the workspace whose summary has this mark, the oldest first.
+    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError>;
 }
 
 /// A version of a workflow, never changed after it is written.
@@ -185,6 +188,9 @@ pub struct WorkflowVersion {
     pub created_at: Timestamp,
     /// What each `uses` was resolved to.
     pub pins: std::collections::BTreeMap<Uses, Pin>,
+    /// The version that each `call` without one starts: what was published when this version was applied.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub calls: std::collections::BTreeMap<WorkflowId, u32>,
 }
 
 /// Which versions a workflow has and which one runs.

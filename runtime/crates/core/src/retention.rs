@@ -102,6 +102,7 @@ mod tests {
             due_at: None,
             events: 2,
             error_code: None,
+            marks: Vec::new(),
         };
         Kept { summary, is_pinned: false }
     }

@@ -97,7 +97,7 @@ impl RunFilter {
 /// The step that an entry begins.
 pub(crate) fn reached(event: &RunEvent) -> Option<&str> {
     match event {
-        RunEvent::StepStarted { step, .. } => Some(step.as_str()),
+        RunEvent::StepStarted { step, .. } | RunEvent::Entered { step, .. } => Some(step.id().as_str()),
         _ => None,
     }
 }
@@ -107,7 +107,7 @@ pub(crate) fn failed(event: &RunEvent) -> Option<(&str, &StepError)> {
     match event {
         RunEvent::StepFailed { step, error, .. }
         | RunEvent::StepParked { step, error: Some(error), .. }
-        | RunEvent::Finished { outcome: Outcome::Failed { step, error } } => Some((step.as_str(), error)),
+        | RunEvent::Finished { outcome: Outcome::Failed { step, error }, .. } => Some((step.id().as_str(), error)),
         _ => None,
     }
 }

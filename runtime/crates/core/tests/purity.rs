@@ -79,7 +79,7 @@ fn core_reaches_nothing_that_does_io() {
 fn what_reaches_out_by_default_is_used_without_its_defaults() {
     let manifest = read(&root().join("Cargo.toml"));
     let dependencies = manifest["workspace"]["dependencies"].as_table().expect("dependencies");
-    for name in ["wasmtime", "wasmtime-wasi", "wasmtime-wasi-http", "jsonschema", "minijinja"] {
+    for name in ["wasmtime", "wasmtime-wasi", "wasmtime-wasi-http", "jsonschema", "minijinja", "jiff", "rust_decimal"] {
         let defaults = dependencies[name].get("default-features").and_then(Value::as_bool);
         assert_eq!(defaults, Some(false), "{name} in [workspace.dependencies] needs `default-features = false`");
     }
@@ -94,5 +94,7 @@ fn what_reaches_out_by_default_is_used_without_its_defaults() {
     let banned = ["macros".to_owned(), "multi_template".to_owned(), "loader".to_owned()].into();
     assert!(features("minijinja").is_disjoint(&banned), "expressions have no include, import or macros");
     assert!(features("minijinja").contains("fuel"), "expressions run on a budget");
+    let reads_files = ["tz-system", "tzdb-zoneinfo", "tzdb-concatenated"].map(str::to_owned).into();
+    assert!(features("jiff").is_disjoint(&reads_files), "time zones are those in the binary");
     assert!(!features("serde_json").contains("arbitrary_precision"), "it breaks numbers in expressions");
 }

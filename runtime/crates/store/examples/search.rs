@@ -36,6 +36,7 @@ fn story(number: u64) -> (Delivery, Append) {
         version: 1,
         event,
         pins: std::collections::BTreeMap::new(),
+        origin: flowcell_core::run::event::Origin::default(),
         trigger: json!({ "body": { "email": format!("customer-{number}@example.com"), "total": number % 100 } }),
     };
     let mut entries = vec![Recorded { seq: 0, at: at(number), event: created }];
@@ -46,26 +47,27 @@ fn story(number: u64) -> (Delivery, Append) {
     let error =
         StepError { code: "http-status".to_owned(), message: "503".to_owned(), retryable: false, details: None };
     for step in ["find", "build", "send"] {
-        let step: flowcell_core::id::StepId = step.parse().unwrap();
+        let step: flowcell_core::id::StepRef = step.parse::<flowcell_core::id::StepId>().unwrap().into();
         add(RunEvent::StepStarted { step: step.clone(), attempt: 1 });
-        if step.as_str() == "send" && number % 1_000 == 7 {
+        if step.id().as_str() == "send" && number % 1_000 == 7 {
             let failed = RunEvent::StepFailed {
                 step: step.clone(),
                 attempt: 1,
                 error: error.clone(),
                 retry_at: None,
+                origin: None,
                 input: None,
                 call: CallRecord::default(),
             };
             add(failed);
-            add(RunEvent::Finished { outcome: Outcome::Failed { step, error: error.clone() } });
+            add(RunEvent::Finished { outcome: Outcome::Failed { step, error: error.clone() }, output: json!(null) });
             break;
         }
         let output = json!({ "id": number });
         add(RunEvent::StepSucceeded { step, attempt: 1, output, input: json!(null), call: CallRecord::default() });
     }
     if number % 1_000 != 7 {
-        add(RunEvent::Finished { outcome: Outcome::Succeeded });
+        add(RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) });
     }
     let begun = Run::fold(id, entries.get(..1).unwrap()).unwrap().summary();
     let summary = Run::fold(id, &entries).unwrap().summary();

@@ -7,6 +7,7 @@
 //! [`embedded`], whose module documentation tells the path of a write.
 
 pub mod embedded;
+mod marks;
 pub mod memory;
 mod queue;
 mod rules;

@@ -17,6 +17,7 @@ use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
 use tokio::sync::Notify;
 
+use crate::marks::Marks;
 use crate::queue::DueQueue;
 use crate::rules;
 use crate::tail::{Grown, Ring};
@@ -44,6 +45,7 @@ struct State {
     /// Counts the writes, as the groups of another store are counted.
     writes: u64,
     queue: DueQueue,
+    marks: Marks,
     heads: BTreeMap<(WorkspaceId, WorkflowId), (WorkflowHead, [u8; 32])>,
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
@@ -144,6 +146,7 @@ impl State {
         }
         for run in delivery.runs {
             self.queue.set_due(run.id, run.summary.due_at);
+            self.marks.set(run.id, &run.summary.marks);
             self.runs.insert(run.id, Stored { summary: run.summary, entries: vec![run.created] });
         }
         Ok(accepted)
@@ -161,6 +164,7 @@ impl State {
         }
         kept.summary = append.summary;
         kept.entries.extend(append.entries);
+        self.marks.set(append.run, &kept.summary.marks);
         if kept.summary.status.is_final() {
             self.queue.finish(append.run);
             return Ok(false);

@@ -1,10 +1,11 @@
 //! How a run looks in JSON. The shape is public: fields are added, never changed.
 
 use flowcell_core::expression::{Program, Scope};
-use flowcell_core::id::StepId;
+use flowcell_core::id::StepRef;
 use flowcell_core::plugin::Pin;
 use flowcell_core::run::event::Outcome;
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
+use flowcell_core::workflow::walk::Placed;
 use flowcell_core::workflow::{Step, Workflow};
 use serde_json::{Map, Value, json};
 
@@ -24,12 +25,8 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
 /// A run with its steps and attempts. Steps that have not begun come from the workflow, with the status `pending`.
 pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
     let steps: Vec<Value> = match workflow {
-        Some(workflow) => workflow
-            .steps
-            .iter()
-            .map(|each| step(&each.id, Some(&Definition { run, workflow, step: each }), run.steps.get(&each.id)))
-            .collect(),
-        None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
+        Some(workflow) => workflow.all_steps().flat_map(|placed| places(run, workflow, &placed)).collect(),
+        None => run.steps.iter().map(|(place, state)| step(place, None, Some(state))).collect(),
     };
     json!({
         "id": run.id,
@@ -59,6 +56,17 @@ fn error(run: &Run) -> Value {
     }
 }
 
+/// Every place of a step that has begun; one of the outermost line is shown before, too.
+fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
+    let definition = Definition { run, workflow, step: placed.step };
+    let begun = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id);
+    let shown: Vec<Value> = begun.map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+    if shown.is_empty() && placed.around.is_empty() {
+        return vec![step(&placed.step.id.clone().into(), Some(&definition), None)];
+    }
+    shown
+}
+
 /// A step as its author wrote it, and where it stands.
 struct Definition<'r> {
     run: &'r Run,
@@ -76,7 +84,7 @@ impl<'r> Definition<'r> {
     }
 }
 
-fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
+fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
     put("id", json!(id));
@@ -111,11 +119,13 @@ fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepSta
 fn status(state: Option<&StepState>) -> &'static str {
     match state.map(|state| &state.phase) {
         None => "pending",
-        Some(Phase::Started) => "running",
+        Some(Phase::Started | Phase::Entered) => "running",
         Some(Phase::Succeeded) => "succeeded",
         Some(Phase::Retrying { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
+        Some(Phase::Handled { .. }) => "handled",
         Some(Phase::Parked { .. }) => "parked",
+        Some(Phase::Cancelled { .. }) => "cancelled",
     }
 }
 

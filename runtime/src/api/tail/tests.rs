@@ -41,9 +41,9 @@ fn whole_run() -> Vec<RunEvent> {
     let step: flowcell_core::id::StepId = "one".parse().unwrap();
     let call = serde_json::from_value(json!({ "log": [{ "level": "info", "message": "line\nbreak" }] })).unwrap();
     vec![
-        RunEvent::StepStarted { step: step.clone(), attempt: 1 },
-        RunEvent::StepSucceeded { step, attempt: 1, output: json!(1), input: json!(null), call },
-        RunEvent::Finished { outcome: Outcome::Succeeded },
+        RunEvent::StepStarted { step: step.clone().into(), attempt: 1 },
+        RunEvent::StepSucceeded { step: step.into(), attempt: 1, output: json!(1), input: json!(null), call },
+        RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) },
     ]
 }
 

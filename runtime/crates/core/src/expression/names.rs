@@ -1,12 +1,23 @@
 //! The filters and tests that an expression names. The engine notices an unknown one only when it is reached at run time; people
 //! should hear of it when they write it.
 
+use std::sync::LazyLock;
+
 use minijinja::{Environment, ErrorKind};
 
+use super::code::{Codes, Word, Words};
+use super::library;
 use crate::workflow::problem::similar;
 
-/// The filters there are: `value | filter`.
-pub const FILTERS: [&str; 49] = [
+/// The filters there are: `value | filter`, by name.
+pub static FILTERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<_> = ENGINE_FILTERS.into_iter().chain(library::filters().map(|filter| filter.name)).collect();
+    names.sort_unstable();
+    names
+});
+
+/// Those of the engine; the others are in [`library`].
+const ENGINE_FILTERS: [&str; 46] = [
     "abs",
     "attr",
     "batch",
@@ -23,7 +34,6 @@ pub const FILTERS: [&str; 49] = [
     "float",
     "format",
     "groupby",
-    "indent",
     "int",
     "items",
     "join",
@@ -40,7 +50,6 @@ pub const FILTERS: [&str; 49] = [
     "rejectattr",
     "replace",
     "reverse",
-    "round",
     "safe",
     "select",
     "selectattr",
@@ -48,7 +57,6 @@ pub const FILTERS: [&str; 49] = [
     "sort",
     "split",
     "string",
-    "sum",
     "title",
     "tojson",
     "trim",
@@ -58,11 +66,42 @@ pub const FILTERS: [&str; 49] = [
     "zip",
 ];
 
+/// What other languages call a filter that we have.
+const ELSEWHERE: [(&str, &str); 23] = [
+    ("average", "avg"),
+    ("b64decode", "base64_decode"),
+    ("b64encode", "base64_encode"),
+    ("date", "format_date"),
+    ("date_format", "format_date"),
+    ("downcase", "lower"),
+    ("filter", "where"),
+    ("fromjson", "from_json"),
+    ("json", "to_json"),
+    ("json_encode", "to_json"),
+    ("len", "length"),
+    ("lowercase", "lower"),
+    ("nl2br", "replace"),
+    ("regex", "regex_match"),
+    ("size", "length"),
+    ("strftime", "format_date"),
+    ("strip", "trim"),
+    ("striptags", "strip_html"),
+    ("substr", "substring"),
+    ("to_number", "number"),
+    ("toFixed", "format_number"),
+    ("upcase", "upper"),
+    ("uppercase", "upper"),
+];
+
 /// The tests there are: `value is test`. Comparisons have names too: `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `in`.
-pub const TESTS: [&str; 31] = [
+pub const TESTS: [&str; 36] = [
+    "after",
+    "before",
     "boolean",
+    "date",
     "defined",
     "divisibleby",
+    "empty",
     "endingwith",
     "eq",
     "equalto",
@@ -80,6 +119,7 @@ pub const TESTS: [&str; 31] = [
     "lower",
     "lt",
     "mapping",
+    "matching",
     "ne",
     "none",
     "number",
@@ -94,7 +134,7 @@ pub const TESTS: [&str; 31] = [
 ];
 
 /// The functions there are.
-pub const FUNCTIONS: [&str; 3] = ["dict", "namespace", "range"];
+pub const FUNCTIONS: [&str; 5] = ["dict", "namespace", "now", "range", "today"];
 
 /// Looks up every filter and test in the code of an expression.
 pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Result<(), String> {
@@ -103,7 +143,7 @@ pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Res
         match word {
             Word::Symbol('|') => {
                 if let Some(Word::Name(name)) = words.next() {
-                    check_filter(name, environment)?;
+                    check_filter(name)?;
                 }
             }
             Word::Name("is") => {
@@ -123,123 +163,67 @@ pub(super) fn check_expression(code: &str, environment: &Environment<'_>) -> Res
 
 /// The same for each `{{ … }}` and `{% … %}` of a template.
 pub(super) fn check_template(text: &str, environment: &Environment<'_>) -> Result<(), String> {
-    // What `raw` encloses is no code; finding its end is the engine's business.
-    if text.contains("raw") {
-        return Ok(());
-    }
-    let mut rest = text;
-    while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|opener| rest.find(opener)).min() {
-        let (_, after) = rest.split_at(start);
-        let opener = after.get(..2).unwrap_or_default();
-        let inside = after.get(2..).unwrap_or_default();
-        let end = match opener {
-            "{#" => inside.find("#}"),
-            "{%" => code_end(inside, "%}"),
-            _ => code_end(inside, "}}"),
-        };
-        let Some(end) = end else { return Ok(()) };
-        let code = inside.get(..end).unwrap_or_default();
-        if opener != "{#" {
-            check_expression(code, environment)?;
-            if let Some(block) = code.trim_start_matches(['-', '+', ' ']).strip_prefix("filter ")
-                && let Some(Word::Name(name)) = (Words { rest: block }).next()
-            {
-                check_filter(name, environment)?;
-            }
+    for code in (Codes { rest: text }) {
+        check_expression(code, environment)?;
+        if let Some(block) = code.trim_start_matches(['-', '+', ' ']).strip_prefix("filter ")
+            && let Some(Word::Name(name)) = (Words { rest: block }).next()
+        {
+            check_filter(name)?;
         }
-        rest = inside.get(end + 2..).unwrap_or_default();
     }
     Ok(())
 }
 
-fn check_filter(name: &str, environment: &Environment<'_>) -> Result<(), String> {
-    let tried = environment.empty_state().apply_filter(name, &[]);
-    match tried {
-        Err(error) if error.kind() == ErrorKind::UnknownFilter => Err(unknown("filter", name, &FILTERS)),
-        _ => Ok(()),
-    }
+fn check_filter(name: &str) -> Result<(), String> {
+    if FILTERS.contains(&name) { Ok(()) } else { Err(unknown_filter(name)) }
 }
 
 fn check_test(name: &str, environment: &Environment<'_>) -> Result<(), String> {
     let tried = environment.empty_state().perform_test(name, &[]);
     match tried {
-        Err(error) if error.kind() == ErrorKind::UnknownTest => Err(unknown("test", name, &TESTS)),
+        Err(error) if error.kind() == ErrorKind::UnknownTest => Err(unknown_test(name)),
         _ => Ok(()),
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match similar(name, known.iter().copied()) {
-        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
-        None => format!("there is no {what} `{name}`; there are {}", known.join(", ")),
+pub(super) fn unknown_filter(name: &str) -> String {
+    let elsewhere = ELSEWHERE.into_iter().find(|(there, _)| *there == name).map(|(_, here)| here);
+    match elsewhere.or_else(|| similar(name, FILTERS.iter().copied())) {
+        Some(near) => format!("there is no filter `{name}`; did you mean `{near}`?"),
+        None => format!("there is no filter `{name}`; docs/expressions.md lists those there are"),
     }
 }
 
-/// Where the code ends: at `closer` outside of texts in quotes.
-fn code_end(inside: &str, closer: &str) -> Option<usize> {
-    let mut words = Words { rest: inside };
-    loop {
-        let rest = words.rest.trim_start();
-        if rest.starts_with(closer) || rest.strip_prefix(['-', '+']).is_some_and(|rest| rest.starts_with(closer)) {
-            let at = inside.len() - rest.len();
-            return Some(if rest.starts_with(closer) { at } else { at + 1 });
-        }
-        words.next()?;
-    }
-}
-
-/// Names and symbols; white space, numbers' digits and texts in quotes are passed over.
-struct Words<'c> {
-    rest: &'c str,
-}
-
-enum Word<'c> {
-    Name(&'c str),
-    Symbol(char),
-}
-
-impl<'c> Iterator for Words<'c> {
-    type Item = Word<'c>;
-
-    fn next(&mut self) -> Option<Word<'c>> {
-        self.rest = self.rest.trim_start();
-        let first = self.rest.chars().next()?;
-        let is_name = |c: char| c.is_alphanumeric() || c == '_';
-        if is_name(first) {
-            let end = self.rest.find(|c| !is_name(c)).unwrap_or(self.rest.len());
-            let (name, rest) = self.rest.split_at(end);
-            self.rest = rest;
-            return Some(Word::Name(name));
-        }
-        self.rest = self.rest.get(first.len_utf8()..).unwrap_or_default();
-        if first == '\'' || first == '"' {
-            let mut escaped = false;
-            let end = self.rest.char_indices().find(|(_, c)| {
-                let ends = *c == first && !escaped;
-                escaped = *c == '\\' && !escaped;
-                ends
-            });
-            self.rest = end.map_or("", |(at, c)| self.rest.get(at + c.len_utf8()..).unwrap_or_default());
-        }
-        Some(Word::Symbol(first))
+pub(super) fn unknown_test(name: &str) -> String {
+    match similar(name, TESTS) {
+        Some(near) => format!("there is no test `{name}`; did you mean `{near}`?"),
+        None => format!("there is no test `{name}`; there are {}", TESTS.join(", ")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::template::environment;
 
     #[test]
     fn the_lists_name_what_the_engine_has() {
-        let environment = Environment::new();
-        for name in FILTERS {
-            assert_eq!(check_filter(name, &environment), Ok(()));
+        let environment = environment();
+        for name in FILTERS.iter() {
+            let tried = environment.empty_state().apply_filter(name, &[]);
+            assert!(tried.err().is_none_or(|error| error.kind() != ErrorKind::UnknownFilter), "{name}");
         }
         for name in TESTS {
             assert_eq!(check_test(name, &environment), Ok(()));
         }
         for name in FUNCTIONS {
             assert!(environment.globals().any(|(global, _)| global == name), "{name}");
+        }
+        let mut names = FILTERS.clone();
+        names.dedup();
+        assert_eq!(names.len(), FILTERS.len(), "two filters have one name");
+        for (there, here) in ELSEWHERE {
+            assert!(!FILTERS.contains(&there) && FILTERS.contains(&here), "{there} → {here}");
         }
     }
 
@@ -248,7 +232,7 @@ mod tests {
         let page = include_str!("../../../../../docs/expressions.md");
         for name in FILTERS.iter().chain(&TESTS).chain(&FUNCTIONS).chain(&crate::expression::ROOTS) {
             assert!(
-                page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}.")),
+                ["`", ".", "("].iter().any(|after| page.contains(&format!("`{name}{after}"))),
                 "docs/expressions.md lacks `{name}`"
             );
         }
@@ -257,7 +241,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_found_in_code_and_not_in_texts() {
-        let environment = Environment::new();
+        let environment = environment();
         let wrong = |text: &str| check_template(text, &environment).err();
         for text in [
             "{{ a | uper }}",

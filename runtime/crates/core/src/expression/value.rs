@@ -53,15 +53,25 @@ pub(super) fn parts_to_engine(value: &Value, paths: &[&[Key]]) -> minijinja::Val
 
 /// Takes a result out of the engine. What JSON cannot say, and what is larger than `bytes_max`, is an error that names it.
 pub(super) fn from_engine(value: &minijinja::Value, bytes_max: usize) -> Result<Value, String> {
-    Conversion { bytes_left: bytes_max }.convert(value, DEPTH_MAX)
+    from_engine_within(value, bytes_max, &super::template::too_long)
+}
+
+/// The same, with a message of its own for what is too large.
+pub(super) fn from_engine_within(
+    value: &minijinja::Value,
+    bytes_max: usize,
+    too_large: &dyn Fn() -> String,
+) -> Result<Value, String> {
+    Conversion { bytes_left: bytes_max, too_large }.convert(value, DEPTH_MAX)
 }
 
 /// The engine's sequences may be computed while they are read and pretend to any length: the size is checked on the way.
-struct Conversion {
+struct Conversion<'m> {
     bytes_left: usize,
+    too_large: &'m dyn Fn() -> String,
 }
 
-impl Conversion {
+impl Conversion<'_> {
     fn convert(&mut self, value: &minijinja::Value, depth: usize) -> Result<Value, String> {
         let depth = depth.checked_sub(1).ok_or_else(|| format!("the result is nested more than {DEPTH_MAX} deep"))?;
         self.spend(4)?;
@@ -103,7 +113,7 @@ impl Conversion {
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(super::template::too_long)?;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(self.too_large)?;
         Ok(())
     }
 }
@@ -125,11 +135,48 @@ fn number(value: &minijinja::Value) -> Result<Value, String> {
         .ok_or_else(|| format!("{value} is not a number that JSON can say"))
 }
 
+/// Puts a value at a path, and objects around it where there are none.
+pub(super) fn put_at(whole: &mut Value, keys: &[Key], with: &Value) {
+    let Some((first, rest)) = keys.split_first() else {
+        *whole = with.clone();
+        return;
+    };
+    match (&mut *whole, first) {
+        (Value::Array(items), Key::Index(index)) if *index < items.len() => {
+            if let Some(item) = items.get_mut(*index) {
+                put_at(item, rest, with);
+            }
+        }
+        (Value::Object(fields), Key::Name(name)) => {
+            put_at(fields.entry(name.clone()).or_insert(Value::Null), rest, with);
+        }
+        (_, Key::Name(name)) => {
+            *whole = Value::Object([(name.clone(), Value::Null)].into_iter().collect());
+            if let Some(inner) = whole.get_mut(name) {
+                put_at(inner, rest, with);
+            }
+        }
+        (_, Key::Index(_)) => {}
+    }
+}
+
 /// Writes a value into a text: a text as it is, everything else as JSON.
 pub(super) fn write_text(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => out.push_str(text),
         other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Whether a condition holds that comes to this value: not for null, false, zero, and what is empty.
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
     }
 }
 

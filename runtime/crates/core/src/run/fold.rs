@@ -1,14 +1,16 @@
 //! What a run is: a fold of its events, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::id::{EventId, RunId, StepId, WorkflowId, WorkspaceId};
-use crate::invoke::CallRecord;
+use crate::id::{EventId, RunId, StepId, StepRef, StepRefKey, WorkflowId, WorkspaceId};
 use crate::plugin::{Pin, Uses};
-use crate::run::event::{Outcome, Recorded, RunEvent, StepError};
+use crate::run::event::{Decision, Detail, Origin, Outcome, Recorded, RunEvent, StepError};
+use crate::run::state::{Arrival, Control, Iteration};
+pub use crate::run::state::{Attempt, Phase, StepState};
+pub use crate::run::summary::{Mark, RunStatus, RunSummary};
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -21,98 +23,21 @@ pub struct Run {
     pub created_at: Timestamp,
     pub pins: BTreeMap<Uses, Pin>,
     pub trigger: Value,
+    pub origin: Origin,
     /// In the order they started.
-    pub steps: IndexMap<StepId, StepState>,
+    pub steps: IndexMap<StepRef, StepState>,
+    /// Why the run is to end, if somebody wants that.
+    pub cancel: Option<String>,
     pub outcome: Option<Outcome>,
+    /// What a `call` gets; null until the run has succeeded.
+    pub output: Value,
     pub finished_at: Option<Timestamp>,
     /// The number of events so far: the `seq` of the next.
     pub next_seq: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StepState {
-    pub attempts: Vec<Attempt>,
-    pub phase: Phase,
-}
-
-/// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Phase {
-    /// An attempt has started and nothing is known of its end.
-    #[default]
-    Started,
-    Succeeded,
-    /// Failed, to be tried again.
-    Retrying {
-        at: Timestamp,
-    },
-    Failed {
-        error: StepError,
-    },
-    Parked {
-        reason: String,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
-    pub number: u32,
-    pub started_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-    pub input: Option<Value>,
-    pub output: Option<Value>,
-    pub error: Option<StepError>,
-    pub call: Option<CallRecord>,
-}
-
-/// What the API and the queue call the state of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunStatus {
-    Queued,
-    Running,
-    Waiting,
-    Succeeded,
-    Failed,
-    Cancelled,
-}
-
-impl RunStatus {
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// What the store keeps beside the journal so that it need not fold: derived here and written with the event that changes it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RunSummary {
-    pub id: RunId,
-    pub workspace: WorkspaceId,
-    pub workflow: WorkflowId,
-    pub version: u32,
-    pub event: EventId,
-    pub status: RunStatus,
-    pub created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
-    /// When the run wants a worker; absent when it does not: it is finished or parked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<Timestamp>,
-    /// The number of events in the journal: a shorter journal is damaged.
-    pub events: u32,
-    /// The code of the error that ended or parks the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_code: Option<String>,
+    /// The steps that have begun and not ended.
+    pub(super) open: BTreeSet<StepRef>,
+    /// Until when there is nothing to do, if that was the last thing written.
+    pub(super) rested: Option<Option<Timestamp>>,
 }
 
 /// The events do not tell a possible story: the journal is damaged, or a writer broke the rules.
@@ -153,10 +78,11 @@ impl Run {
         if first.seq != 0 {
             return Err(impossible("the first entry is missing"));
         }
-        let RunEvent::Created { workspace, workflow, version, event, pins, trigger } = first.event else {
+        let RunEvent::Created { workspace, workflow, version, event, pins, trigger, mut origin } = first.event else {
             return Err(impossible("the first entry does not create the run"));
         };
-        Ok(Self {
+        let seed = std::mem::take(&mut origin.seed);
+        let mut run = Self {
             id,
             workspace,
             workflow,
@@ -165,11 +91,24 @@ impl Run {
             created_at: first.at,
             pins,
             trigger,
+            origin,
             steps: IndexMap::new(),
+            cancel: None,
             outcome: None,
+            output: Value::Null,
             finished_at: None,
             next_seq: 1,
-        })
+            open: BTreeSet::new(),
+            rested: None,
+        };
+        for event in &seed {
+            let is_seed = matches!(event, RunEvent::Kept { .. } | RunEvent::Entered { .. } | RunEvent::Iterated { .. });
+            if !is_seed {
+                return Err(impossible("it takes over what cannot be"));
+            }
+            run.take_in(first.at, event).map_err(impossible)?;
+        }
+        Ok(run)
     }
 
     /// Takes in the next event.
@@ -182,17 +121,63 @@ impl Run {
         if self.outcome.is_some() {
             return Err(impossible("something happens after the end"));
         }
-        match &recorded.event {
-            RunEvent::Created { .. } => return Err(impossible("the run is created twice")),
+        self.take_in(recorded.at, &recorded.event).map_err(impossible)?;
+        self.rested = match &recorded.event {
+            RunEvent::Rested { until } => Some(*until),
+            _ => None,
+        };
+        self.next_seq += 1;
+        Ok(())
+    }
+
+    fn take_in(&mut self, at: Timestamp, event: &RunEvent) -> Result<(), &'static str> {
+        match event {
+            RunEvent::Created { .. } => return Err("the run is created twice"),
+            RunEvent::Finished { outcome, output } => {
+                self.outcome = Some(outcome.clone());
+                self.output = output.clone();
+                self.finished_at = Some(at);
+            }
+            RunEvent::CancelRequested { reason } => {
+                self.cancel.get_or_insert_with(|| reason.clone());
+            }
+            RunEvent::Rested { .. } => {}
+            RunEvent::StepStarted { .. }
+            | RunEvent::StepSucceeded { .. }
+            | RunEvent::StepFailed { .. }
+            | RunEvent::StepParked { .. }
+            | RunEvent::Decided { .. } => self.attempted(at, event)?,
+            _ => self.controlled(at, event)?,
+        }
+        let Some(step) = event.step() else { return Ok(()) };
+        match self.steps.get(step) {
+            Some(state) if state.is_open() => {
+                if !self.open.contains(step) {
+                    self.open.insert(step.clone());
+                }
+            }
+            _ => drop(self.open.remove(step)),
+        }
+        Ok(())
+    }
+
+    /// What happened to an attempt.
+    fn attempted(&mut self, at: Timestamp, event: &RunEvent) -> Result<(), &'static str> {
+        match event {
             RunEvent::StepStarted { step, attempt } => {
                 let state = self.steps.entry(step.clone()).or_default();
-                if *attempt != state.next_attempt() || matches!(state.phase, Phase::Succeeded | Phase::Failed { .. }) {
-                    return Err(impossible("an attempt starts out of turn"));
+                let may_start = match &state.phase {
+                    Phase::Started => true,
+                    Phase::Retrying { .. } | Phase::Parked { .. } => !state.attempts.is_empty(),
+                    _ => false,
+                };
+                if *attempt != state.next_attempt() || !may_start {
+                    return Err("an attempt starts out of turn");
                 }
                 state.phase = Phase::Started;
                 state.attempts.push(Attempt {
                     number: *attempt,
-                    started_at: recorded.at,
+                    started_at: at,
                     ended_at: None,
                     input: None,
                     output: None,
@@ -201,18 +186,19 @@ impl Run {
                 });
             }
             RunEvent::StepSucceeded { step, attempt, output, input, call } => {
-                let (state, last) =
-                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a result without its attempt"))?;
-                last.ended_at = Some(recorded.at);
+                let (state, last) = self.open_attempt(step, *attempt).ok_or("a result without its attempt")?;
+                last.ended_at = Some(at);
                 last.input = Some(input.clone());
                 last.output = Some(output.clone());
                 last.call = Some(call.clone());
                 *state = Phase::Succeeded;
             }
-            RunEvent::StepFailed { step, attempt, error, retry_at, input, call } => {
-                let (state, last) =
-                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a failure without its attempt"))?;
-                last.ended_at = Some(recorded.at);
+            RunEvent::StepFailed { step, attempt, error, retry_at, input, origin, call } => {
+                if *attempt == 1 && self.fail_control(step, error, origin.as_ref()) {
+                    return Ok(());
+                }
+                let (state, last) = self.open_attempt(step, *attempt).ok_or("a failure without its attempt")?;
+                last.ended_at = Some(at);
                 last.input.clone_from(input);
                 last.error = Some(error.clone());
                 last.call = Some(call.clone());
@@ -222,98 +208,181 @@ impl Run {
                 };
             }
             RunEvent::StepParked { step, attempt, reason, error, input, call } => {
-                let (state, last) =
-                    self.open_attempt(step, *attempt).ok_or_else(|| impossible("a parked step without its attempt"))?;
+                let (state, last) = self.open_attempt(step, *attempt).ok_or("a parked step without its attempt")?;
                 // What a crash cut off has no end that anybody knows.
-                last.ended_at = error.is_some().then_some(recorded.at);
+                last.ended_at = error.is_some().then_some(at);
                 last.input.clone_from(input);
                 last.error.clone_from(error);
                 last.call.clone_from(call);
                 *state = Phase::Parked { reason: reason.clone() };
             }
-            RunEvent::Finished { outcome } => {
-                self.outcome = Some(outcome.clone());
-                self.finished_at = Some(recorded.at);
+            RunEvent::Decided { step, decision } => {
+                let state = self.steps.get_mut(step).ok_or("a decision about nothing")?;
+                let Phase::Parked { reason } = &state.phase else {
+                    return Err("a decision about a step that is not parked");
+                };
+                let undone =
+                    || StepError::permanent("parked", format!("somebody decided that it has not happened: {reason}"));
+                state.phase = match decision {
+                    Decision::Repeat => Phase::Retrying { at },
+                    Decision::Failed => Phase::Failed { error: undone() },
+                    Decision::Succeeded { output } => {
+                        state.output = Some(output.clone());
+                        Phase::Succeeded
+                    }
+                };
             }
+            _ => {}
         }
-        self.next_seq += 1;
         Ok(())
     }
 
-    fn open_attempt(&mut self, step: &StepId, attempt: u32) -> Option<(&mut Phase, &mut Attempt)> {
+    /// What happened to a control step, or was done about any step.
+    fn controlled(&mut self, at: Timestamp, event: &RunEvent) -> Result<(), &'static str> {
+        match event {
+            RunEvent::Entered { step, detail } => {
+                if self.steps.contains_key(step) {
+                    return Err("a step is entered twice");
+                }
+                let control = Some(Box::new(Control::new(detail.clone(), at)));
+                self.steps.insert(step.clone(), StepState { control, phase: Phase::Entered, ..StepState::default() });
+            }
+            RunEvent::Left { step, output } | RunEvent::Kept { step, output } => {
+                self.end_control(step, output.clone())?;
+            }
+            RunEvent::Responded { step, status, .. } => {
+                self.end_control(step, serde_json::json!({ "status": status }))?;
+            }
+            RunEvent::Iterated { step, index, collected, error } => {
+                let control = self.entered(step).ok_or("an iteration without its loop")?;
+                let Detail::Each { count, .. } = control.detail else { return Err("an iteration of what is no loop") };
+                let iteration = Iteration { collected: collected.clone(), error: error.clone() };
+                if *index >= count || !control.iterations.end(*index, iteration) {
+                    return Err("an iteration ends out of turn");
+                }
+            }
+            RunEvent::TimedOut { step } => {
+                self.entered(step).ok_or("a time-out without its wait")?.has_timed_out = true;
+            }
+            RunEvent::Handled { step, output } => {
+                let state = self.steps.get_mut(step).ok_or("nothing failed that was handled")?;
+                let Phase::Failed { error } = &state.phase else { return Err("nothing failed that was handled") };
+                state.phase = Phase::Handled { error: error.clone() };
+                state.output = Some(output.clone());
+            }
+            RunEvent::Cancelled { step, reason } => {
+                let state = self.steps.get_mut(step).filter(|state| state.is_open());
+                let state = state.ok_or("a step is cancelled that is not in progress")?;
+                if let Some(last) = state.attempts.last_mut().filter(|_| state.phase == Phase::Started) {
+                    last.ended_at = Some(at);
+                }
+                state.phase = Phase::Cancelled { reason: reason.clone() };
+            }
+            RunEvent::Resumed { step, payload } => self.arrive(step, Arrival::Resumed(payload.clone()))?,
+            RunEvent::EventArrived { step, payload } => self.arrive(step, Arrival::Event(payload.clone()))?,
+            RunEvent::ChildEnded { step, outcome, output } => {
+                self.arrive(step, Arrival::Child { outcome: outcome.clone(), output: output.clone() })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open_attempt(&mut self, step: &StepRef, attempt: u32) -> Option<(&mut Phase, &mut Attempt)> {
         let state = self.steps.get_mut(step)?;
         let last = state.attempts.last_mut()?;
         (last.number == attempt && state.phase == Phase::Started).then_some((&mut state.phase, last))
     }
 
-    pub fn status(&self) -> RunStatus {
-        match &self.outcome {
-            Some(Outcome::Succeeded) => RunStatus::Succeeded,
-            Some(Outcome::Failed { .. }) => RunStatus::Failed,
-            Some(Outcome::Cancelled { .. }) => RunStatus::Cancelled,
-            None if self.steps.is_empty() => RunStatus::Queued,
-            None if self.steps.values().any(StepState::is_waiting) => RunStatus::Waiting,
-            None => RunStatus::Running,
-        }
+    fn entered(&mut self, step: &StepRef) -> Option<&mut Control> {
+        let state = self.steps.get_mut(step).filter(|state| state.phase == Phase::Entered)?;
+        state.control.as_deref_mut()
     }
 
-    /// When the run wants a worker: at once, at the next retry, or (finished, parked) never.
-    pub fn due_at(&self) -> Option<Timestamp> {
-        if self.outcome.is_some() {
-            return None;
+    fn end_control(&mut self, step: &StepRef, output: Value) -> Result<(), &'static str> {
+        let state = self
+            .steps
+            .entry(step.clone())
+            .or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
+        if state.phase != Phase::Entered {
+            return Err("a step ends that is not in progress");
         }
-        let mut due = Some(self.created_at);
-        for step in self.steps.values() {
-            match &step.phase {
-                Phase::Retrying { at } => due = Some(*at),
-                Phase::Parked { .. } => return None,
-                Phase::Started | Phase::Succeeded | Phase::Failed { .. } => {}
-            }
-        }
-        due
+        state.phase = Phase::Succeeded;
+        state.output = Some(output);
+        Ok(())
     }
 
-    /// What the store keeps beside the journal.
-    pub fn summary(&self) -> RunSummary {
-        let error_code = match &self.outcome {
-            Some(Outcome::Failed { error, .. }) => Some(error.code.clone()),
-            _ if self.due_at().is_none() && self.outcome.is_none() => Some("parked".to_owned()),
-            _ => None,
+    /// Fails a step without attempts; `false` when it has some, or has ended.
+    fn fail_control(&mut self, step: &StepRef, error: &StepError, origin: Option<&StepRef>) -> bool {
+        let state = self
+            .steps
+            .entry(step.clone())
+            .or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
+        if state.phase != Phase::Entered {
+            return false;
+        }
+        state.phase = Phase::Failed { error: error.clone() };
+        state.origin = origin.cloned();
+        true
+    }
+
+    fn arrive(&mut self, step: &StepRef, arrival: Arrival) -> Result<(), &'static str> {
+        let control = self.entered(step).ok_or("something arrives for a step that does not wait")?;
+        let fits = match (&control.detail, &arrival) {
+            (Detail::Waiting { event, .. }, Arrival::Event(_)) => event.is_some(),
+            (Detail::Waiting { resume, .. }, Arrival::Resumed(_)) => *resume,
+            (Detail::Called { .. }, Arrival::Child { .. }) => true,
+            _ => false,
         };
-        RunSummary {
-            id: self.id,
-            workspace: self.workspace.clone(),
-            workflow: self.workflow.clone(),
-            version: self.version,
-            event: self.event,
-            status: self.status(),
-            created_at: self.created_at,
-            finished_at: self.finished_at,
-            due_at: self.due_at(),
-            events: self.next_seq,
-            error_code,
+        if !fits || control.arrival.is_some() || control.has_timed_out {
+            return Err("something arrives for a step that does not wait for it");
         }
+        control.arrival = Some(arrival);
+        Ok(())
+    }
+}
+
+/// Looking.
+impl Run {
+    /// The state of the step `id` in the iteration `at`.
+    pub fn step(&self, id: &StepId, at: &[u32]) -> Option<&StepState> {
+        self.steps.get(&StepRefKey { id: id.as_str(), at })
+    }
+
+    /// The places that have begun and not ended.
+    pub fn open(&self) -> impl Iterator<Item = (&StepRef, &StepState)> {
+        self.open.iter().filter_map(|step| Some((step, self.steps.get(step)?)))
+    }
+
+    /// The places that wait for somebody's decision.
+    pub fn parked(&self) -> impl Iterator<Item = (&StepRef, &StepState)> {
+        self.open().filter(|(_, state)| matches!(state.phase, Phase::Parked { .. }))
+    }
+
+    /// Whether any of its steps has.
+    pub fn has_begun(&self) -> bool {
+        self.next_seq > 1
+    }
+
+    /// Whether an event tells of the world: an attempt's start or end, what was cut short or answered. Everything else its worker would
+    /// decide again.
+    pub fn is_fact(&self, event: &RunEvent) -> bool {
+        match event {
+            RunEvent::StepStarted { .. }
+            | RunEvent::StepSucceeded { .. }
+            | RunEvent::StepParked { .. }
+            | RunEvent::Cancelled { .. }
+            | RunEvent::Responded { .. } => true,
+            RunEvent::StepFailed { step, .. } => self.steps.get(step).is_some_and(|state| !state.attempts.is_empty()),
+            event => event.is_outside(),
+        }
+    }
+
+    pub(super) fn open_states(&self) -> impl Iterator<Item = &StepState> {
+        self.open().map(|(_, state)| state)
     }
 }
 
 fn empty(run: RunId) -> ImpossibleJournal {
     ImpossibleJournal { run, seq: 0, problem: "it is empty" }
-}
-
-impl StepState {
-    /// The number the next attempt would have.
-    pub fn next_attempt(&self) -> u32 {
-        self.attempts.last().map_or(1, |last| last.number + 1)
-    }
-    /// Attempts that ended in an error; those a crash cut off do not count against the retry budget.
-    pub fn failures(&self) -> u32 {
-        u32::try_from(self.attempts.iter().filter(|attempt| attempt.error.is_some()).count()).unwrap_or(u32::MAX)
-    }
-    /// What expressions read as `steps.<id>.output`.
-    pub fn output(&self) -> Option<&Value> {
-        self.attempts.last().and_then(|last| last.output.as_ref())
-    }
-    fn is_waiting(&self) -> bool {
-        matches!(self.phase, Phase::Retrying { .. } | Phase::Parked { .. })
-    }
 }

@@ -49,7 +49,12 @@ impl FieldPath {
     pub fn scalar_in(&self, event: &RunEvent) -> Option<String> {
         let root = match (event, &self.root) {
             (RunEvent::Created { trigger, .. }, Root::Trigger) => trigger,
-            (RunEvent::StepSucceeded { step, output, .. }, Root::Output(id)) if step.as_str() == id.as_str() => output,
+            (
+                RunEvent::StepSucceeded { step, output, .. }
+                | RunEvent::Left { step, output }
+                | RunEvent::Handled { step, output },
+                Root::Output(id),
+            ) if step.id() == id => output,
             _ => return None,
         };
         let found = self.segments.iter().try_fold(root, |value, segment| match value {

@@ -18,12 +18,13 @@ fn created(trigger: serde_json::Value) -> RunEvent {
         version: 1,
         event: EventId::from_bytes([1; 16]),
         pins: std::collections::BTreeMap::new(),
+        origin: crate::run::event::Origin::default(),
         trigger,
     }
 }
 
 fn failed_run() -> Vec<Recorded> {
-    let step = |id: &str| id.parse().unwrap();
+    let step = |id: &str| id.parse::<StepId>().unwrap().into();
     let error = |code: &str| StepError { code: code.into(), message: String::new(), retryable: true, details: None };
     entries(vec![
         created(json!({"body": {"email": "anna@example.com", "total": 12.5, "tags": ["a", "b"]}})),
@@ -41,10 +42,14 @@ fn failed_run() -> Vec<Recorded> {
             attempt: 1,
             error: error("http-status"),
             retry_at: None,
+            origin: None,
             input: None,
             call: CallRecord::default(),
         },
-        RunEvent::Finished { outcome: Outcome::Failed { step: step("send"), error: error("http-status") } },
+        RunEvent::Finished {
+            outcome: Outcome::Failed { step: step("send"), error: error("http-status") },
+            output: json!(null),
+        },
     ])
 }
 
@@ -130,7 +135,10 @@ fn facts_say_what_the_journal_says_and_when_they_leave_something_out() {
     assert_eq!(values, [Some(FieldValue::of("anna@example.com")), None]);
     assert!(!facts.has_more());
     for number in 0..70 {
-        facts.note(&RunEvent::StepStarted { step: format!("s{number}").parse().unwrap(), attempt: 1 }, &indexed);
+        facts.note(
+            &RunEvent::StepStarted { step: format!("s{number}").parse::<StepId>().unwrap().into(), attempt: 1 },
+            &indexed,
+        );
     }
     assert!(facts.has_more());
 }

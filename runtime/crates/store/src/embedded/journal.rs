@@ -89,7 +89,8 @@ impl Journal for EmbeddedStore {
             taken_if.push((Table::Runs, key));
             let is_finished = run.summary.status.is_final();
             let tracked = Tracked { workspace, events: 1, is_finished };
-            effects.push(Effect::Created { run: run.id, tracked, due: run.summary.due_at });
+            let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
+            effects.push(Effect::Created { run: run.id, tracked, due, marks });
             if is_finished {
                 ended.push(search::ended(workspace, &run.summary, RunFacts::default()));
             }
@@ -301,7 +302,8 @@ fn write(append: &Append, first_seq: u32, tracked: &mut Tracked, rows: AppendRow
     let is_finished = append.summary.status.is_final();
     tracked.events = append.summary.events;
     tracked.is_finished = is_finished;
-    let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due: append.summary.due_at } };
+    let (due, marks) = (append.summary.due_at, append.summary.marks.clone());
+    let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due, marks } };
     let grown = Grown { workspace: tracked.workspace, run, first_seq, next_seq: append.summary.events };
     AppendWrite { rows, effect, grown, ended, reply }
 }

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 
 use flowcell_core::id::RunId;
 use flowcell_core::ports::Append;
+use flowcell_core::run::fold::Mark;
 use flowcell_core::search::{FieldPath, RunFacts};
 use flowcell_core::time::Timestamp;
 
 use super::blocks::Ended;
 use super::search::ended;
 use super::tables::WorkspaceNumber;
+use crate::marks::Marks;
 use crate::queue::DueQueue;
 
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ pub(crate) struct Tracker {
     /// read from the journal.
     pub(crate) facts: HashMap<RunId, RunFacts>,
     pub(crate) queue: DueQueue,
+    pub(crate) marks: Marks,
 }
 
 /// A run that has not finished on the disk, as it will be when the queued writes are applied.
@@ -32,10 +35,10 @@ pub(crate) struct Tracked {
 }
 
 /// What a synced write does to the queue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Effect {
-    Created { run: RunId, tracked: Tracked, due: Option<Timestamp> },
-    Due { run: RunId, due: Option<Timestamp> },
+    Created { run: RunId, tracked: Tracked, due: Option<Timestamp>, marks: Vec<Mark> },
+    Due { run: RunId, due: Option<Timestamp>, marks: Vec<Mark> },
     Finished { run: RunId },
     Released { run: RunId },
 }
@@ -96,14 +99,19 @@ impl Tracker {
                 self.runs.remove(&run);
                 false
             }
-            Effect::Created { run, tracked, due } => {
+            Effect::Created { run, tracked, due, marks } => {
                 self.runs.insert(run, tracked);
+                self.marks.set(run, &marks);
                 self.queue.set_due(run, due)
             }
-            Effect::Due { run, due } => self.queue.set_due(run, due),
+            Effect::Due { run, due, marks } => {
+                self.marks.set(run, &marks);
+                self.queue.set_due(run, due)
+            }
             Effect::Finished { run } => {
                 self.runs.remove(&run);
                 self.facts.remove(&run);
+                self.marks.set(run, &[]);
                 self.queue.finish(run);
                 false
             }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{PageRequest, RunFilter, RunIndex, RunPage, StoreError};
-use flowcell_core::run::fold::RunSummary;
+use flowcell_core::run::fold::{Mark, RunSummary};
 use flowcell_core::search::FieldPath;
 
 use super::MemoryStore;
@@ -37,6 +37,12 @@ impl RunIndex for MemoryStore {
         runs.truncate(limit);
         let next = runs.last().map(|run| run.id).filter(|_| has_more);
         Ok(RunPage { runs, next, is_cut: false })
+    }
+
+    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError> {
+        let state = self.state();
+        let marked = state.marks.runs(mark).filter_map(|run| Some(&state.runs.get(&run)?.summary));
+        Ok(marked.filter(|run| run.workspace == *workspace).cloned().collect())
     }
 
     fn index_fields(&self, _: &WorkspaceId, _: &WorkflowId, _: Vec<FieldPath>) {}

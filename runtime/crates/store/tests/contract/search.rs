@@ -15,7 +15,7 @@ fn error(code: &str) -> StepError {
 
 /// What happens to run `number` after its creation.
 fn story(number: u64) -> Vec<RunEvent> {
-    let step = |id: &str| id.parse().unwrap();
+    let step = |id: &str| id.parse::<flowcell_core::id::StepId>().unwrap().into();
     let begun = |id: &str, attempt| RunEvent::StepStarted { step: step(id), attempt };
     let ended = |id: &str, attempt, output: Value| RunEvent::StepSucceeded {
         step: step(id),
@@ -30,22 +30,30 @@ fn story(number: u64) -> Vec<RunEvent> {
         error: error(code),
         retry_at: again.then(|| at(0)),
         input: None,
+        origin: None,
         call: CallRecord::default(),
     };
     let find = [begun("find", 1), ended("find", 1, json!({"customer": format!("c{}", number % 5)}))];
     let rest = match number % 4 {
-        0 => vec![begun("send", 1), ended("send", 1, json!(1)), RunEvent::Finished { outcome: Outcome::Succeeded }],
+        0 => vec![
+            begun("send", 1),
+            ended("send", 1, json!(1)),
+            RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) },
+        ],
         1 => vec![
             begun("send", 1),
             failed("send", "http-status", false),
-            RunEvent::Finished { outcome: Outcome::Failed { step: step("send"), error: error("http-status") } },
+            RunEvent::Finished {
+                outcome: Outcome::Failed { step: step("send"), error: error("http-status") },
+                output: json!(null),
+            },
         ],
         2 => vec![
             begun("send", 1),
             failed("send", "timeout", true),
             begun("send", 2),
             ended("send", 2, json!(1)),
-            RunEvent::Finished { outcome: Outcome::Succeeded },
+            RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) },
         ],
         // It has not ended.
         _ => vec![begun("ask", 1)],
@@ -165,7 +173,7 @@ pub(crate) async fn every_filter_finds_what_the_journals_say(store: Backend) {
     }
     // Runs that were begun before the restart and end after it are found like the others.
     for number in (1..=60).filter(|number| number % 4 == 3) {
-        store.happens(run_id(number), RunEvent::Finished { outcome: Outcome::Succeeded }).await;
+        store.happens(run_id(number), RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) }).await;
     }
     for filter in filters() {
         assert_eq!(found(&store, &filter, 7).await, expected(&store, &filter, 1..=60).await, "{filter:?}");

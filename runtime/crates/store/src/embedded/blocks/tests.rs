@@ -15,7 +15,13 @@ fn run(number: u64) -> RunId {
 
 fn ended(number: u64) -> Ended {
     let mut facts = RunFacts::begun();
-    facts.note(&RunEvent::StepStarted { step: format!("s{}", number % 3).parse().unwrap(), attempt: 1 }, &[]);
+    facts.note(
+        &RunEvent::StepStarted {
+            step: format!("s{}", number % 3).parse::<flowcell_core::id::StepId>().unwrap().into(),
+            attempt: 1,
+        },
+        &[],
+    );
     Ended { workspace: 1, run: run(number), workflow: "push".parse().unwrap(), status: RunStatus::Succeeded, facts }
 }
 
