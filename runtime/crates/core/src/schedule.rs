@@ -27,7 +27,7 @@ pub use catch_up::{CAUGHT_UP_MAX, CatchUp, ON_TIME, PassedOver};
 use cron::Cron;
 pub use error::{Part, ScheduleError};
 pub use spec::{EVERY_MIN, Missed, ScheduleSpec};
-pub use window::{Window, opens};
+pub use window::{Window, ZonedCalendar};
 pub use zone::Zone;
 
 /// The most occurrences one call lists: a page of a list, as everywhere in the API.

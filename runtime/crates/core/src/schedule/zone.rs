@@ -158,7 +158,7 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         // `local` and POSIX rules would mean another thing on each machine, or nothing to the reader.
         ZONES.get(text).map(Self).map_err(|_| {
-            let unknown = ScheduleError::new(Part::Timezone, format!("`{text}` is no time zone"), 0..text.len());
+            let unknown = ScheduleError::new(Part::Timezone, format!("there is no time zone `{text}`"), 0..text.len());
             unknown.help(match similar(text) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "write the name of a place as the IANA database has it, such as Europe/Berlin, or UTC; an \
@@ -172,13 +172,16 @@ impl FromStr for Zone {
 /// A zone that `text` may stand for: written nearly so, or the city alone.
 fn similar(text: &str) -> Option<String> {
     let wanted = text.trim().replace(' ', "_").to_ascii_lowercase();
+    // People know the city; the continent is what they mistake.
+    let wanted_city = wanted.rsplit('/').next().unwrap_or(&wanted);
     let (mut best, mut best_score) = (None, 0.0_f64);
     for name in ZONES.available() {
         let name = name.as_str();
         let lower = name.to_ascii_lowercase();
         let city = lower.rsplit('/').next().unwrap_or(&lower);
         // The whole name counts a little more, so that `Europe/Berln` is not some other `…/Berlin`.
-        let score = strsim::jaro_winkler(&wanted, &lower).max(strsim::jaro_winkler(&wanted, city) - 0.01);
+        let same_city = if city == wanted_city { 1.0 } else { 0.0 };
+        let score = strsim::jaro_winkler(&wanted, &lower).max(strsim::jaro_winkler(&wanted, city) - 0.01).max(same_city);
         if score > best_score {
             (best, best_score) = (Some(name.to_owned()), score);
         }

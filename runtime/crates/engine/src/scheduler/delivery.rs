@@ -2,7 +2,7 @@
 
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::ports::{Delivery, NewRun};
-use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::schedule::ON_TIME;
 use flowcell_core::time::Timestamp;
@@ -33,6 +33,7 @@ pub(super) fn of(trigger: &ScheduledTrigger, occurrence: Timestamp, ports: &Sche
             "schedule": trigger.schedule.text(),
             "missed": now.since(occurrence) > ON_TIME,
         }),
+        origin: Origin::default(),
     };
     let created = Recorded { seq: 0, at: now, event: created };
     let summary = Run::fold(id, std::slice::from_ref(&created)).expect("the first entry makes a run").summary();

@@ -89,12 +89,7 @@ fn a_wrong_window_is_refused_in_words() {
             "[]",
             "the window opens and closes at 09:00; leave `from` and `to` out for a whole day",
         ),
-        (r#"{ "timezone": "Berlin" }"#, "[]", "`Berlin` is no time zone; did you mean `Europe/Berlin`?"),
-        (
-            "{}",
-            r#"[{ "from": "2026-12-24", "to": "2026-12-23" }]"#,
-            "the pause from 2026-12-24 to 2026-12-23 ends before it begins; write the earlier day first",
-        ),
+        (r#"{ "timezone": "Berlin" }"#, "[]", "there is no time zone `Berlin`; did you mean `Europe/Berlin`?"),
     ] {
         assert_eq!(window(spec, pauses).unwrap_err().in_words(), words);
     }
@@ -104,7 +99,7 @@ fn a_wrong_window_is_refused_in_words() {
 fn what_a_run_asks_takes_the_zone_of_the_workflow_or_utc() {
     let window: settings::Window = serde_json::from_str(r#"{ "from": "09:00" }"#).unwrap();
     let paused: Vec<settings::Pause> = serde_json::from_str(r#"["2026-01-05"]"#).unwrap();
-    let opening = |window: Option<_>, zone| opens(window, &paused, zone, at("2026-01-05T12:00:00Z"));
+    let opening = |window: Option<_>, zone| ZonedCalendar.opens(window, &paused, zone, at("2026-01-05T12:00:00Z"));
     assert_eq!(opening(Some(&window), Some("Europe/Berlin")), Some(at("2026-01-06T08:00:00Z")));
     assert_eq!(opening(Some(&window), None), Some(at("2026-01-06T09:00:00Z")));
     assert_eq!(opening(None, Some("Europe/Berlin")), Some(at("2026-01-05T23:00:00Z")));

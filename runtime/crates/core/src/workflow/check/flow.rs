@@ -3,6 +3,7 @@
 use super::Check;
 use super::visible::always_ends;
 use crate::expression::{ROOTS, has_expression};
+use crate::schedule::Zone;
 use crate::workflow::duration;
 use crate::workflow::problem::similar;
 use crate::workflow::settings::Window;
@@ -143,9 +144,10 @@ impl Check<'_> {
             self.window(window, "/settings/window");
         }
         if let TriggerKind::Schedule(schedule) = &self.authored.workflow.trigger.kind
-            && let Some(timezone) = &schedule.timezone
+            && let Err(error) = schedule.schedule(&Zone::utc())
         {
-            self.timezone(timezone, "/trigger/schedule/timezone");
+            let key = error.part.key().map_or_else(String::new, |key| format!("/{key}"));
+            self.add(&format!("/trigger/schedule{key}"), error.message, error.help);
         }
     }
 
@@ -160,17 +162,9 @@ impl Check<'_> {
     }
 
     fn timezone(&mut self, name: &str, pointer: &str) {
-        if jiff::tz::TimeZone::get(name).is_ok() {
-            return;
+        if let Err(error) = name.parse::<Zone>() {
+            self.add(pointer, format!("there is no time zone `{name}`"), error.help);
         }
-        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-        // People know the city; the continent is what they mistake.
-        let city = |zone: &str| zone.rsplit('/').next().unwrap_or(zone).to_ascii_lowercase();
-        let same_city = known.iter().map(String::as_str).find(|zone| city(zone) == city(name));
-        let near = same_city.or_else(|| similar(name, known.iter().map(String::as_str)));
-        let help =
-            near.map_or_else(|| "write it as in Europe/Berlin".to_owned(), |near| format!("did you mean `{near}`?"));
-        self.add(pointer, format!("there is no time zone `{name}`"), Some(help));
     }
 }
 
