@@ -27,6 +27,7 @@ pub struct RetentionRules {
 
 impl RetentionRules {
     /// These rules, and those of `other` where these say nothing.
+    #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
             days: self.days.or(other.days),
