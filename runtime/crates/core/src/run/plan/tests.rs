@@ -146,9 +146,7 @@ fn shown(next: &Next) -> String {
         Next::Call { step, .. } => format!("call {step}"),
         Next::Finish { outcome: Outcome::Succeeded, output: Value::Null } => "finish: succeeded".to_owned(),
         Next::Finish { outcome: Outcome::Succeeded, output } => format!("finish: succeeded with {output}"),
-        Next::Finish { outcome: Outcome::Failed { step, error }, .. } => {
-            format!("finish: {step} failed with {}", error.code)
-        }
+        Next::Finish { outcome: Outcome::Failed { step, error }, .. } => format!("finish: {step} failed with {}", error.code),
         Next::Finish { outcome: Outcome::Cancelled { reason }, .. } => format!("finish: cancelled, {reason}"),
         Next::Rest => "rest".to_owned(),
         Next::Done => "done".to_owned(),

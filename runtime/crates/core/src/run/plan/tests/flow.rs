@@ -17,9 +17,7 @@ pub(super) fn noted(event: &RunEvent) -> String {
                 let at = |at: &Option<Timestamp>| at.map(|at| (at.as_millis() - T0) / 1_000);
                 format!("{step} waits until {:?} or {:?} for {event:?} resume {resume}", at(until), at(deadline))
             }
-            Detail::Called { workflow, version, input, .. } => {
-                format!("{step} calls {workflow} {version} with {input}")
-            }
+            Detail::Called { workflow, version, input, .. } => format!("{step} calls {workflow} {version} with {input}"),
         },
         RunEvent::Left { step, output } => format!("{step} left with {output}"),
         RunEvent::Iterated { step, index, collected, error } => {
@@ -99,21 +97,10 @@ impl Told {
                 self.apply(RunEvent::StepStarted { step: step.clone(), attempt }, seconds);
             }
             match end {
-                "+" => self.apply(
-                    RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call },
-                    seconds,
-                ),
+                "+" => self.apply(RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call }, seconds),
                 "-" => {
                     let input = Some(input);
-                    let failed = RunEvent::StepFailed {
-                        step,
-                        attempt,
-                        error: error(),
-                        retry_at: None,
-                        input,
-                        origin: None,
-                        call,
-                    };
+                    let failed = RunEvent::StepFailed { step, attempt, error: error(), retry_at: None, input, origin: None, call };
                     self.apply(failed, seconds);
                 }
                 _ => {}
@@ -138,11 +125,7 @@ impl Told {
             let at = entry.at;
             assert_eq!(plan_at(&self.workflow, &whole, at, &[]), plan_at(&self.workflow, &incremental, at, &[]));
             let text = serde_json::to_string(entry).expect("JSON");
-            assert_eq!(
-                serde_json::from_str::<Recorded>(&text).expect(&text),
-                *entry,
-                "what is written reads as it was"
-            );
+            assert_eq!(serde_json::from_str::<Recorded>(&text).expect(&text), *entry, "what is written reads as it was");
         }
         expected.assert_eq(&self.lines);
     }
@@ -219,7 +202,9 @@ fn iterations_go_on_as_many_as_may_and_end_on_their_own() {
 
 #[test]
 fn a_failed_iteration_cancels_the_others_or_is_counted() {
-    let steps = |mode: &str| json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }]);
+    let steps = |mode: &str| {
+        json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }])
+    };
     let mut told = Told::new(steps("fail"));
     told.settle(0, &[]).happen(1, "a[0] a[1] a[2] a[1]-").settle(2, &["a[0]", "a[2]"]);
     told.expect(&expect![[r#"
@@ -245,37 +230,30 @@ fn a_failed_iteration_cancels_the_others_or_is_counted() {
 
 #[test]
 fn a_race_is_won_once_and_a_join_waits_for_all() {
-    let steps = |join: &str| json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")]);
+    let steps = |join: &str| {
+        json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")])
+    };
     for (join, expected) in [
-        (
-            "race",
-            expect![[r#"
+        ("race", expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  note a cancelled: branch `y` was first · note both left with {"winner":"y","x":{"status":"cancelled"},"y":{"status":"succeeded"}}
               1 s  start d1
-        "#]],
-        ),
-        (
-            "all",
-            expect![[r#"
+        "#]]),
+        ("all", expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  rest
               2 s  note both failed: boom in a
               2 s  finish: a failed with boom
-        "#]],
-        ),
-        (
-            "settled",
-            expect![[r#"
+        "#]]),
+        ("settled", expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  rest
               2 s  note both left with {"x":{"error":{"code":"boom","message":"it broke","step":"a"},"status":"failed"},"y":{"status":"succeeded"}}
               2 s  start d1
-        "#]],
-        ),
+        "#]]),
     ] {
         let mut told = Told::new(steps(join));
         told.settle(0, &[]).happen(1, "a c c+").settle(1, &["a"]);
@@ -344,8 +322,7 @@ fn what_is_asked_from_outside_ends_everything() {
 
 #[test]
 fn a_called_run_is_named_before_it_is_started() {
-    let steps =
-        json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
+    let steps = json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     let step: StepRef = "sub".parse().expect("a place");
