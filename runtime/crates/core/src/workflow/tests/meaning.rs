@@ -230,82 +230,82 @@ fn a_step_reads_only_what_has_run() {
     table(
         &cases,
         &expect![[r##"
-        # the step before
-        no problem
-        # a later step
-        5:56: `steps.b` runs later than this step
-          help: a step can read the steps before it; change the order, or read another step
-        # a step that is not there
-        6:56: there is no step `frist`
-          help: did you mean `steps.first`?
-        # a part that a step has not
-        6:56: `steps.a.outptu`: a step has `output`, `status` and `error`
-          help: did you mean `steps.a.output`?
-        # the other branch
-        9:63: step `a` is in another branch of `c`: where this one runs, that one does not
-          help: read the steps of this branch and those before it
-        # a branch, from behind
-        7:56: warning: step `a` runs in some runs only (`c` decides), and this reads it in all
-          help: provide for its absence: `| default(…)`, a condition with `is: exists`, or read `steps.c`
-        # a branch, from behind, guarded
-        no problem
-        # a branch, from behind, where the other ends the run
-        no problem
-        # a branch, asked by a condition
-        no problem
-        # before the branches, from inside
-        no problem
-        # the if itself, from inside
-        6:88: step `c` has not ended here: this step is a part of it
-          help: read the steps before this one
-        # a step inside, from its if
-        6:18: step `b` is a part of `c` and has not run yet
-          help: read the steps before this one
-        # a step in a loop, from behind
-        8:56: step `a` runs inside the loop `l`, once for each item: outside of it there is not one result
-          help: let the loop collect it (`collect: "{{ steps.a.output }}"`) and read `steps.l.output.results`
-        # a step in a loop, collected
-        no problem
-        # a field that a loop's output has not
-        8:56: there is no `result` in `steps.l.output`
-          help: did you mean `steps.l.output.results`?
-        # the loop itself, from inside
-        7:64: step `l` has not ended here: this step is a part of it
-          help: read the steps before this one
-        # the iteration before
-        no problem
-        # another branch at the same time
-        8:62: step `a` runs in another branch of `p` at the same time
-          help: read it after `p`, where both branches have ended
-        # parallel branches, from behind
-        no problem
-        # a race, from behind
-        10:56: warning: step `a` runs in some runs only (`p` decides), and this reads it in all
-          help: provide for its absence: `| default(…)`, a condition with `is: exists`, or read `steps.p`
-        # the failed step, from its on_error
-        no problem
-        # its output, from there
-        8:66: step `a` has failed here and has no output
-          help: it has `steps.a.error` (code, message, details)
-        # its error, in the substitute
-        no problem
-        # what goes on without an output
-        8:56: warning: step `a` has no output when it has failed, and its `on_error: continue` goes on then
-          help: provide for its absence: `| default(…)`, or `on_error: { substitute: … }` there
-        # the item outside of its loop
-        8:56: `item` is undefined: expressions read `trigger`, `steps`, `workflow` and `run`
-        # the loop's numbers outside
-        5:56: `loop` is undefined: expressions read `trigger`, `steps`, `workflow` and `run`
-        # an event outside of match
-        5:56: `event` is undefined: expressions read `trigger`, `steps`, `workflow` and `run`
-        # an event in match
-        no problem
-        # a step, from the trigger's filter
-        3:30: no step has run when this is asked
-          help: read `trigger` here: it is asked before the run begins
-        # the last step, from the workflow's output
-        no problem
-    "##]],
+            # the step before
+            no problem
+            # a later step
+            5:56: `steps.b` runs later than this step
+              help: a step can read the steps before it; change the order, or read another step
+            # a step that is not there
+            6:56: there is no step `frist`
+              help: did you mean `steps.first`?
+            # a part that a step has not
+            6:56: `steps.a.outptu`: a step has `output`, `status` and `error`
+              help: did you mean `steps.a.output`?
+            # the other branch
+            9:63: step `a` is in another branch of `c`: where this one runs, that one does not
+              help: read the steps of this branch and those before it
+            # a branch, from behind
+            7:56: warning: step `a` runs in some runs only (`c` decides), and this reads it in all
+              help: provide for its absence: `| default(…)`, a condition with `is: exists`, or read `steps.c`
+            # a branch, from behind, guarded
+            no problem
+            # a branch, from behind, where the other ends the run
+            no problem
+            # a branch, asked by a condition
+            no problem
+            # before the branches, from inside
+            no problem
+            # the if itself, from inside
+            6:88: step `c` has not ended here: this step is a part of it
+              help: read the steps before this one
+            # a step inside, from its if
+            6:18: step `b` is a part of `c` and has not run yet
+              help: read the steps before this one
+            # a step in a loop, from behind
+            8:56: step `a` runs inside the loop `l`, once for each item: outside of it there is not one result
+              help: let the loop collect it (`collect: "{{ steps.a.output }}"`) and read `steps.l.output.results`
+            # a step in a loop, collected
+            no problem
+            # a field that a loop's output has not
+            8:56: there is no `result` in `steps.l.output`
+              help: did you mean `steps.l.output.results`?
+            # the loop itself, from inside
+            7:64: step `l` has not ended here: this step is a part of it
+              help: read the steps before this one
+            # the iteration before
+            no problem
+            # another branch at the same time
+            8:62: step `a` runs in another branch of `p` at the same time
+              help: read it after `p`, where both branches have ended
+            # parallel branches, from behind
+            no problem
+            # a race, from behind
+            10:56: warning: step `a` runs in some runs only (`p` decides), and this reads it in all
+              help: provide for its absence: `| default(…)`, a condition with `is: exists`, or read `steps.p`
+            # the failed step, from its on_error
+            no problem
+            # its output, from there
+            8:66: step `a` has failed here and has no output
+              help: it has `steps.a.error` (code, message, details)
+            # its error, in the substitute
+            no problem
+            # what goes on without an output
+            8:56: warning: step `a` has no output when it has failed, and its `on_error: continue` goes on then
+              help: provide for its absence: `| default(…)`, or `on_error: { substitute: … }` there
+            # the item outside of its loop
+            8:56: `item` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`
+            # the loop's numbers outside
+            5:56: `loop` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`
+            # an event outside of match
+            5:56: `event` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`
+            # an event in match
+            no problem
+            # a step, from the trigger's filter
+            3:30: no step has run when this is asked
+              help: read `trigger` here: it is asked before the run begins
+            # the last step, from the workflow's output
+            no problem
+        "##]],
     );
 }
 
