@@ -6,13 +6,14 @@ pub(crate) mod query;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod server;
+pub(crate) mod tail;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -33,6 +34,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/events", get(tail::run))
+        .route("/api/v2/events", get(tail::all))
+        .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))
         .route("/api/v2/schedules", get(schedules::list))
         .route("/api/v2/schedules/preview", get(schedules::preview))
         .route("/api/v2/plugins", get(plugins::list))

@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex, Schedules,
+    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
@@ -23,6 +26,8 @@ use crate::token::{InstanceKey, TokenHash};
 pub(crate) struct Ports {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) runs: Arc<dyn RunIndex>,
+    pub(crate) tail: Arc<dyn Tail>,
+    pub(crate) retention: Arc<dyn Retention>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) invoker: Arc<dyn Invoker>,
@@ -55,6 +60,10 @@ pub(crate) struct App {
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
     pub(crate) readiness: Readiness,
+    /// Places for clients that follow runs.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Cancelled when the server shuts down: answers without an end come to theirs.
+    pub(crate) closing: CancellationToken,
 }
 
 impl App {
@@ -74,6 +83,8 @@ impl App {
             grants: settings.grants,
             base_url,
             readiness: Readiness::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            closing: CancellationToken::new(),
         }
     }
 

@@ -32,6 +32,7 @@ use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::token::TokenHash;
+use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
 
 pub(crate) use running::Running;
@@ -66,6 +67,8 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let ports = Ports {
         journal: Arc::clone(&store) as Arc<dyn Journal>,
         runs: Arc::clone(&store) as Arc<dyn RunIndex>,
+        tail: Arc::clone(&store) as _,
+        retention: Arc::clone(&store) as _,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         invoker: Arc::clone(&sandbox) as _,
@@ -110,6 +113,14 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&app.ports.clock),
         entropy: Arc::clone(&app.ports.entropy),
     });
+    let upkeep = Upkeep {
+        workspace: app.workspace.clone(),
+        retention: Arc::clone(&app.ports.retention),
+        definitions: Arc::clone(&app.ports.definitions),
+        clock: Arc::clone(&app.ports.clock),
+        wanted: settings::retention(config),
+    };
+    tasks.spawn(upkeep.run(app.closing.clone()));
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler.run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -208,6 +219,9 @@ async fn prepare_pinned(app: &App, sandbox: &Sandbox) -> Result<()> {
     for head in definitions.list(&app.workspace).await? {
         let Some(number) = head.published else { continue };
         let version = definitions.version(&app.workspace, &head.id, number).await?;
+        if let Some(version) = &version {
+            upkeep::index(&*app.ports.runs, &app.workspace, &head.id, &version.source);
+        }
         digests.extend(version.into_iter().flat_map(|version| version.pins.into_values()).map(|pin| pin.digest));
     }
     for (digest, message) in sandbox.prepare(digests).await {

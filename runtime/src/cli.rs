@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod document;
 mod input;
+mod logs;
 mod output;
 mod plugin;
 mod run;
@@ -76,6 +77,8 @@ enum Command {
     /// List and show runs
     #[command(subcommand)]
     Run(run::Command),
+    /// Follow what runs do, line by line
+    Logs(logs::Logs),
     /// Show when schedules come
     #[command(subcommand)]
     Schedule(schedule::Command),
@@ -166,6 +169,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
         }
+        Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
         Command::Compile { .. } => Ok(()), // answered before
     }
 }

@@ -1,5 +1,7 @@
 //! The CLI's way to a server: the REST API and nothing else.
 
+mod events;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use url::{Host, Url};
 
 use crate::api;
 use crate::http::problem::{Document, TYPE_BASE};
+pub(crate) use events::{Event, Events};
 
 /// How long one answer may take; applying a workflow may have to compile a large plugin first.
 const TIMEOUT: Duration = Duration::from_mins(3);
@@ -59,16 +62,55 @@ impl Client {
         self.send(Method::POST, path, Some(("application/yaml", Bytes::from(text)))).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Value, ClientError> {
+    /// A request that changes something and needs no body.
+    pub(crate) async fn change(&self, method: Method, path: &str) -> Result<Value, ClientError> {
+        self.send(method, path, None).await
+    }
+
+    /// `GET /api/v2/{path}` of a stream of events; `last_id` is the id of the last one that came.
+    pub(crate) async fn events(&self, path: &str, last_id: Option<&str>) -> Result<Events, ClientError> {
+        let mut request = self.request(Method::GET, path);
+        request = request.header(ACCEPT, "text/event-stream");
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.body(Full::default()).map_err(|error| self.unreachable(&error))?;
+        let response = tokio::time::timeout(TIMEOUT, self.http.request(request))
+            .await
+            .map_err(|_| self.no_answer(format!("nothing came within {} s", TIMEOUT.as_secs())))?
+            .map_err(|error| self.unreachable(&error))?;
+        let (head, body) = response.into_parts();
+        if head.status.is_success() && head.headers.get(api::MARK.0) == Some(&api::MARK.1) {
+            return Ok(Events::new(body));
+        }
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
+        Err(self.refusal(head.status, &body))
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
         let base = self.server.as_str().trim_end_matches('/');
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(format!("{base}/api/v2/{path}"))
-            .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("flowcell/", env!("CARGO_PKG_VERSION")));
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
         }
+    }
+
+    /// What an answer means that is no success.
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        // A problem says itself whose it is; those of the edge, before any route, bring no header.
+        match serde_json::from_slice::<Document>(body) {
+            Ok(document) if document.kind.starts_with(TYPE_BASE) => ClientError::Problem(Box::new(document)),
+            _ => ClientError::Foreign { server: self.shown(), status },
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Value, ClientError> {
+        let mut request = self.request(method, path).header(ACCEPT, "application/json");
         if let Some((content_type, _)) = &body {
             request = request.header(CONTENT_TYPE, *content_type);
         }
@@ -91,11 +133,7 @@ impl Client {
             let is_ours = head.headers.get(name) == Some(&value);
             return if is_ours { serde_json::from_slice(&body).map_err(|_| foreign()) } else { Err(foreign()) };
         }
-        // A problem says itself whose it is; those of the edge, before any route, bring no header.
-        match serde_json::from_slice::<Document>(&body) {
-            Ok(document) if document.kind.starts_with(TYPE_BASE) => Err(ClientError::Problem(Box::new(document))),
-            _ => Err(foreign()),
-        }
+        Err(self.refusal(status, &body))
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {

@@ -12,7 +12,7 @@ use flowcell_core::capability::Grant;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Sandbox, Store, size};
+pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Retention, Sandbox, Store, size};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) sandbox: Sandbox,
     pub(crate) egress: Egress,
     pub(crate) store: Store,
+    pub(crate) retention: Retention,
     pub(crate) plugins: Plugins,
     /// What plugins from folders may reach.
     pub(crate) grants: Vec<Grant>,
@@ -48,6 +49,7 @@ impl Default for Config {
             sandbox: Sandbox::default(),
             egress: Egress::default(),
             store: Store::default(),
+            retention: Retention::default(),
             plugins: Plugins::default(),
             grants: Vec::new(),
         }
@@ -108,6 +110,12 @@ impl Config {
             return Err("`http.bodies_in_flight_bytes_max` is less than `http.body_bytes_max`: the largest bodies could never come in; \
                  raise the one or lower the other"
                 .to_owned());
+        }
+        if self.store.free_hard_mib >= self.store.free_soft_mib {
+            return Err("`store.free_hard_mib` is not below `store.free_soft_mib`: deliveries have to be refused before runs are held up".to_owned());
+        }
+        if self.retention.every_ms < 1_000 {
+            return Err("`retention.every_ms` is less than a second: each pass reads every run once".to_owned());
         }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {

@@ -20,6 +20,7 @@ mod schedules;
 #[cfg(test)]
 mod testing;
 mod token;
+mod upkeep;
 
 /// A run allocates some hundred small things on whichever thread it is on and frees them on another.
 #[global_allocator]

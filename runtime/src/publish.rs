@@ -17,6 +17,7 @@ use flowcell_core::workflow::{StepKind, Workflow, examine};
 use crate::app::{App, TRIGGER_ID};
 use crate::publish::others::Stored;
 use crate::token::TokenHash;
+use crate::upkeep;
 
 /// What becomes of the new version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
                 let applied = Applied { warnings, ..applied };
                 app.routes.forget(&workflow.id);
                 app.scheduled.tell();
+                upkeep::index(&*app.ports.runs, &app.workspace, &workflow.id, source);
                 return Ok(applied);
             }
             Err(error) => return Err(error),

@@ -46,6 +46,8 @@ impl Bench {
         let ports = Ports {
             journal: Arc::clone(&store) as _,
             runs: Arc::clone(&store) as _,
+            tail: Arc::clone(&store) as _,
+            retention: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
             schedules: store,
             invoker: Arc::clone(&trigger) as _,
@@ -83,6 +85,27 @@ impl Bench {
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
         Answer { status: head.status.as_u16(), headers: head.headers, json }
+    }
+
+    /// The body of an answer that does not end.
+    pub(crate) async fn stream(&self, path: &str) -> Body {
+        self.stream_with(path, None).await
+    }
+
+    /// The same, as a client asks that comes again.
+    pub(crate) async fn stream_after(&self, path: &str, id: &str) -> Body {
+        self.stream_with(path, Some(id)).await
+    }
+
+    async fn stream_with(&self, path: &str, id: Option<&str>) -> Body {
+        let mut request = Request::builder().uri(path).header("host", "flowcell.test");
+        request = request.header("authorization", format!("Bearer {TOKEN}"));
+        if let Some(id) = id {
+            request = request.header("last-event-id", id);
+        }
+        let response = self.edge.answer(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 200);
+        response.into_body()
     }
 
     /// Calls the API with the token.

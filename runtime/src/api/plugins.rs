@@ -10,14 +10,19 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::json;
-use crate::api::query::ApiPath;
+use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 
-/// `GET /plugins`: every plugin, newest version first, and the files that cannot be used.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    let plugins: Vec<Value> = app.ports.catalog.list().iter().map(|plugin| brief(plugin)).collect();
-    json(StatusCode::OK, &json!({ "plugins": plugins, "problems": app.ports.catalog.problems() }))
+/// `GET /plugins?cursor=&limit=`: every plugin, newest version first, and the files that cannot be used.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    ApiQuery(query): ApiQuery<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = query.cut(app.ports.catalog.list(), |plugin| plugin.digest.to_string())?;
+    let plugins: Vec<Value> = page.items.iter().map(|plugin| brief(plugin)).collect();
+    let problems = app.ports.catalog.problems();
+    Ok(json(StatusCode::OK, &json!({ "plugins": plugins, "next_cursor": page.next, "problems": problems })))
 }
 
 /// `GET /plugins/{publisher}/{name}`: its versions with their manifests, newest first.

@@ -1,59 +1,78 @@
-//! `/api/v2/runs`: list by workflow and status, show one with all its attempts.
+//! `/api/v2/runs`: search, show one with all its attempts, keep one for good.
 
+mod filter;
 pub(crate) mod view;
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use flowcell_core::id::{RunId, WorkflowId};
-use flowcell_core::ports::RunFilter;
-use flowcell_core::run::fold::{Run, RunStatus};
+use flowcell_core::id::RunId;
+use flowcell_core::ports::{PageRequest, Pinning};
+use flowcell_core::run::fold::Run;
 use flowcell_core::workflow::parse::Authored;
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
+use filter::ListQuery;
 
-/// A page when nothing is said, and the largest one: a few hundred kilobytes of JSON at most.
-const PAGE_DEFAULT: usize = 50;
-const PAGE_MAX: usize = 500;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    workflow: Option<WorkflowId>,
-    status: Option<RunStatus>,
-    /// `next_cursor` of the page before.
-    cursor: Option<RunId>,
-    limit: Option<usize>,
-}
-
-/// `GET /runs?workflow=&status=&cursor=&limit=`: newest first.
+/// `GET /runs?workflow=&status=&step=&error=&from=&to=&field=&cursor=&limit=`: newest first. `is_cut` says that the search stopped at its
+/// bound, and `next_cursor` goes on behind it.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::new(Kind::InvalidRequest, format!("`limit` is {limit}; it goes from 1 to {PAGE_MAX}.")));
-    }
-    let filter = RunFilter { workflow: query.workflow, status: query.status };
-    // One more than asked for tells whether there is another page.
-    let mut runs = app.ports.runs.list(&app.workspace, filter, query.cursor, limit + 1).await?;
-    let more = runs.len() > limit;
-    runs.truncate(limit);
-    let next = if more { runs.last().map(|run| run.id) } else { None };
-    let runs: Vec<Value> = runs.iter().map(view::summary).collect();
-    Ok(json(StatusCode::OK, &json!({ "runs": runs, "next_cursor": next })))
+    let (filter, PageRequest { before, limit }) = query.read()?;
+    let page = app.ports.runs.search(&app.workspace, &filter, PageRequest { before, limit }).await?;
+    let runs: Vec<Value> = page.runs.iter().map(view::summary).collect();
+    let next = page.next.map(filter::cursor);
+    Ok(json(StatusCode::OK, &json!({ "runs": runs, "next_cursor": next, "is_cut": page.is_cut })))
 }
 
 /// `GET /runs/{id}`.
 pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<String>) -> Result<Response, Problem> {
+    let id = find(&app, &id).await?;
+    let events = app.ports.journal.load(id).await?;
+    let run = Run::fold(id, &events).map_err(|error| {
+        tracing::error!(%error, "a journal cannot be read");
+        Problem::internal()
+    })?;
+    let version = app.ports.definitions.version(&app.workspace, &run.workflow, run.version).await?;
+    // Without its definition a run still shows what its journal has.
+    let workflow = version.and_then(|version| Authored::parse(&version.source).ok()).map(|authored| authored.workflow);
+    let mut document = view::run(&run, workflow.as_ref());
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("pinned".to_owned(), json!(app.ports.retention.is_pinned(&app.workspace, id).await?));
+    }
+    Ok(json(StatusCode::OK, &document))
+}
+
+/// `PUT /runs/{id}/pin`: retention keeps the run.
+pub(crate) async fn pin(state: State<Arc<App>>, id: ApiPath<String>) -> Result<Response, Problem> {
+    set_pinned(state, id, Pinning::Pinned).await
+}
+
+/// `DELETE /runs/{id}/pin`: retention may remove the run again.
+pub(crate) async fn unpin(state: State<Arc<App>>, id: ApiPath<String>) -> Result<Response, Problem> {
+    set_pinned(state, id, Pinning::Free).await
+}
+
+async fn set_pinned(
+    State(app): State<Arc<App>>,
+    ApiPath(id): ApiPath<String>,
+    pinning: Pinning,
+) -> Result<Response, Problem> {
+    let id = find(&app, &id).await?;
+    app.ports.retention.pin(&app.workspace, id, pinning).await?;
+    Ok(json(StatusCode::OK, &json!({ "id": id, "pinned": pinning == Pinning::Pinned })))
+}
+
+/// The id of a run that is there.
+pub(crate) async fn find(app: &App, id: &str) -> Result<RunId, Problem> {
     let id: RunId = id.parse().map_err(|_| {
         let detail = format!("`{id}` is no run id; `flowcell run list` prints them.");
         Problem::new(Kind::InvalidRequest, detail)
@@ -64,13 +83,5 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Strin
             format!("There is no run `{id}`. `flowcell run list` prints the newest ones."),
         ));
     }
-    let events = app.ports.journal.load(id).await?;
-    let run = Run::fold(id, &events).map_err(|error| {
-        tracing::error!(%error, "a journal cannot be read");
-        Problem::internal()
-    })?;
-    let version = app.ports.definitions.version(&app.workspace, &run.workflow, run.version).await?;
-    // Without its definition a run still shows what its journal has.
-    let workflow = version.and_then(|version| Authored::parse(&version.source).ok()).map(|authored| authored.workflow);
-    Ok(json(StatusCode::OK, &view::run(&run, workflow.as_ref())))
+    Ok(id)
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::json;
-use crate::api::query::{ApiPath, ApiQuery};
+use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::{App, TRIGGER_ID};
 use crate::http::problem::{Fault, Kind, Problem};
 use crate::publish::{self, Intent, PublishError};
@@ -53,11 +53,15 @@ pub(crate) async fn apply(
     Ok(response)
 }
 
-/// `GET /workflows`.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+/// `GET /workflows?cursor=&limit=`: by id.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    ApiQuery(query): ApiQuery<PageQuery>,
+) -> Result<Response, Problem> {
     let heads = app.ports.definitions.list(&app.workspace).await?;
-    let workflows: Vec<Value> = heads.iter().map(|head| view(&app, head, current(head))).collect();
-    Ok(json(StatusCode::OK, &json!({ "workflows": workflows })))
+    let page = query.cut(heads, |head| head.id.to_string())?;
+    let workflows: Vec<Value> = page.items.iter().map(|head| view(&app, head, current(head))).collect();
+    Ok(json(StatusCode::OK, &json!({ "workflows": workflows, "next_cursor": page.next })))
 }
 
 /// `GET /workflows/{id}`: the version that runs, or the newest draft; `?version=n` for another.

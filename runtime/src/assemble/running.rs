@@ -57,6 +57,7 @@ impl Running {
         }
         tracing::info!("draining: finishing what has begun; a second signal ends at once");
         self.app.readiness.set(Phase::Draining);
+        self.app.closing.cancel();
         self.stop_http.cancel();
         self.shutdown.request();
         let fatal = self.fatal.clone();

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use flowcell_core::retention::RetentionRules;
 use flowcell_engine::EngineConfig;
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::engine::Pool;
 use flowcell_sandbox::limits::{Ceiling, Limits};
 use flowcell_sandbox::{SandboxConfig, SeedKey};
-use flowcell_store::embedded::Options;
+use flowcell_store::embedded::{Options, Watermarks};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, size};
 use crate::token::InstanceKey;
+use crate::upkeep::Wanted;
 
 const MIB: usize = 1024 * 1024;
 
@@ -90,11 +92,25 @@ pub(super) fn egress(config: &Config) -> EgressConfig {
     }
 }
 
+pub(super) fn retention(config: &Config) -> Wanted {
+    let ours = &config.retention;
+    Wanted {
+        rules: RetentionRules { days: ours.days, runs: ours.runs, keep_failed_days: ours.keep_failed_days },
+        bytes_max: ours.bytes_max_mib.map(|mib| mib.saturating_mul(MIB as u64)),
+        every: Duration::from_millis(ours.every_ms),
+    }
+}
+
 /// `fatal` is cancelled when a write failed for good.
 pub(super) fn store(config: &Config, fatal: CancellationToken) -> Options {
     Options {
         queued_writes_max: size(config.store.queued_writes_max),
         cache_bytes: config.store.cache_mib.saturating_mul(MIB as u64),
+        watermarks: Some(Watermarks {
+            soft_bytes: config.store.free_soft_mib.saturating_mul(MIB as u64),
+            hard_bytes: config.store.free_hard_mib.saturating_mul(MIB as u64),
+            ballast_bytes: config.store.ballast_mib.saturating_mul(MIB as u64),
+        }),
         on_fatal: Arc::new(move |reason| {
             tracing::error!(reason, "the store has failed; nothing more is acknowledged");
             fatal.cancel();

@@ -1,4 +1,4 @@
-//! `flowcell run list|show`.
+//! `flowcell run list|show|pin|unpin`.
 
 mod journal;
 
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use flowcell_core::ports::Clock;
+use http::Method;
 use serde_json::Value;
 
 use crate::cli::Failure;
@@ -20,6 +21,16 @@ pub(crate) enum Command {
     List(List),
     /// Show a run step by step: input, output, HTTP exchanges, errors
     Show(Show),
+    /// Keep a run for good: retention does not remove it
+    Pin(Pin),
+    /// Let retention remove a run again
+    Unpin(Pin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pin {
+    /// The run's id, `run_…`
+    id: String,
 }
 
 #[derive(Debug, Args)]
@@ -30,12 +41,30 @@ pub(crate) struct List {
     /// Only runs in this state
     #[arg(long, value_parser = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"])]
     status: Option<String>,
-    /// How many at most
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    /// Only runs that reached this step; with --error, in which it failed so
+    #[arg(long, value_name = "ID")]
+    step: Option<String>,
+    /// Only runs with this error code, such as http-status
+    #[arg(long, value_name = "CODE")]
+    error: Option<String>,
+    /// Only runs created at this time or later, such as 2026-11-23T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Only runs created before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Only runs with this value: trigger.body.email=anna@example.com, steps.<id>.output.id=7, or ^= for its beginning
+    #[arg(long, value_name = "PATH=VALUE")]
+    field: Option<String>,
+    /// How many at most, or with --all how many a request asks for
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Go on after this run (`next_cursor` of the page before)
-    #[arg(long, value_name = "RUN")]
+    /// Go on where the page before ended (its `next_cursor`)
+    #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    /// Every page to the last
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -54,31 +83,81 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
     match command {
         Command::List(args) => list(&args, client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Pin(args) => pin(&args, Method::PUT, client, output).await,
+        Command::Unpin(args) => pin(&args, Method::DELETE, client, output).await,
     }
 }
 
 async fn list(args: &List, client: &Client, output: &Output) -> Result<(), Failure> {
+    let mut page = page(args, args.cursor.as_deref(), client).await?;
+    if args.all {
+        let mut runs = std::mem::take(page_runs(&mut page));
+        while let Some(cursor) = at(&page, "/next_cursor").as_str().map(str::to_owned) {
+            page = self::page(args, Some(&cursor), client).await?;
+            runs.append(page_runs(&mut page));
+        }
+        *page_runs(&mut page) = runs;
+    }
+    if output.is_json() {
+        output.document(&page);
+        return Ok(());
+    }
+    print_page(args, &page, output);
+    Ok(())
+}
+
+/// One page from the server.
+async fn page(args: &List, cursor: Option<&str>, client: &Client) -> Result<Value, Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &args.limit.to_string());
-    for (key, value) in [("workflow", &args.workflow), ("status", &args.status), ("cursor", &args.cursor)] {
+    for (key, value) in args.filters() {
         if let Some(value) = value {
             query.append_pair(key, value);
         }
     }
-    let document = client.get(&format!("runs?{}", query.finish())).await?;
-    if output.is_json() {
-        output.document(&document);
-        return Ok(());
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
     }
-    let runs = items(&document, "/runs");
-    if runs.is_empty() {
-        let is_narrowed = args.workflow.is_some() || args.status.is_some() || args.cursor.is_some();
+    Ok(client.get(&format!("runs?{}", query.finish())).await?)
+}
+
+/// The runs of a page; an answer without any gets an empty list.
+fn page_runs(page: &mut Value) -> &mut Vec<Value> {
+    static KEY: &str = "runs";
+    if !page.get(KEY).is_some_and(Value::is_array) {
+        *page = serde_json::json!({ "runs": [] });
+    }
+    match page.get_mut(KEY) {
+        Some(Value::Array(runs)) => runs,
+        _ => unreachable!("it was made just above"),
+    }
+}
+
+impl List {
+    fn filters(&self) -> [(&'static str, Option<&String>); 7] {
+        [
+            ("workflow", self.workflow.as_ref()),
+            ("status", self.status.as_ref()),
+            ("step", self.step.as_ref()),
+            ("error", self.error.as_ref()),
+            ("from", self.from.as_ref()),
+            ("to", self.to.as_ref()),
+            ("field", self.field.as_ref()),
+        ]
+    }
+}
+
+fn print_page(args: &List, page: &Value, output: &Output) {
+    let runs = items(page, "/runs");
+    let (next, is_cut) = (at(page, "/next_cursor").as_str(), at(page, "/is_cut") == true);
+    if runs.is_empty() && next.is_none() {
+        let is_narrowed = args.cursor.is_some() || args.filters().iter().any(|(_, value)| value.is_some());
         output.line(if is_narrowed {
             "There are no such runs."
         } else {
             "There are no runs yet. A request to a trigger's URL starts one."
         });
-        return Ok(());
+        return;
     }
     let rows: Vec<_> = runs
         .iter()
@@ -94,8 +173,23 @@ async fn list(args: &List, client: &Client, output: &Output) -> Result<(), Failu
         })
         .collect();
     table(output, ["RUN", "STATUS", "WORKFLOW", "CREATED", "ERROR"], &rows);
-    if let Some(cursor) = at(&document, "/next_cursor").as_str() {
-        output.line(format!("There are more: --cursor {cursor}"));
+    if let Some(cursor) = next {
+        output.line(if is_cut {
+            format!("The search stopped at its bound; older runs are looked at with --cursor {cursor}, or --all")
+        } else {
+            format!("There are more: --cursor {cursor}, or --all")
+        });
+    }
+}
+
+async fn pin(args: &Pin, method: Method, client: &Client, output: &Output) -> Result<(), Failure> {
+    let answer = client.change(method, &format!("runs/{}/pin", path_segment(&args.id))).await?;
+    if output.is_json() {
+        output.document(&answer);
+    } else if at(&answer, "/pinned") == true {
+        output.line(format!("{} is kept for good.", text_of(&answer, "/id")));
+    } else {
+        output.line(format!("{} is kept as long as the others of its workflow.", text_of(&answer, "/id")));
     }
     Ok(())
 }

@@ -111,6 +111,26 @@ section! {
     Store {
         queued_writes_max: u64 = 4_096,
         cache_mib: u64 = 64,
+        free_soft_mib: u64 = 256,
+        free_hard_mib: u64 = 64,
+        ballast_mib: u64 = 32,
+    }
+}
+
+/// Which runs are kept, and for how long; what is absent does not limit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retention {
+    pub(crate) days: Option<u32>,
+    pub(crate) runs: Option<u32>,
+    pub(crate) keep_failed_days: Option<u32>,
+    pub(crate) bytes_max_mib: Option<u64>,
+    pub(crate) every_ms: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { days: None, runs: None, keep_failed_days: None, bytes_max_mib: None, every_ms: 600_000 }
     }
 }
 

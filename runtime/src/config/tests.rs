@@ -36,6 +36,8 @@ fn values_that_could_not_work_are_refused() {
         ("egress.ceiling.deny_hosts = [\"https://a.example\"]", "host"),
         ("public_url = \"ftp://example.com\"", "http://"),
         ("public_url = \"https://example.com/?a\"", "query"),
+        ("store.free_hard_mib = 256", "store.free_soft_mib"),
+        ("retention.every_ms = 10", "retention.every_ms"),
         ("listen = \"localhost\"", "listen"),
         ("egress.allow = [\"10.0.0.0/64\"]", "allow"),
     ] {

@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     TriggerCrashed,
     NotImplemented,
     Busy,
+    NoSpace,
     Stopped,
     Starting,
     Draining,
@@ -77,6 +78,7 @@ impl Kind {
                 (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This part of HTTP is not spoken here")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
+            Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),
             Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped", "Flowcell has stopped accepting"),
             Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Flowcell is starting"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Flowcell is shutting down"),
@@ -225,6 +227,11 @@ impl From<StoreError> for Problem {
                 "Too many writes are waiting for the disk. Nothing was stored; send the request again a little later.",
             )
             .retry_after_ms(None),
+            StoreError::NoSpace { .. } => Self::new(
+                Kind::NoSpace,
+                "The server's disk is nearly full. Nothing was stored; send the request again later. Runs that have begun go on.",
+            )
+            .retry_after_ms(Some(30_000)),
             StoreError::Stopped => {
                 tracing::error!(%error, "the store refuses to go on");
                 Self::new(
@@ -316,6 +323,7 @@ mod tests {
     fn store_failures_that_pass_ask_the_client_to_come_back() {
         for (error, status, retry) in [
             (StoreError::Busy, 503, true),
+            (StoreError::NoSpace { free_bytes: 1 }, 503, true),
             (StoreError::Stopped, 503, true),
             (StoreError::Failed { message: "secret path".into() }, 500, false),
             (StoreError::NotFound { what: "run".into() }, 404, false),

@@ -135,6 +135,12 @@ async fn connection(
         let (edge, request_in_flight) = (Arc::clone(&edge), InFlight::begin(&traffic));
         async move {
             let response = edge.answer(request.map(Body::new)).await;
+            let response = match response.extensions().get::<KeepsOpen>() {
+                Some(KeepsOpen) => {
+                    response.map(|body| Body::new(Moving { body, traffic: Arc::clone(&request_in_flight.0) }))
+                }
+                None => response,
+            };
             drop(request_in_flight);
             Ok::<_, Infallible>(response)
         }
@@ -208,6 +214,32 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.changes.fetch_add(1, Ordering::AcqRel);
         self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Marks an answer without an end: as long as its pieces are taken, its connection is not idle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepsOpen;
+
+/// Counts the pieces of such an answer as they are taken.
+struct Moving {
+    body: Body,
+    traffic: Arc<Traffic>,
+}
+
+impl http_body::Body for Moving {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, axum::Error>>> {
+        let polled = std::pin::Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.traffic.changes.fetch_add(1, Ordering::AcqRel);
+        }
+        polled
     }
 }
 

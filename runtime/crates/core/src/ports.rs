@@ -14,9 +14,14 @@ use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
 use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
-use crate::run::fold::{Mark, RunStatus, RunSummary};
+use crate::run::fold::{Mark, RunSummary};
+use crate::search::FieldPath;
 use crate::time::Timestamp;
 
+mod logs;
+
+pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use schedules::{ScheduleCursor, Schedules};
 
 /// Why the store could not do something.
@@ -33,6 +38,9 @@ pub enum StoreError {
     /// Too many writes are waiting; the same call may succeed later.
     #[error("the store is busy")]
     Busy,
+    /// The disk is nearly full: deliveries are refused while runs go on. It passes by itself when there is space.
+    #[error("the disk is nearly full ({free_bytes} bytes are free)")]
+    NoSpace { free_bytes: u64 },
     /// A sync failed, so nothing more is acknowledged: restart and recover from disk.
     #[error("the store has stopped after a failed write; restart Flowcell to recover from disk")]
     Stopped,
@@ -130,23 +138,42 @@ pub type Changed = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait RunIndex: Send + Sync {
     async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError>;
 
-    /// Newest first; `before` is the last run of the page before.
+    /// Newest first. An implementation may stop before the page is full, when it has looked at more than it allows itself:
+    /// the page says so, and where to go on.
+    async fn search(
+        &self,
+        workspace: &WorkspaceId,
+        filter: &RunFilter,
+        page: PageRequest,
+    ) -> Result<RunPage, StoreError>;
+
+    /// Names the fields by which runs of the workflow are found without reading their journals, from now on: runs that
+    /// begin later have them in the index. Kept in memory; said again at every start.
+    fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>);
+
+    /// The first `limit` runs of a search, however far they lie apart; `before` is the last run of the page before.
     async fn list(
         &self,
         workspace: &WorkspaceId,
         filter: RunFilter,
         before: Option<RunId>,
         limit: usize,
-    ) -> Result<Vec<RunSummary>, StoreError>;
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let mut runs = Vec::new();
+        let mut before = before;
+        while runs.len() < limit {
+            let page = self.search(workspace, &filter, PageRequest { before, limit: limit - runs.len() }).await?;
+            runs.extend(page.runs);
+            if page.next.is_none() {
+                break;
+            }
+            before = page.next;
+        }
+        Ok(runs)
+    }
 
     /// Every unfinished run of the workspace whose summary has this mark, the oldest first.
     async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError>;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RunFilter {
-    pub workflow: Option<WorkflowId>,
-    pub status: Option<RunStatus>,
 }
 
 /// A version of a workflow, never changed after it is written.

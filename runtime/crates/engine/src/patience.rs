@@ -23,7 +23,7 @@ impl<'c> Patience<'c> {
     /// Whether the same call may succeed later.
     pub(crate) fn covers(error: &StoreError) -> bool {
         match error {
-            StoreError::Busy | StoreError::Failed { .. } => true,
+            StoreError::Busy | StoreError::NoSpace { .. } | StoreError::Failed { .. } => true,
             StoreError::Conflict { .. }
             | StoreError::NotFound { .. }
             | StoreError::Damaged { .. }

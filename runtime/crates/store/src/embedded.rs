@@ -13,11 +13,13 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written once
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          ten trees (see `tables`)
+//! sled/          twelve trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
+mod blocks;
 mod codec;
+mod compaction;
 mod definitions;
 mod fresh;
 mod group;
@@ -30,10 +32,14 @@ mod mark;
 mod open;
 mod payload;
 mod queue;
+mod retention;
 mod schedules;
+mod search;
 mod shared;
+mod space;
 mod sync;
 mod tables;
+mod tail;
 mod tracker;
 mod verify;
 mod writer;
@@ -49,7 +55,10 @@ pub use sync::DiskSync;
 use shared::Shared;
 use writer::WriterHandle;
 
-/// All five ports over one directory.
+/// Where sled lies within a store.
+const SLED_DIR: &str = "sled";
+
+/// All ports over one directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     // The writer first: it is waited for before the trees and the lock are given back.
@@ -65,11 +74,27 @@ pub struct Options {
     pub queued_writes_max: usize,
     /// What sled may keep in memory, in bytes. The default, 64 MiB, holds the open runs of a busy instance; sled's own is 1 GiB.
     pub cache_bytes: u64,
+    /// A data file below this is never compacted, in bytes: the default, 64 MiB, is sixteen segments, and a copy of less gives little back.
+    pub compact_above_bytes: u64,
+    /// What has to stay free on the disk; absent, nobody looks.
+    pub watermarks: Option<Watermarks>,
     /// Called once, with the reason, when a write or sync failed: from then on nothing is acknowledged. The binary ends the
     /// process here, so that the next start recovers from what is on the disk.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
     /// Wraps the sync of the data file. Tests make it fail, or leave it out to see that they would notice.
     pub wrap_sync: Arc<WrapSync>,
+}
+
+/// Free bytes of the disk below which things are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Below it deliveries are refused ([`StoreError::NoSpace`]).
+    pub soft_bytes: u64,
+    /// Below it entries of runs are refused as well, and only removals are written. More than a few groups take: a group writes at
+    /// most some 1.5 MiB.
+    pub hard_bytes: u64,
+    /// The size of a file that is removed at the hard watermark, so that runs can end; made again when there is room for two.
+    pub ballast_bytes: u64,
 }
 
 /// Takes the sync of the data file and gives back the one that is used.
@@ -80,6 +105,8 @@ impl Default for Options {
         Self {
             queued_writes_max: 4_096,
             cache_bytes: 64 << 20,
+            compact_above_bytes: 64 << 20,
+            watermarks: None,
             on_fatal: Arc::new(|_| {}),
             wrap_sync: Arc::new(|sync| sync),
         }
@@ -91,6 +118,7 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("queued_writes_max", &self.queued_writes_max)
             .field("cache_bytes", &self.cache_bytes)
+            .field("compact_above_bytes", &self.compact_above_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -1,35 +1,49 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
-use std::collections::{BTreeMap, HashMap};
+mod retention;
+mod search;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunFilter, RunIndex, RunQueue,
-    ScheduleCursor, Schedules, StoreError, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
+    StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
-use flowcell_core::run::fold::{Mark, RunSummary};
+use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::marks::Marks;
 use crate::queue::DueQueue;
 use crate::rules;
+use crate::tail::{Grown, Ring};
 
-/// All five ports in memory. Clones share one store.
-#[derive(Debug, Clone, Default)]
+/// All ports in memory. Clones share one store.
+#[derive(Debug, Clone)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    tail: Arc<Ring<WorkspaceId>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { state: Arc::default(), changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     events: HashMap<EventId, Accepted>,
     dedupe: HashMap<(WorkspaceId, String, String), (Timestamp, EventId)>,
-    runs: BTreeMap<RunId, Kept>,
+    runs: BTreeMap<RunId, Stored>,
+    pinned: BTreeSet<RunId>,
+    /// Counts the writes, as the groups of another store are counted.
+    writes: u64,
     queue: DueQueue,
     marks: Marks,
     heads: BTreeMap<(WorkspaceId, WorkflowId), (WorkflowHead, [u8; 32])>,
@@ -39,7 +53,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Stored {
     summary: RunSummary,
     entries: Vec<Recorded>,
 }
@@ -65,14 +79,37 @@ impl MemoryStore {
 impl Journal for MemoryStore {
     async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError> {
         rules::check_delivery(&delivery)?;
-        let accepted = self.state().accept(delivery)?;
+        let workspace = delivery.workspace.clone();
+        let accepted = {
+            let mut state = self.state();
+            let accepted = state.accept(delivery)?;
+            if !accepted.duplicate {
+                let grown = accepted.runs.iter().map(|run| Grown {
+                    workspace: workspace.clone(),
+                    run: *run,
+                    first_seq: 0,
+                    next_seq: 1,
+                });
+                state.writes += 1;
+                self.tail.push(state.writes, grown);
+            }
+            accepted
+        };
         self.changed.notify_waiters();
         Ok(accepted)
     }
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         let first_seq = rules::check_append(&append)?;
-        if self.state().append(append, first_seq)? {
+        let (workspace, run, next_seq) = (append.summary.workspace.clone(), append.run, append.summary.events);
+        let has_work = {
+            let mut state = self.state();
+            let has_work = state.append(append, first_seq)?;
+            state.writes += 1;
+            self.tail.push(state.writes, [Grown { workspace, run, first_seq, next_seq }]);
+            has_work
+        };
+        if has_work {
             self.changed.notify_waiters();
         }
         Ok(())
@@ -110,7 +147,7 @@ impl State {
         for run in delivery.runs {
             self.queue.set_due(run.id, run.summary.due_at);
             self.marks.set(run.id, &run.summary.marks);
-            self.runs.insert(run.id, Kept { summary: run.summary, entries: vec![run.created] });
+            self.runs.insert(run.id, Stored { summary: run.summary, entries: vec![run.created] });
         }
         Ok(accepted)
     }
@@ -159,37 +196,17 @@ impl RunQueue for MemoryStore {
     }
 }
 
-#[async_trait]
-impl RunIndex for MemoryStore {
-    async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError> {
-        let state = self.state();
-        Ok(state.runs.get(&run).map(|kept| &kept.summary).filter(|found| found.workspace == *workspace).cloned())
+impl Tail for MemoryStore {
+    fn end(&self) -> TailPosition {
+        self.tail.end()
     }
 
-    async fn list(
-        &self,
-        workspace: &WorkspaceId,
-        filter: RunFilter,
-        before: Option<RunId>,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, StoreError> {
-        let state = self.state();
-        Ok(state
-            .runs
-            .values()
-            .rev()
-            .map(|kept| &kept.summary)
-            .filter(|run| run.workspace == *workspace && before.is_none_or(|before| run.id < before))
-            .filter(|run| rules::passes(&filter, run))
-            .take(limit.min(rules::PAGE_RUNS_MAX))
-            .cloned()
-            .collect())
+    fn after(&self, workspace: &WorkspaceId, position: TailPosition, limit: usize) -> TailRead {
+        self.tail.after(workspace, position, limit)
     }
 
-    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError> {
-        let state = self.state();
-        let marked = state.marks.runs(mark).filter_map(|run| Some(&state.runs.get(&run)?.summary));
-        Ok(marked.filter(|run| run.workspace == *workspace).cloned().collect())
+    fn grown(&self) -> Changed {
+        self.tail.grown()
     }
 }
 

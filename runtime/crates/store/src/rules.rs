@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use flowcell_core::ports::{Append, Delivery, HookBinding, RunFilter, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::ports::{Append, Delivery, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
 use flowcell_core::run::event::RunEvent;
-use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
 
 /// How long a delivery's key is remembered: 72 hours, longer than any known sender goes on retrying one delivery (PROMISES §1, 5).
@@ -113,10 +112,4 @@ pub(crate) fn exists(what: &str) -> StoreError {
 /// No repetition makes it acceptable.
 fn refused(message: String) -> StoreError {
     StoreError::Refused { message }
-}
-
-/// Whether a list with this filter shows the run.
-pub(crate) fn passes(filter: &RunFilter, run: &RunSummary) -> bool {
-    filter.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
-        && filter.status.is_none_or(|status| status == run.status)
 }

@@ -12,8 +12,14 @@ mod journal;
 mod list;
 #[path = "contract/queue.rs"]
 mod queue;
+#[path = "contract/retention.rs"]
+mod retention;
 #[path = "contract/schedules.rs"]
 mod schedules;
+#[path = "contract/search.rs"]
+mod search;
+#[path = "contract/tail.rs"]
+mod tail;
 
 /// Makes each of the named sentences a test on each backend.
 macro_rules! on_every_backend {
@@ -64,6 +70,23 @@ on_every_backend! {
         runs_are_listed_newest_first_in_pages,
         a_filter_passes_over_other_runs,
         a_workspace_sees_only_its_own_runs,
+    },
+    search::{
+        every_filter_finds_what_the_journals_say,
+        pages_stay_as_they_are_while_new_runs_arrive,
+        a_search_sees_only_its_own_workspace,
+    },
+    tail::{
+        a_follower_sees_every_entry_once_and_in_order,
+        what_a_follower_is_told_of_is_in_the_journal,
+    },
+    retention::{
+        removed_runs_are_gone_from_everywhere_and_the_others_stay,
+        a_pinned_run_stays_until_it_is_unpinned,
+        a_delivery_is_known_until_its_key_expires_although_its_runs_are_gone,
+        an_expired_key_that_was_used_again_is_not_forgotten_with_the_old_delivery,
+        large_payloads_go_and_shared_ones_stay,
+        runs_are_kept_in_pages_from_both_ends,
     },
     definitions::{
         a_version_its_head_and_its_hook_are_written_together,

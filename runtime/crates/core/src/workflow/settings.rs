@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration;
 use crate::id::WorkflowId;
+use crate::search::FieldPath;
 use crate::serde_text::serde_as_text;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Settings {
     pub on_failure: Option<WorkflowId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Fields by which its runs are found without reading their journals; the first eight count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub index: Vec<FieldPath>,
 }
 
 impl Settings {

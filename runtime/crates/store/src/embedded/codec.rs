@@ -123,6 +123,14 @@ fn finish(table: Table, flags: u8, key: &[u8], mut record: Vec<u8>) -> Result<En
     Ok(Encoded { record, payload: Some((name, payload)) })
 }
 
+/// Encodes a body that is no JSON; it must fit into a tree.
+pub(crate) fn encode_bytes(table: Table, key: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut record = vec![0; HEADER_BYTES];
+    record.extend_from_slice(body);
+    seal(table, 0, key, &mut record);
+    record
+}
+
 fn json_begins(flags: u8) -> usize {
     if flags & SEVERAL == 0 { HEADER_BYTES } else { HEADER_BYTES + COUNT_BYTES }
 }

@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub(crate) group: u64,
     /// How many records each other table has, by its name.
     pub(crate) records: BTreeMap<String, u64>,
+    /// Their keys and records, in bytes; measured at each open.
+    #[serde(skip)]
+    pub(crate) bytes: u64,
 }
 
 impl Group {
@@ -61,6 +64,18 @@ impl Group {
         self.changes.insert((table, key), None);
     }
 
+    /// What it changes; without a record: it is removed.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Table, &sled::IVec, Option<&[u8]>)> {
+        self.changes.iter().map(|((table, key), record)| (*table, key, record.as_deref()))
+    }
+
+    /// What it writes.
+    #[cfg(test)]
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        let rows = self.changes.into_iter();
+        rows.filter_map(|((table, key), record)| Some(Row { table, key, record: record? })).collect()
+    }
+
     /// Applies the changes in one transaction, together with the state they lead to. Nothing is durable yet.
     pub(crate) fn commit(&self, trees: &Trees, before: &State) -> Result<State, String> {
         let committed: Result<TransactionResult<State, &'static str>, String> =
@@ -76,14 +91,19 @@ impl Group {
         let view = |table: Table| {
             views.get(usize::from(table.kind())).ok_or(ConflictableTransactionError::Abort("a tree is not open"))
         };
-        let mut after = State { group: before.group + 1, records: before.records.clone() };
+        let mut after = State { group: before.group + 1, records: before.records.clone(), bytes: before.bytes };
         let mut gained = [0_i64; Table::ALL.len()];
         for ((table, key), change) in &self.changes {
             let view = view(*table)?;
-            let gain = match change {
-                Some(record) => i64::from(view.insert(key, record.as_slice())?.is_none()),
-                None => -i64::from(view.remove(key)?.is_some()),
+            let replaced = match change {
+                Some(record) => {
+                    after.bytes += (key.len() + record.len()) as u64;
+                    view.insert(key, record.as_slice())?
+                }
+                None => view.remove(key)?,
             };
+            let gain = i64::from(change.is_some()) - i64::from(replaced.is_some());
+            after.bytes = after.bytes.saturating_sub(replaced.map_or(0, |old| (key.len() + old.len()) as u64));
             if let Some(sum) = gained.get_mut(usize::from(table.kind())) {
                 *sum += gain;
             }

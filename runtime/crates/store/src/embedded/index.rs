@@ -1,14 +1,14 @@
-//! [`RunIndex`]: the summaries, newest first because run ids sort by time. A filter is a scan: a page costs as much as
-//! the runs it passes over, about a microsecond each.
+//! [`RunIndex`]: a run by its id, and searches (see [`search`]).
 
 use async_trait::async_trait;
-use flowcell_core::id::{RunId, WorkspaceId};
-use flowcell_core::ports::{RunFilter, RunIndex, StoreError};
+use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
+use flowcell_core::ports::{PageRequest, RunFilter, RunIndex, RunPage, StoreError};
 use flowcell_core::run::fold::{Mark, RunSummary};
+use flowcell_core::search::FieldPath;
 
 use super::EmbeddedStore;
-use super::guard::without_panic;
-use super::shared::{Shared, damaged, reading};
+use super::search::{self, Search};
+use super::shared::{Shared, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use crate::rules;
 
@@ -22,40 +22,30 @@ impl RunIndex for EmbeddedStore {
         Ok(found)
     }
 
-    async fn list(
+    async fn search(
         &self,
         workspace: &WorkspaceId,
-        filter: RunFilter,
-        before: Option<RunId>,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, StoreError> {
+        filter: &RunFilter,
+        page: PageRequest,
+    ) -> Result<RunPage, StoreError> {
         self.shared.check_alive()?;
-        let Some(number) = self.known_workspace(workspace) else { return Ok(Vec::new()) };
-        let limit = limit.min(rules::PAGE_RUNS_MAX);
-        let page = reading(&self.shared, move |shared| {
-            let first = RunId::from_bytes([0; 16]);
-            let after = match before {
-                Some(before) => tables::run(number, before),
-                None => tables::workspace(number.saturating_add(1)),
-            };
-            let range = tables::run(number, first)..after;
-            let mut page = Vec::new();
-            let mut rows = shared.trees.get(Table::Runs).range(range);
-            while page.len() < limit {
-                let row = without_panic(|| rows.next_back()).map_err(|problem| damaged("the list of runs", problem))?;
-                let Some(row) = row else { break };
-                let (key, record) = row.map_err(|error| damaged("the list of runs", error.to_string()))?;
-                let found: RunSummary = shared.decode(Table::Runs, &key, &record, "the summary of a run")?;
-                if rules::passes(&filter, &found) {
-                    page.push(found);
-                }
-            }
-            Ok(page)
+        let Some(number) = self.known_workspace(workspace) else { return Ok(RunPage::default()) };
+        let limit = page.limit.min(rules::PAGE_RUNS_MAX);
+        if limit == 0 {
+            return Ok(RunPage::default());
+        }
+        let filter = filter.clone();
+        let found = reading(&self.shared, move |shared| {
+            Search { shared, workspace: number, filter: &filter, before: page.before, limit }.run()
         })
         .await?;
         // A run may also be absent from the page because of what is not durable yet.
         self.shared.is_durable(None).await?;
-        Ok(page)
+        Ok(found)
+    }
+
+    fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>) {
+        self.shared.index_fields(workspace, workflow, fields);
     }
 
     async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError> {
@@ -75,6 +65,26 @@ impl RunIndex for EmbeddedStore {
         .await?;
         // Some may have ended or moved on since.
         Ok(found.into_iter().filter(|run| run.marks.contains(mark)).collect())
+    }
+}
+
+impl EmbeddedStore {
+    /// What the index will have of the entries of a run before `first_seq`, where nobody in this process has queued them.
+    pub(crate) async fn facts_before(
+        &self,
+        run: RunId,
+        first_seq: u32,
+        indexed: &std::sync::Arc<[FieldPath]>,
+    ) -> Result<Option<flowcell_core::search::RunFacts>, StoreError> {
+        let known = self.shared.tracker().facts.get(&run).map(flowcell_core::search::RunFacts::next_seq);
+        if known == Some(first_seq) {
+            return Ok(None);
+        }
+        if first_seq == 1 && indexed.is_empty() {
+            return Ok(Some(flowcell_core::search::RunFacts::begun()));
+        }
+        let indexed = std::sync::Arc::clone(indexed);
+        reading(&self.shared, move |shared| search::facts(shared, run, first_seq, &indexed)).await.map(Some)
     }
 }
 

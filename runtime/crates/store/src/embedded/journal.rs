@@ -5,21 +5,25 @@ use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, Append, Delivery, Durability, Journal, StoreError};
 use flowcell_core::run::event::Recorded;
+use flowcell_core::search::RunFacts;
 use flowcell_core::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
+use super::blocks::Ended;
 use super::codec::{self, PayloadRef};
 use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
 use super::payload::WriteError;
+use super::search;
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::tracker::{Effect, Tracked};
 use super::writer::{AcceptWrite, AppendWrite, Reply, Seen, Write};
 use crate::rules;
+use crate::tail::Grown;
 
 /// Records in the making.
 #[derive(Debug, Default)]
@@ -34,6 +38,11 @@ impl Rows {
         self.payloads.extend(encoded.payload);
         self.rows.push(Row { table, key, record: encoded.record });
         Ok(())
+    }
+
+    /// The last record, when it names no file.
+    pub(crate) fn only(mut self) -> Option<Row> {
+        self.rows.pop().filter(|_| self.payloads.is_empty())
     }
 
     /// As few records as the limit of a record in the tree allows: what is written together is mostly read together.
@@ -54,6 +63,7 @@ impl Rows {
 impl Journal for EmbeddedStore {
     async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError> {
         rules::check_delivery(&delivery)?;
+        self.shared.space.admit_delivery()?;
         let workspace = self.workspace_number(&delivery.workspace).await?;
         let seen = Seen {
             event: delivery.event,
@@ -71,6 +81,7 @@ impl Journal for EmbeddedStore {
             taken_if.push((Table::Events, key));
         }
         let mut effects = Vec::with_capacity(delivery.runs.len());
+        let mut ended = Vec::new();
         for run in &delivery.runs {
             let key = tables::run(workspace, run.id);
             rows.add_entries(workspace, run.id, std::slice::from_ref(&run.created))?;
@@ -80,6 +91,9 @@ impl Journal for EmbeddedStore {
             let tracked = Tracked { workspace, events: 1, is_finished };
             let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
             effects.push(Effect::Created { run: run.id, tracked, due, marks });
+            if is_finished {
+                ended.push(search::ended(workspace, &run.summary, RunFacts::default()));
+            }
         }
         let dedupe = match &delivery.dedupe_key {
             Some(key) => {
@@ -92,14 +106,20 @@ impl Journal for EmbeddedStore {
         };
         let files: Vec<PayloadRef> = rows.payloads.iter().map(|(name, _)| *name).collect();
         let rows = self.persist_payloads(rows).await?;
-        let place = self.writer.try_reserve()?;
+        let place = match self.writer.try_reserve() {
+            Ok(place) => place,
+            Err(error) => {
+                self.drop_payloads(files).await;
+                return Err(error);
+            }
+        };
         if files.is_empty() {
             for run in delivery.runs {
                 self.shared.fresh.keep(run.id, run.created);
             }
         }
         let (reply, answer) = oneshot::channel();
-        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, reply };
+        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, ended, reply };
         place.send(Write::Accept(Box::new(write)));
         let answered = self.writer.answer(answer).await;
         if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {
@@ -116,6 +136,7 @@ impl Journal for EmbeddedStore {
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         let first_seq = rules::check_append(&append)?;
+        self.shared.space.admit_entry()?;
         let run = append.run;
         let not_found = || StoreError::NotFound { what: run.to_string() };
         self.shared.check_alive()?;
@@ -135,13 +156,20 @@ impl Journal for EmbeddedStore {
             Durability::Synced => Some(oneshot::channel()).unzip(),
             Durability::NextGroup => (None, None),
         };
+        let indexed = self.shared.indexed(&append.summary.workspace, &append.summary.workflow);
+        let facts = self.facts_before(run, first_seq, &indexed).await?;
         let place = self.writer.reserve().await?;
         let queued = {
             // Under the lock, so that the queue has the writes of a run in the order in which they were checked.
             let mut tracker = self.shared.tracker();
-            tracker.get_mut(run).map(|tracked| {
-                check_tracked(&append, first_seq, workspace, tracked)?;
-                place.send(Write::Append(write(&append, tracked, rows, reply)));
+            let tracker = &mut *tracker;
+            tracker.get_mut(run).copied().map(|tracked| {
+                check_tracked(&append, first_seq, workspace, &tracked)?;
+                let ended = tracker.note(&append, workspace, (facts, &indexed));
+                if let Some(tracked) = tracker.get_mut(run) {
+                    let rows = AppendRows { rows, ended, reply };
+                    place.send(Write::Append(write(&append, first_seq, tracked, rows)));
+                }
                 Ok(())
             })
         };
@@ -210,20 +238,19 @@ impl EmbeddedStore {
         .await
     }
 
-    /// Removes files that were written for a delivery which then proved to be a duplicate. Each names the delivery's own
-    /// event, so no other record can name them. What stays in spite of this is removed at the next open.
-    async fn drop_payloads(&self, files: Vec<PayloadRef>) {
+    /// Gives back the files of records that are gone, or were never written. What stays in spite of this is removed at the next open.
+    pub(crate) async fn drop_payloads(&self, files: Vec<PayloadRef>) {
         if files.is_empty() {
             return;
         }
         let removed = reading(&self.shared, move |shared| {
             files
                 .iter()
-                .try_for_each(|name| shared.payloads.remove(name))
+                .try_for_each(|name| shared.payloads.release(name))
                 .map_err(|error| damaged("a payload file", error.to_string()))
         });
         if let Err(error) = removed.await {
-            tracing::debug!(%error, "the payload of a duplicate delivery was not removed");
+            tracing::debug!(%error, "a payload file that no record names was not removed");
         }
     }
 
@@ -242,10 +269,11 @@ impl EmbeddedStore {
 
 /// The record of [`Table::Events`].
 #[derive(Serialize)]
-struct EventRecord<'a> {
-    trigger: &'a str,
-    received_at: Timestamp,
-    runs: &'a [RunId],
+pub(crate) struct EventRecord<'a> {
+    pub(crate) trigger: &'a str,
+    pub(crate) received_at: Timestamp,
+    /// Those that are still there.
+    pub(crate) runs: &'a [RunId],
 }
 
 fn check_tracked(
@@ -261,18 +289,26 @@ fn check_tracked(
     if tracked.is_finished { Err(rules::finished(append)) } else { Ok(()) }
 }
 
+struct AppendRows {
+    rows: Vec<Row>,
+    ended: Option<Box<Ended>>,
+    reply: Option<Reply<()>>,
+}
+
 /// The write of an append; from here on the run is tracked as it will be after it.
-fn write(append: &Append, tracked: &mut Tracked, rows: Vec<Row>, reply: Option<Reply<()>>) -> AppendWrite {
+fn write(append: &Append, first_seq: u32, tracked: &mut Tracked, rows: AppendRows) -> AppendWrite {
+    let AppendRows { rows, ended, reply } = rows;
     let run = append.run;
     let is_finished = append.summary.status.is_final();
     tracked.events = append.summary.events;
     tracked.is_finished = is_finished;
     let (due, marks) = (append.summary.due_at, append.summary.marks.clone());
     let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due, marks } };
-    AppendWrite { rows, effect, reply }
+    let grown = Grown { workspace: tracked.workspace, run, first_seq, next_seq: append.summary.events };
+    AppendWrite { rows, effect, grown, ended, reply }
 }
 
-fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+pub(crate) fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
     let what = format!("the journal of {run}");
     let tracked = shared.tracker().get(run);
     // The port names no workspace: an unfinished run is known, a finished one is looked for, a microsecond per workspace.
@@ -285,7 +321,12 @@ fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {
         let Some(found) = summary(shared, workspace, run)? else { continue };
         let mut entries: Vec<Recorded> = Vec::new();
         let rows = without_panic(|| {
-            shared.trees.get(Table::Journal).scan_prefix(tables::run(workspace, run)).collect::<Result<Vec<_>, _>>()
+            shared
+                .database()
+                .trees
+                .get(Table::Journal)
+                .scan_prefix(tables::run(workspace, run))
+                .collect::<Result<Vec<_>, _>>()
         })
         .and_then(|rows| rows.map_err(|error| error.to_string()))
         .map_err(|problem| damaged(&what, problem))?;

@@ -5,18 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Options;
+use super::blocks::OpenBlocks;
+use super::compaction::{self, Compaction, Database};
 use super::group::{Group, State};
 use super::guard::without_panic;
 use super::lock::{self, LockError};
 use super::manifest::{self, Found, STORE_FORMAT, sync_directory};
 use super::mark::Mark;
 use super::payload::Payloads;
-use super::shared::{OnFatal, Shared};
+use super::shared::{self, OnFatal, Shared};
+use super::space::{Space, free_bytes};
 use super::sync::{DataFile, DiskSync as _};
 use super::tables::Trees;
 use super::verify;
 use super::writer::Disk;
+use super::{Options, SLED_DIR};
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,8 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
         LockError::Taken(process) => OpenError::Locked { directory: store.to_owned(), process },
         LockError::Io(source) => failed("lock")(source),
     })?;
-    let sled_dir = store.join("sled");
+    compaction::remove_leftover(store).map_err(failed("remove the leftovers of a compaction in"))?;
+    let sled_dir = store.join(SLED_DIR);
     let db = match manifest::read(store).map_err(failed("read the manifest of"))? {
         Found::Format(found) if found > STORE_FORMAT => {
             return Err(OpenError::NewerFormat { directory: store.to_owned(), found, supported: STORE_FORMAT });
@@ -106,18 +110,56 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     .unwrap_or_else(|problem| Err(Damage { what: "the database".to_owned(), problem }))
     .map_err(damaged)?;
     let orphans = payloads
-        .reconcile(&verified.payloads)
+        .reconcile(verified.payloads)
         .map_err(failed("read the payload files of"))?
         .map_err(|problem| damaged(Damage { what: "a payload file".to_owned(), problem }))?;
     if orphans > 0 {
         tracing::info!(orphans, "removed payload files whose records were never committed");
     }
 
+    let database = compact(store, options, (Database { trees, db }, &verified.state));
     sync_sled_dir(&sled_dir).and_then(|()| sync_directory(store)).map_err(failed("sync"))?;
     let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
-    let disk = Disk { sync: (options.wrap_sync)(Box::new(data_file)), mark, state: verified.state };
+    let (group, live_bytes) = (verified.state.group, verified.state.bytes);
+    let sync = (options.wrap_sync)(Box::new(data_file));
+    let disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
-    Ok((Shared::new(db, trees, payloads, (verified.tracker, verified.directory), lock, on_fatal), disk))
+    Ok((
+        Shared::new(
+            database,
+            payloads,
+            (verified.tracker, verified.directory, group),
+            (live_bytes, store.to_owned(), Space::new(store, options.watermarks)),
+            lock,
+            on_fatal,
+        ),
+        disk,
+    ))
+}
+
+/// Gives the garbage of the data file back, if there is much. What fails costs the copy and nothing else.
+fn compact(store: &Path, options: &Options, (old, state): (Database, &State)) -> Database {
+    let file_bytes = shared::allocated(&store.join(SLED_DIR)).unwrap_or(0);
+    let has_room = free_bytes(store).is_ok_and(|free| free >= state.bytes.saturating_mul(compaction::COPY_PER_LIVE));
+    if !compaction::is_worth_it(file_bytes, state.bytes, options) || !has_room {
+        return old;
+    }
+    let copied = Compaction::begin(store, options).and_then(|mut copy| {
+        while !copy.copy_piece(&old.trees)? {}
+        copy.finish(store, state)
+    });
+    match copied {
+        Ok(database) => {
+            let _ = without_panic(|| drop(old));
+            let _ = compaction::remove_leftover(store);
+            tracing::info!(file_bytes, "the data file was compacted");
+            database
+        }
+        Err(message) => {
+            tracing::warn!(message, "the data file was not compacted; it stays as it is");
+            old
+        }
+    }
 }
 
 /// Makes an empty store. Whatever lies there has never been acknowledged.
@@ -132,7 +174,7 @@ fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result
         Err(error) => return Ok(Err(error)),
     };
     let trees = Trees::open(&db).map_err(io::Error::other)?;
-    let nothing = State { group: 0, records: std::collections::BTreeMap::new() };
+    let nothing = State { group: 0, records: std::collections::BTreeMap::new(), bytes: 0 };
     let state = Group::default().commit(&trees, &nothing).map_err(io::Error::other)?;
     db.flush().map_err(io::Error::other)?;
     DataFile::open(sled_dir)?.sync()?;
@@ -148,12 +190,12 @@ fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result
     Ok(Ok(db))
 }
 
-enum SledError {
+pub(crate) enum SledError {
     Io(io::Error),
     Damaged(String),
 }
 
-fn open_sled(sled_dir: &Path, options: &Options) -> Result<sled::Db, SledError> {
+pub(crate) fn open_sled(sled_dir: &Path, options: &Options) -> Result<sled::Db, SledError> {
     // An unfinished snapshot of an open that was cut short: sled would take it for the newest one and give up.
     for file in snapshots_in_the_making(sled_dir).map_err(SledError::Io)? {
         fs::remove_file(file).map_err(SledError::Io)?;
@@ -206,7 +248,7 @@ fn snapshots_in_the_making(sled_dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// sled creates and renames files without syncing their directory.
-fn sync_sled_dir(sled_dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_sled_dir(sled_dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(sled_dir)? {
         File::open(entry?.path())?.sync_all()?;
     }

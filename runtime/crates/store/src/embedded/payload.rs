@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::ambient_authority;
@@ -12,6 +13,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use flowcell_core::id::Digest;
 
 use super::codec::PayloadRef;
+use super::ignore_poison;
 
 const FOLDER: &str = "blobs";
 
@@ -21,6 +23,24 @@ pub(crate) struct Payloads {
     dir: Dir,
     /// Tells temporary files of one process apart.
     written: AtomicU64,
+    /// The files that records name, or will in a moment.
+    names: Mutex<Names>,
+}
+
+/// Files by their digest.
+pub(crate) type Names = HashMap<Digest, Named>;
+
+/// A file, and how many records name it: two records with the same content share one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) bytes: u64,
+    records: u32,
+}
+
+/// Notes that one more record names the file.
+pub(crate) fn note(names: &mut Names, file: PayloadRef) {
+    let named = names.entry(file.digest).or_insert(Named { bytes: file.bytes, records: 0 });
+    named.records = named.records.saturating_add(1);
 }
 
 /// What went wrong with a payload file.
@@ -46,7 +66,7 @@ impl Payloads {
             }
         }
         sync_dir(&dir)?;
-        Ok(Self { dir, written: AtomicU64::new(0) })
+        Ok(Self { dir, written: AtomicU64::new(0), names: Mutex::default() })
     }
 
     /// Where a payload lies, relative to the store.
@@ -55,8 +75,26 @@ impl Payloads {
         format!("{FOLDER}/{folder}/{file}")
     }
 
-    /// Writes a payload; it is durable when this returns.
+    /// What the files hold, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        ignore_poison(self.names.lock()).values().map(|named| named.bytes).sum()
+    }
+
+    /// Writes a payload for one more record; it is durable when this returns.
     pub(crate) fn write(&self, name: &PayloadRef, payload: &[u8]) -> Result<(), WriteError> {
+        // Before the file is there: a removal that comes now must leave it.
+        {
+            let mut names = ignore_poison(self.names.lock());
+            note(&mut names, *name);
+        }
+        let written = self.write_file(name, payload);
+        if written.is_err() {
+            let _ = self.release(name);
+        }
+        written
+    }
+
+    fn write_file(&self, name: &PayloadRef, payload: &[u8]) -> Result<(), WriteError> {
         let (folder, file) = split(&name.digest);
         let dir = self.dir.open_dir(&folder).map_err(WriteError::Write)?;
         let temporary = format!("{file}.{}.tmp", self.written.fetch_add(1, Ordering::Relaxed));
@@ -87,15 +125,27 @@ impl Payloads {
         }
     }
 
-    /// Removes a file that no record names.
-    pub(crate) fn remove(&self, name: &PayloadRef) -> io::Result<()> {
+    /// Called when a record that names the file is gone, or was never written. Removes the file when no other names it.
+    pub(crate) fn release(&self, name: &PayloadRef) -> io::Result<()> {
+        let mut names = ignore_poison(self.names.lock());
+        if let Some(named) = names.get_mut(&name.digest) {
+            named.records = named.records.saturating_sub(1);
+            if named.records > 0 {
+                return Ok(());
+            }
+        }
+        names.remove(&name.digest);
+        // Under the lock: nobody begins to write this file now.
         let (folder, file) = split(&name.digest);
-        self.dir.remove_file(format!("{folder}/{file}"))
+        match self.dir.remove_file(format!("{folder}/{file}")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Compares the files with what the records name: a missing file or a wrong size is damage; a file that nothing names
     /// (its record was never committed) is removed. Returns how many were.
-    pub(crate) fn reconcile(&self, named: &HashMap<Digest, u64>) -> io::Result<Result<usize, String>> {
+    pub(crate) fn reconcile(&self, named: Names) -> io::Result<Result<usize, String>> {
         let mut found = HashMap::new();
         let mut orphans = Vec::new();
         for folder in self.dir.entries()? {
@@ -116,7 +166,7 @@ impl Payloads {
                 }
             }
         }
-        for (digest, bytes) in named {
+        for (digest, Named { bytes, .. }) in &named {
             let path = Self::path(&PayloadRef { digest: *digest, bytes: *bytes });
             match found.get(digest) {
                 Some(size) if size == bytes => {}
@@ -127,6 +177,7 @@ impl Payloads {
         for (dir, name) in &orphans {
             dir.remove_file(name)?;
         }
+        *ignore_poison(self.names.lock()) = named;
         Ok(Ok(orphans.len()))
     }
 }
@@ -167,7 +218,7 @@ mod tests {
         assert_eq!(payloads.read(&name).unwrap(), b"payload");
 
         // What an earlier version, or a creation that was cut short, has left out.
-        payloads.remove(&name).unwrap();
+        payloads.release(&name).unwrap();
         let folder = store.path().join(FOLDER).join(split(&name.digest).0);
         std::fs::remove_dir(&folder).unwrap();
         assert!(matches!(payloads.write(&name, b"payload"), Err(WriteError::Write(_))));

@@ -1,24 +1,31 @@
 //! What the port implementations and the writer share: the trees for reading, and what is kept in memory beside them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, WorkflowHead};
+use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, Usage, WorkflowHead};
 use flowcell_core::run::event::Recorded;
+use flowcell_core::search::FieldPath;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use super::SLED_DIR;
 use super::codec::{self, Body};
+use super::compaction::Database;
 use super::fresh::Fresh;
 use super::guard::without_panic;
 use super::ignore_poison;
 use super::lock::DirectoryLock;
 use super::payload::Payloads;
-use super::tables::{Table, Trees, WorkspaceNumber};
+use super::retention::Sweep;
+use super::space::Space;
+use super::tables::{Table, WorkspaceNumber};
 use super::tracker::Tracker;
+use crate::tail::Ring;
 
 /// Told why the store has stopped.
 #[derive(Clone)]
@@ -32,11 +39,20 @@ impl std::fmt::Debug for OnFatal {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) trees: Trees,
     pub(crate) payloads: Payloads,
     tracker: Mutex<Tracker>,
     directory: RwLock<Directory>,
     pub(crate) fresh: Fresh,
+    /// What became durable last.
+    pub(crate) tail: Ring<WorkspaceNumber>,
+    /// Held while it is looked up what goes and until it is gone.
+    pub(crate) removal: tokio::sync::Mutex<Alone>,
+    pub(crate) space: Space,
+    /// Keys and records of the trees, in bytes.
+    live_bytes: AtomicU64,
+    path: PathBuf,
+    /// The fields by which a workflow's runs are found.
+    indexed: RwLock<HashMap<(WorkspaceId, WorkflowId), Arc<[FieldPath]>>>,
     /// Told whenever a run may have become due.
     pub(crate) changed: Arc<Notify>,
     /// What the trees may show and the disk may not have.
@@ -44,10 +60,15 @@ pub(crate) struct Shared {
     life: AtomicU8,
     /// See [`super::Options::on_fatal`].
     on_fatal: OnFatal,
-    /// Kept open for as long as the trees are read.
-    pub(crate) db: sled::Db,
+    database: RwLock<Arc<Database>>,
     /// Last, so that it is given back after everything else is closed.
     _lock: DirectoryLock,
+}
+
+/// What only one removal at a time may do.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    pub(crate) swept: HashMap<WorkspaceNumber, Sweep>,
 }
 
 /// What every delivery looks up, in memory: some 500 bytes per workflow.
@@ -87,31 +108,72 @@ enum Life {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "it is called once, with everything that `open` has found")]
     pub(crate) fn new(
-        db: sled::Db,
-        trees: Trees,
+        database: Database,
         payloads: Payloads,
-        (tracker, directory): (Tracker, Directory),
+        (tracker, directory, group): (Tracker, Directory, u64),
+        (live_bytes, path, space): (u64, PathBuf, Space),
         lock: DirectoryLock,
         on_fatal: OnFatal,
     ) -> Self {
         Self {
-            trees,
             payloads,
             tracker: Mutex::new(tracker),
             directory: RwLock::new(directory),
             fresh: Fresh::default(),
+            tail: Ring::new(group),
+            removal: tokio::sync::Mutex::default(),
+            space,
+            live_bytes: AtomicU64::new(live_bytes),
+            path,
+            indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
             unsynced: watch::Sender::new(Unsynced::default()),
             life: AtomicU8::new(Life::Open as u8),
             on_fatal,
-            db,
+            database: RwLock::new(Arc::new(database)),
             _lock: lock,
         }
     }
 
+    /// The trees as they are now. Another call may give others, with the same records in a smaller file.
+    pub(crate) fn database(&self) -> Arc<Database> {
+        let database = ignore_poison(self.database.read());
+        Arc::clone(&database)
+    }
+
+    pub(crate) fn replace_database(&self, database: Database) {
+        // Whoever reads from the old one keeps it until it is done.
+        *ignore_poison(self.database.write()) = Arc::new(database);
+    }
+
+    /// The directory of the store.
+    pub(crate) fn directory_path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
         ignore_poison(self.tracker.lock())
+    }
+
+    /// The fields of a workflow that are indexed; usually none.
+    pub(crate) fn indexed(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Arc<[FieldPath]> {
+        let indexed = ignore_poison(self.indexed.read());
+        if indexed.is_empty() {
+            return Arc::default();
+        }
+        indexed.get(&(workspace.clone(), workflow.clone())).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>) {
+        let key = (workspace.clone(), workflow.clone());
+        let mut indexed = ignore_poison(self.indexed.write());
+        if fields.is_empty() {
+            indexed.remove(&key);
+        } else {
+            indexed.insert(key, fields.into());
+        }
     }
 
     pub(crate) fn directory(&self) -> RwLockReadGuard<'_, Directory> {
@@ -169,6 +231,27 @@ impl Shared {
         self.check_alive()
     }
 
+    /// Told after each group what the trees hold.
+    pub(crate) fn holds_bytes(&self, live: u64) {
+        self.live_bytes.store(live, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage, StoreError> {
+        let file_bytes = allocated(&self.path.join(SLED_DIR))
+            .map_err(|error| StoreError::Failed { message: format!("the data file cannot be measured: {error}") })?;
+        Ok(Usage {
+            live_bytes: self.live_bytes.load(Ordering::Relaxed),
+            file_bytes,
+            payload_bytes: self.payloads.bytes(),
+        })
+    }
+
+    pub(crate) fn holds(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        without_panic(|| self.database().trees.get(table).contains_key(key))
+            .and_then(|found| found.map_err(|error| error.to_string()))
+            .map_err(|problem| damaged(&format!("the table `{}`", table.name()), problem))
+    }
+
     /// What a write gets that the writer does not take any more.
     pub(crate) fn refusal(&self) -> StoreError {
         if self.life.load(Ordering::SeqCst) == Life::Closed as u8 {
@@ -189,7 +272,7 @@ impl Shared {
         key: &[u8],
         what: &str,
     ) -> Result<Option<T>, StoreError> {
-        let found = without_panic(|| self.trees.get(table).get(key))
+        let found = without_panic(|| self.database().trees.get(table).get(key))
             .and_then(|got| got.map_err(|error| error.to_string()))
             .map_err(|problem| damaged(what, problem))?;
         found.map(|record| self.decode(table, key, &record, what)).transpose()
@@ -223,6 +306,22 @@ impl Shared {
             Body::File(name) => self.payloads.read(&name).and_then(|json| codec::from_json(&json)),
         }
     }
+}
+
+/// What the files of a folder take of the disk.
+pub(crate) fn allocated(folder: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        match file?.metadata() {
+            // In units of 512 bytes, whatever the file system's own are (stat(2)).
+            Ok(found) => bytes += found.blocks() * 512,
+            // A snapshot that was replaced just now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Reads on a thread that may block: a read waits for the disk, and for a group that is being applied.

@@ -1,4 +1,4 @@
-//! The ten trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
+//! The trees and their keys. Keys are big-endian and of fixed width, so they sort as what they stand for, and begin with
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
@@ -29,10 +29,14 @@ pub(crate) enum Table {
     Hooks = 8,
     /// Workspace (4), workflow (64), SHA-256 of the trigger's id (32) → how far its schedule has come.
     Schedules = 9,
+    /// Workspace (4), bucket (4), group and part (8) → a block of runs that have ended (see `blocks`).
+    Index = 10,
+    /// Workspace (4), run (16) → that somebody wants it kept.
+    Pins = 11,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -43,6 +47,8 @@ impl Table {
         Self::Versions,
         Self::Hooks,
         Self::Schedules,
+        Self::Index,
+        Self::Pins,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +63,8 @@ impl Table {
             Self::Versions => "versions",
             Self::Hooks => "hooks",
             Self::Schedules => "schedules",
+            Self::Index => "index",
+            Self::Pins => "pins",
         }
     }
 
@@ -132,6 +140,15 @@ pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
 
 pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
+}
+
+pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &bucket.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// The first block of a bucket, whether it is there or not.
+pub(crate) fn bucket(workspace: WorkspaceNumber, bucket: u32) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &bucket.to_be_bytes()])
 }
 
 /// The workspace, run and rest (`seq` of a journal entry, nothing of a summary) of a key.

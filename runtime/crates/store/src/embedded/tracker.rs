@@ -4,9 +4,13 @@
 use std::collections::HashMap;
 
 use flowcell_core::id::RunId;
+use flowcell_core::ports::Append;
 use flowcell_core::run::fold::Mark;
+use flowcell_core::search::{FieldPath, RunFacts};
 use flowcell_core::time::Timestamp;
 
+use super::blocks::Ended;
+use super::search::ended;
 use super::tables::WorkspaceNumber;
 use crate::marks::Marks;
 use crate::queue::DueQueue;
@@ -14,6 +18,9 @@ use crate::queue::DueQueue;
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     runs: HashMap<RunId, Tracked>,
+    /// What the index will have of the runs that are being driven, as far as their entries are queued. A cache: what is not here is
+    /// read from the journal.
+    pub(crate) facts: HashMap<RunId, RunFacts>,
     pub(crate) queue: DueQueue,
     pub(crate) marks: Marks,
 }
@@ -55,6 +62,36 @@ impl Tracker {
         self.runs.get_mut(&run)
     }
 
+    /// Takes in what an append adds to the facts of its run; `before` are those of the entries before it, if they had to be read. Returns
+    /// what the index gets when the run ends.
+    pub(crate) fn note(
+        &mut self,
+        append: &Append,
+        workspace: WorkspaceNumber,
+        (before, indexed): (Option<RunFacts>, &[FieldPath]),
+    ) -> Option<Box<Ended>> {
+        let first = append.entries.first()?.seq;
+        let known = self.facts.remove(&append.run).filter(|facts| facts.next_seq() == first);
+        let mut facts = known.or(before).unwrap_or_default();
+        if facts.next_seq() != first {
+            facts.leave_out();
+        }
+        for entry in &append.entries {
+            facts.note(&entry.event, indexed);
+        }
+        if append.summary.status.is_final() {
+            facts.close(indexed);
+            return Some(Box::new(ended(workspace, &append.summary, facts)));
+        }
+        self.facts.insert(append.run, facts);
+        None
+    }
+
+    /// The unfinished runs of a workspace.
+    pub(crate) fn unfinished(&self, workspace: WorkspaceNumber) -> impl Iterator<Item = RunId> {
+        self.runs.iter().filter(move |(_, tracked)| tracked.workspace == workspace).map(|(run, _)| *run)
+    }
+
     /// Returns whether a worker may have something new to look at.
     pub(crate) fn apply(&mut self, effect: Effect) -> bool {
         match effect {
@@ -73,11 +110,16 @@ impl Tracker {
             }
             Effect::Finished { run } => {
                 self.runs.remove(&run);
+                self.facts.remove(&run);
                 self.marks.set(run, &[]);
                 self.queue.finish(run);
                 false
             }
-            Effect::Released { run } => self.queue.release(run),
+            Effect::Released { run } => {
+                // It may rest for days.
+                self.facts.remove(&run);
+                self.queue.release(run)
+            }
         }
     }
 }

@@ -3,18 +3,19 @@
 
 mod journals;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
+use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::RunSummary;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::blocks::View;
 use super::codec::{self, Body};
 use super::group::State;
 use super::open::Damage;
-use super::payload::Payloads;
+use super::payload::{self, Names, Payloads};
 use super::shared::{Directory, StoredHead};
 use super::tables::{self, STATE_KEY, Table, Trees, WorkspaceNumber};
 use super::tracker::{Effect, Tracked, Tracker};
@@ -26,13 +27,13 @@ pub(crate) struct Verified {
     pub(crate) state: State,
     pub(crate) directory: Directory,
     pub(crate) tracker: Tracker,
-    /// The payload files that records name, and their sizes in bytes.
-    pub(crate) payloads: HashMap<Digest, u64>,
+    /// The payload files that records name.
+    pub(crate) payloads: Names,
 }
 
 pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> Result<Verified, Damage> {
-    let mut reader = Reader { trees, payloads, named: HashMap::new(), counted: BTreeMap::new() };
-    let state = reader.state()?;
+    let mut reader = Reader { trees, payloads, named: Names::new(), bytes: 0, counted: BTreeMap::new() };
+    let mut state = reader.state()?;
     if state.group < acknowledged {
         return Err(damage(
             "the database",
@@ -42,6 +43,7 @@ pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> R
     let directory = reader.directory()?;
     let tracker = reader.runs()?;
     reader.events()?;
+    reader.index()?;
     for table in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
         let (found, expected) =
             (reader.counted.get(&table).copied().unwrap_or(0), state.records.get(table.name()).copied().unwrap_or(0));
@@ -52,13 +54,15 @@ pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> R
             ));
         }
     }
+    state.bytes = reader.bytes;
     Ok(Verified { state, directory, tracker, payloads: reader.named })
 }
 
 struct Reader<'a> {
     trees: &'a Trees,
     payloads: &'a Payloads,
-    named: HashMap<Digest, u64>,
+    named: Names,
+    bytes: u64,
     counted: BTreeMap<Table, u64>,
 }
 
@@ -75,10 +79,11 @@ impl Reader<'_> {
                 row.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))?;
             let body = codec::open(table, &key, &record).map_err(|problem| damage(&name(table, &key), problem))?.body;
             if let Body::File(file) = body {
-                self.named.insert(file.digest, file.bytes);
+                payload::note(&mut self.named, file);
             }
             each(self, &key, body)?;
             count += 1;
+            self.bytes += (key.len() + record.len()) as u64;
         }
         self.counted.insert(table, count);
         Ok(())
@@ -163,11 +168,14 @@ impl Reader<'_> {
         })?;
         journals.finish()?;
         self.counted.insert(Table::Journal, journals.count);
-        self.named.extend(journals.named);
+        for file in journals.named {
+            payload::note(&mut self.named, file);
+        }
+        self.bytes += journals.bytes;
         Ok(tracker)
     }
 
-    /// Every run an event or a dedupe record names must be there.
+    /// Every run a delivery's own record names must be there, and the record that a key without runs names.
     fn events(&mut self) -> Result<(), Damage> {
         self.scan(Table::Events, |reader, key, body| {
             let event: Started = reader.decode(Table::Events, key, body)?;
@@ -181,7 +189,24 @@ impl Reader<'_> {
                     return Err(damage(&first.event.to_string(), "a record names it, and it is missing".to_owned()));
                 }
             }
-            reader.check_runs(Table::Dedupe, key, &first.runs)
+            // Its runs may have been removed by retention; that none was lost, the counts say.
+            Ok(())
+        })
+    }
+
+    /// Blocks must read to their end; pins must be of runs.
+    fn index(&mut self) -> Result<(), Damage> {
+        self.scan(Table::Index, |_, key, body| {
+            let malformed = || damage("a block of the index of runs", "it does not read".to_owned());
+            let Body::Inline(body) = body else { return Err(malformed()) };
+            let mut view = View::open(key, body).ok_or_else(malformed)?;
+            (0..view.len()).try_for_each(|_| view.next().map(|_| ())).ok_or_else(malformed)
+        })?;
+        self.scan(Table::Pins, |reader, key, _| {
+            if reader.holds(Table::Runs, key)? {
+                return Ok(());
+            }
+            Err(damage(&name(Table::Pins, key), "it is kept for good, and missing".to_owned()))
         })
     }
 

@@ -6,18 +6,21 @@
 //! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
 
 mod apply;
+mod compact;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowcell_core::id::{RunId, WorkspaceId};
+use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use super::blocks::{Ended, OpenBlocks};
 use super::group::{Group, Row, State};
 use super::guard::without_panic;
 use super::mark::Mark;
@@ -26,6 +29,7 @@ use super::sync::DiskSync;
 use super::tables::WorkspaceNumber;
 use super::tracker::Effect;
 use super::{Options, ignore_poison};
+use crate::tail::Grown;
 use apply::Applied;
 pub(crate) use apply::Seen;
 
@@ -49,6 +53,7 @@ pub(crate) enum Write {
     Accept(Box<AcceptWrite>),
     Append(AppendWrite),
     Define(Box<DefineWrite>),
+    Remove(Box<RemoveWrite>),
     Cursor(Box<CursorWrite>),
     /// Gives a workspace its number.
     Workspace {
@@ -57,6 +62,10 @@ pub(crate) enum Write {
     },
     Release {
         run: RunId,
+    },
+    /// Gives the space of removed records back, if it is worth it.
+    Compact {
+        reply: Reply<u64>,
     },
     /// Everything queued is durable when this is answered; nothing is queued after it.
     Close {
@@ -67,7 +76,13 @@ pub(crate) enum Write {
 impl Write {
     fn is_awaited(&self) -> bool {
         match self {
-            Self::Accept(_) | Self::Define(_) | Self::Cursor(_) | Self::Workspace { .. } | Self::Close { .. } => true,
+            Self::Accept(_)
+            | Self::Define(_)
+            | Self::Remove(_)
+            | Self::Cursor(_)
+            | Self::Workspace { .. }
+            | Self::Compact { .. }
+            | Self::Close { .. } => true,
             Self::Append(append) => append.reply.is_some(),
             Self::Release { .. } => false,
         }
@@ -83,6 +98,8 @@ pub(crate) struct AcceptWrite {
     pub(crate) received_at: Timestamp,
     pub(crate) accepted: Accepted,
     pub(crate) effects: Vec<Effect>,
+    /// Runs that have ended before they began, for the index.
+    pub(crate) ended: Vec<Ended>,
     pub(crate) reply: Reply<Accepted>,
 }
 
@@ -90,6 +107,10 @@ pub(crate) struct AcceptWrite {
 pub(crate) struct AppendWrite {
     pub(crate) rows: Vec<Row>,
     pub(crate) effect: Effect,
+    /// The entries, for whoever follows.
+    pub(crate) grown: Grown<WorkspaceNumber>,
+    /// What the index gets, when the run ends.
+    pub(crate) ended: Option<Box<Ended>>,
     /// Absent: nobody waits for the sync.
     pub(crate) reply: Option<Reply<()>>,
 }
@@ -101,6 +122,29 @@ pub(crate) struct DefineWrite {
     pub(crate) head: StoredHead,
     pub(crate) hook: HookBinding,
     pub(crate) reply: Reply<()>,
+}
+
+/// What goes, and what changes with it.
+#[derive(Debug)]
+pub(crate) struct RemoveWrite {
+    pub(crate) workspace: WorkspaceNumber,
+    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) rows: Vec<Row>,
+    /// Runs that leave the index.
+    pub(crate) gone: HashSet<RunId>,
+    /// Dedupe records that go if they are still those of these deliveries.
+    pub(crate) expired: Vec<(sled::IVec, EventId)>,
+    pub(crate) reply: Option<Reply<()>>,
+}
+
+impl RemoveWrite {
+    pub(crate) fn new(workspace: WorkspaceNumber) -> Self {
+        Self { workspace, remove: Vec::new(), rows: Vec::new(), gone: HashSet::new(), expired: Vec::new(), reply: None }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.rows.is_empty() && self.expired.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -167,7 +211,14 @@ impl Drop for WriterHandle {
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::Result<WriterHandle> {
     let (queue, writes) = mpsc::channel(options.queued_writes_max.max(1));
-    let writer = Writer { shared: Arc::clone(&shared), writes, disk, closing: Vec::new() };
+    let writer = Writer {
+        shared: Arc::clone(&shared),
+        writes,
+        disk,
+        closing: Vec::new(),
+        options: options.clone(),
+        compacting: None,
+    };
     // For the one timer the writer has; nothing else runs on it.
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&timer))?;
@@ -179,6 +230,7 @@ pub(crate) struct Disk {
     pub(crate) sync: Box<dyn DiskSync>,
     pub(crate) mark: Mark,
     pub(crate) state: State,
+    pub(crate) blocks: OpenBlocks,
 }
 
 struct Writer {
@@ -187,6 +239,8 @@ struct Writer {
     disk: Disk,
     /// Who waits for the end.
     closing: Vec<Reply<()>>,
+    options: Options,
+    compacting: Option<compact::Compacting>,
 }
 
 impl Writer {
@@ -194,7 +248,8 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP_WRITES_MAX);
         while timer.block_on(self.gather(&mut batch)) {
             // Dropping the group without answers tells its callers that the store has stopped.
-            if let Err(reason) = without_panic(|| self.take(&mut batch)).flatten() {
+            let done = without_panic(|| self.take(&mut batch).and_then(|()| self.go_on_compacting())).flatten();
+            if let Err(reason) = done {
                 return self.shared.stop(&reason);
             }
         }
@@ -212,6 +267,17 @@ impl Writer {
 
     /// Takes what is queued. Returns whether there is anything, and may be again.
     async fn gather(&mut self, batch: &mut Vec<Write>) -> bool {
+        if self.compacting.is_some() {
+            // There is always something to do: take what is there and go on.
+            while batch.len() < GROUP_WRITES_MAX {
+                match self.writes.try_recv() {
+                    Ok(write) => batch.push(write),
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return !batch.is_empty(),
+                }
+            }
+            return true;
+        }
         if self.writes.recv_many(batch, GROUP_WRITES_MAX).await == 0 {
             return false;
         }
@@ -229,9 +295,11 @@ impl Writer {
 
     /// Makes what was queued durable and answers it, in one group or, when it is much, in several.
     fn take(&mut self, batch: &mut Vec<Write>) -> Result<(), String> {
+        let mut compactions = Vec::new();
+        let shared = Arc::clone(&self.shared);
         let mut writes = batch.drain(..).peekable();
         while writes.peek().is_some() {
-            let mut applied = Applied::new(&self.shared);
+            let mut applied = Applied::new(&shared);
             while applied.group.bytes() < GROUP_BYTES_MAX
                 && let Some(write) = writes.next()
             {
@@ -241,9 +309,11 @@ impl Writer {
                         self.writes.close();
                         self.closing.push(reply);
                     }
-                    write => applied.take(write),
+                    Write::Compact { reply } => compactions.push(reply),
+                    write => applied.take(write, &mut self.disk.blocks),
                 }
             }
+            applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
             self.shared.begin_group(applied.runs());
             let durable = self.disk.make_durable(&self.shared, &applied.group);
             // A payload file whose sync failed stops the store from elsewhere.
@@ -253,8 +323,12 @@ impl Writer {
                 self.shared.stop(&reason);
                 return Err(reason);
             }
+            self.follow(&applied.group);
             self.shared.end_group();
-            applied.answer();
+            applied.answer(self.disk.state.group);
+        }
+        for reply in compactions {
+            self.begin_compaction(reply);
         }
         Ok(())
     }
@@ -266,8 +340,9 @@ impl Disk {
         if group.is_empty() {
             return Ok(());
         }
-        self.state = group.commit(&shared.trees, &self.state)?;
-        without_panic(|| shared.db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
+        self.state = group.commit(&shared.database().trees, &self.state)?;
+        shared.holds_bytes(self.state.bytes);
+        without_panic(|| shared.database().db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
         self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
         self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
     }

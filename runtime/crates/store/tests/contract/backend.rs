@@ -6,7 +6,7 @@ use std::time::Duration;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue, Schedules,
+    Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, Retention, RunIndex, RunQueue, Schedules, Tail,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -22,6 +22,8 @@ pub(crate) struct Backend {
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) tail: Arc<dyn Tail>,
+    pub(crate) retention: Arc<dyn Retention>,
 }
 
 enum Kind {
@@ -41,21 +43,26 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + 'static>(kind: Kind, store: Arc<S>) -> Self {
+    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Tail + Retention + 'static>(
+        kind: Kind,
+        store: Arc<S>,
+    ) -> Self {
         Self {
             kind,
             journal: Arc::clone(&store) as _,
             queue: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
-            schedules: store,
+            schedules: Arc::clone(&store) as _,
+            tail: Arc::clone(&store) as _,
+            retention: store,
         }
     }
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, schedules } = self;
-        drop((journal, queue, index, definitions, schedules));
+        let Self { kind, journal, queue, index, definitions, schedules, tail, retention } = self;
+        drop((journal, queue, index, definitions, schedules, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

@@ -32,7 +32,7 @@ pub(crate) async fn a_filter_passes_over_other_runs(store: Backend) {
     }
     store.happens(run_id(5), started(1)).await;
     let listed = async |workflow: Option<&str>, status| {
-        let filter = RunFilter { workflow: workflow.map(|id| id.parse().unwrap()), status };
+        let filter = RunFilter { workflow: workflow.map(|id| id.parse().unwrap()), status, ..RunFilter::default() };
         let runs = store.index.list(&workspace(), filter, None, 100).await.unwrap();
         runs.into_iter().map(|run| run.id).collect::<Vec<_>>()
     };

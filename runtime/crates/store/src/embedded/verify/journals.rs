@@ -1,11 +1,9 @@
 //! Walks the journal beside the summaries: both are sorted by workspace and run, so one pass over each is enough.
 
-use std::collections::HashMap;
-
-use flowcell_core::id::{Digest, RunId};
+use flowcell_core::id::RunId;
 
 use super::damage;
-use crate::embedded::codec::{self, Body};
+use crate::embedded::codec::{self, Body, PayloadRef};
 use crate::embedded::open::Damage;
 use crate::embedded::tables::{self, Table, Trees, WorkspaceNumber};
 
@@ -14,8 +12,10 @@ pub(crate) struct Journals {
     /// The entry that was read and not yet counted.
     ahead: Option<Place>,
     pub(crate) count: u64,
-    /// The payload files that entries name, and their sizes in bytes.
-    pub(crate) named: HashMap<Digest, u64>,
+    /// The payload files that entries name.
+    pub(crate) named: Vec<PayloadRef>,
+    /// Keys and records.
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ struct Place {
 impl Journals {
     pub(crate) fn open(trees: &Trees) -> Result<Self, Damage> {
         let mut journals =
-            Self { rows: trees.get(Table::Journal).iter(), ahead: None, count: 0, named: HashMap::new() };
+            Self { rows: trees.get(Table::Journal).iter(), ahead: None, count: 0, named: Vec::new(), bytes: 0 };
         journals.advance()?;
         Ok(journals)
     }
@@ -73,9 +73,10 @@ impl Journals {
             .map_err(|problem| damage(&format!("entry {} of {}", place.seq, place.run), problem))?;
         place.entries = opened.entries.map_or(1, u32::from);
         if let Body::File(file) = opened.body {
-            self.named.insert(file.digest, file.bytes);
+            self.named.push(file);
         }
         self.count += 1;
+        self.bytes += (key.len() + record.len()) as u64;
         self.ahead = Some(place);
         Ok(())
     }

@@ -1,21 +1,23 @@
 //! What a group of writes comes to: changes of records, of what is kept in memory, and answers. Decides what only the order
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, Reply, Write};
-use crate::embedded::codec;
+use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, Write};
+use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
+use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
 use crate::embedded::guard::without_panic;
 use crate::embedded::shared::{Directory, Shared};
 use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
+use crate::tail::Grown;
 
 /// The record of [`Table::Dedupe`]: the first delivery with a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub(crate) struct Applied<'a> {
     added: Directory,
     removed_hooks: Vec<[u8; 32]>,
     effects: Vec<Effect>,
+    grown: Vec<Grown<WorkspaceNumber>>,
+    ended: Vec<Ended>,
     answers: Vec<Answer>,
 }
 
@@ -53,6 +57,8 @@ impl<'a> Applied<'a> {
             added: Directory::default(),
             removed_hooks: Vec::new(),
             effects: Vec::new(),
+            grown: Vec::new(),
+            ended: Vec::new(),
             answers: Vec::new(),
         }
     }
@@ -62,8 +68,9 @@ impl<'a> Applied<'a> {
         self.effects.iter().filter_map(Effect::written).collect()
     }
 
-    pub(crate) fn take(&mut self, write: Write) {
+    pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
         match write {
+            Write::Remove(write) => self.remove(*write, blocks),
             Write::Accept(write) => self.accept(*write),
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
@@ -74,13 +81,19 @@ impl<'a> Applied<'a> {
             }
             Write::Release { run } => self.effects.push(Effect::Released { run }),
             // The writer's own business.
-            Write::Close { .. } => {}
+            Write::Close { .. } | Write::Compact { .. } => {}
         }
     }
 
-    /// Changes what is kept in memory and answers everybody. The group is durable now.
-    pub(crate) fn answer(self) {
+    /// Writes the runs that end in this group, whose number is `number`, into the index.
+    pub(crate) fn index(&mut self, blocks: &mut OpenBlocks, number: u64) {
+        blocks.add(&self.ended, number, &mut self.group);
+    }
+
+    /// Changes what is kept in memory, tells who follows and answers everybody. The group, whose number is `number`, is durable now.
+    pub(crate) fn answer(self, number: u64) {
         let shared = self.shared;
+        shared.tail.push(number, self.grown);
         if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() || !self.added.cursors.is_empty() {
             let mut directory = shared.directory_mut();
             for token in &self.removed_hooks {
@@ -142,7 +155,18 @@ impl<'a> Applied<'a> {
         for row in write.rows {
             self.group.put(row);
         }
+        for effect in &write.effects {
+            if let Effect::Created { run, tracked, .. } = effect {
+                self.grown.push(Grown {
+                    workspace: tracked.workspace,
+                    run: *run,
+                    first_seq: 0,
+                    next_seq: tracked.events,
+                });
+            }
+        }
         self.effects.extend(write.effects);
+        self.ended.extend(write.ended);
         self.answers.push(Answer::Accepted(write.reply, Ok(write.accepted)));
     }
 
@@ -159,7 +183,7 @@ impl<'a> Applied<'a> {
         if self.group.writes(table, key) {
             return Ok(true);
         }
-        without_panic(|| self.shared.trees.get(table).contains_key(key))
+        without_panic(|| self.shared.database().trees.get(table).contains_key(key))
             .and_then(|found| found.map_err(|error| error.to_string()))
             .map_err(|problem| StoreError::Damaged { what: format!("the table `{}`", table.name()), problem })
     }
@@ -169,9 +193,79 @@ impl<'a> Applied<'a> {
             self.group.put(row);
         }
         self.effects.push(write.effect);
+        self.grown.push(write.grown);
+        self.ended.extend(write.ended.map(|ended| *ended));
         if let Some(reply) = write.reply {
             self.answers.push(Answer::Done(reply, Ok(())));
         }
+    }
+
+    fn remove(&mut self, write: RemoveWrite, blocks: &mut OpenBlocks) {
+        let outcome = self.changed_blocks(&write);
+        if let Ok(changed) = &outcome {
+            for (key, _) in changed {
+                blocks.close(key);
+            }
+        }
+        let outcome = outcome.and_then(|changed| Ok((changed, self.expired(&write)?)));
+        let done = outcome.map(|(changed, expired)| {
+            for (key, row) in changed {
+                match row {
+                    Some(row) => self.group.put(row),
+                    None => self.group.remove(Table::Index, key),
+                }
+            }
+            for key in expired {
+                self.group.remove(Table::Dedupe, key);
+            }
+            for (table, key) in write.remove {
+                self.group.remove(table, key);
+            }
+            for row in write.rows {
+                self.group.put(row);
+            }
+        });
+        self.answers.extend(write.reply.map(|reply| Answer::Done(reply, done)));
+    }
+
+    /// The blocks that the runs leave, as they are without them. Removals come one at a time, so none of them has changed in this group.
+    fn changed_blocks(&self, write: &RemoveWrite) -> Result<Vec<(sled::IVec, Option<Row>)>, StoreError> {
+        let what = "a block of the index of runs";
+        let damaged = |problem: String| StoreError::Damaged { what: what.to_owned(), problem };
+        let buckets: BTreeSet<u32> = write.gone.iter().map(|run| blocks::bucket(*run)).collect();
+        let mut changed = Vec::new();
+        for bucket in buckets {
+            let prefix = tables::bucket(write.workspace, bucket);
+            let rows = without_panic(|| {
+                self.shared.database().trees.get(Table::Index).scan_prefix(prefix).collect::<Result<Vec<_>, _>>()
+            })
+            .and_then(|rows| rows.map_err(|error| error.to_string()))
+            .map_err(damaged)?;
+            for (key, record) in rows {
+                let Body::Inline(body) = codec::open(Table::Index, &key, &record).map_err(damaged)?.body else {
+                    return Err(damaged("it is in a file".to_owned()));
+                };
+                match blocks::without(&key, body, &write.gone) {
+                    Ok(row) => changed.push((key, row)),
+                    Err(Unchanged::HasNone) => {}
+                    Err(Unchanged::Damaged) => return Err(damaged("it does not read".to_owned())),
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The dedupe records that are still those of the deliveries which are forgotten.
+    fn expired(&self, write: &RemoveWrite) -> Result<Vec<sled::IVec>, StoreError> {
+        let mut expired = Vec::new();
+        for (key, event) in &write.expired {
+            let stored = self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?;
+            let is_taken = self.seen.contains_key(key) || self.group.writes(Table::Dedupe, key);
+            if !is_taken && stored.is_some_and(|seen| seen.event == *event) {
+                expired.push(key.clone());
+            }
+        }
+        Ok(expired)
     }
 
     fn define(&mut self, write: DefineWrite) {
