@@ -5,7 +5,8 @@
 use std::io;
 use std::time::Duration;
 
-use flowcell_core::expression::{ExpressionError, Scope};
+use flowcell_core::exchange::{LogLevel, LogLine};
+use flowcell_core::expression::{ExpressionError, Filled, Scope};
 use flowcell_core::id::{Digest, StepRef};
 use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
 use flowcell_core::plugin::Uses;
@@ -40,9 +41,11 @@ pub(crate) struct Landed {
 }
 
 /// Makes the attempt. It borrows nothing of the run, which goes on meanwhile.
-pub(crate) async fn fly(core: &Core, call: ActionCall) -> Landed {
+pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
+    let ReadyCall { call, notes } = ready;
     let (step, attempt, digest, input) = (call.step.clone(), call.attempt, call.digest, call.input.clone());
-    let invocation = invoke(&core.ports, call).await;
+    let mut invocation = invoke(&core.ports, call).await;
+    invocation.record.log.splice(0..0, notes);
     core.quarantine.judge(digest, &invocation);
     Landed { step, attempt, input, invocation }
 }
@@ -94,9 +97,16 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     (reason, error)
 }
 
+/// A call that can be made.
+pub(crate) struct ReadyCall {
+    pub(crate) call: ActionCall,
+    /// What was noticed while its input was rendered; they stand first in the attempt's log.
+    notes: Vec<LogLine>,
+}
+
 /// What becomes of an attempt before it is made.
 pub(crate) enum Readied {
-    Call(Box<ActionCall>),
+    Call(Box<ReadyCall>),
     /// It cannot be made, or must not.
     End(Box<RunEvent>),
 }
@@ -139,13 +149,7 @@ fn is_uncertain(error: &InvokeError, record: &CallRecord) -> bool {
 }
 
 /// Builds the call from what the run is pinned to; the error is one that no repetition mends.
-fn prepare(
-    core: &Core,
-    workflow: &Prepared,
-    run: &Run,
-    place: &StepRef,
-    attempt: u32,
-) -> Result<ActionCall, StepError> {
+fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt: u32) -> Result<ReadyCall, StepError> {
     let unavailable = |message: String| StepError::permanent("plugin-unavailable", message);
     if let Some(problems) = &workflow.broken {
         return Err(unavailable(format!(
@@ -169,10 +173,18 @@ fn prepare(
         ))
     })?;
     let locals = locals(&workflow.compiled, run, place);
-    let seen = Scope::of(run, definition).within(place.at(), &locals);
-    let input = input.render(&seen).map_err(|error| expression_error(&error))?;
+    // The moment that is in the journal, so that the same attempt reads the same.
+    let began = run.steps.get(place).and_then(|state| state.attempts.last()).map(|attempt| attempt.started_at);
+    let seen = Scope::of(run, definition).within(place.at(), &locals).now_is(began.unwrap_or(run.created_at));
+    let (input, notes) = match workflow.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
+        None => (input.render(&seen).map_err(|error| expression_error(&error))?, Vec::new()),
+        Some(policy) => {
+            let rendered = input.render_with(&seen, policy).map_err(|error| expression_error(&error))?;
+            (rendered.value, rendered.filled.iter().map(filled_in).collect())
+        }
+    };
     check_size(&input)?;
-    Ok(ActionCall {
+    let call = ActionCall {
         digest: pin.digest,
         action: pin.member.clone(),
         workspace: run.workspace.clone(),
@@ -184,7 +196,15 @@ fn prepare(
         deadline: core.ports.clock.now() + time_limit(core, action),
         input,
         scope: scope.clone(),
-    })
+    };
+    Ok(ReadyCall { call, notes })
+}
+
+/// What the log says of a value that was missing.
+fn filled_in(filled: &Filled) -> LogLine {
+    let Filled { pointer, path, with } = filled;
+    let message = format!("`{path}` is missing; `with{pointer}` takes {with} instead, as the step's `missing` says");
+    LogLine { level: LogLevel::Warn, message }
 }
 
 /// The step's timeout under the operator's ceiling.

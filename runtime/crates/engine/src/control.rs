@@ -127,6 +127,7 @@ impl RunControl {
         let prepared = self.0.workflows.get(&self.0.ports, &run).await?;
         let compiled = &prepared.compiled;
         let open = run.open().map(|(step, _)| step).filter(|step| waits(&run, step, |detail| is_for(detail, name)));
+        let now = self.0.ports.clock.now();
         let holds = |step: &&StepRef| {
             let Some(CompiledKind::Wait(CompiledWait::Event(condition))) =
                 compiled.steps.get(step.id()).map(|step| &step.kind)
@@ -136,7 +137,8 @@ impl RunControl {
             let Some(condition) = condition else { return true };
             let mut known = locals(compiled, &run, step);
             known.push(Local { name: "event", value: std::borrow::Cow::Borrowed(payload) });
-            let verdict = condition.evaluate(&Scope::of(&run, &compiled.workflow).within(step.at(), &known));
+            let verdict =
+                condition.evaluate(&Scope::of(&run, &compiled.workflow).within(step.at(), &known).now_is(now));
             verdict.map_or_else(
                 |error| {
                     tracing::info!(run = %run.id, %step, %error, "an event is passed by, because the step's `match` cannot be evaluated");

@@ -258,7 +258,7 @@ impl<'e> Drive<'e> {
         }
         for call in calls {
             let core = self.core;
-            self.flights.begin(call.step.clone(), Box::pin(attempt::fly(core, *call)));
+            self.flights.begin(call.call.step.clone(), Box::pin(attempt::fly(core, *call)));
         }
         Ok(has_ended)
     }

@@ -198,9 +198,11 @@ fn evaluate_compare(
     let is = comparator.is();
     let left = if is.takes_missing() { value.render_if_there(scope)? } else { Some(value.render(scope)?) };
     let right = to.map(|to| to.render(scope)).transpose()?;
-    let holds = comparator
-        .holds(left.as_ref(), right.as_ref())
-        .map_err(|message| ExpressionError { pointer: value.pointer.clone(), message, missing: None })?;
+    let holds = comparator.holds(left.as_ref(), right.as_ref()).map_err(|message| ExpressionError {
+        pointer: value.pointer.clone(),
+        message,
+        missing: None,
+    })?;
     let value = left.as_ref().map_or_else(|| value.unasked(), |left| value.shown(left));
     let to = to.zip(right.as_ref()).map(|(to, right)| to.shown(right));
     Ok(Explanation { holds: Some(holds), asked: Asked::Compare { value, is, to } })

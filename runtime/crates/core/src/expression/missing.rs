@@ -49,6 +49,11 @@ impl Default for MissingPolicy {
 }
 
 impl MissingPolicy {
+    /// What each field does, by its JSON Pointer, and what the others do.
+    pub fn new(fields: BTreeMap<String, OnMissing>, others: OnMissing) -> Self {
+        Self { fields, others }
+    }
+
     /// The same for every field.
     pub fn everywhere(on_missing: OnMissing) -> Self {
         Self { fields: BTreeMap::new(), others: on_missing }

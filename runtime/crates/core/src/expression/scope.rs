@@ -57,14 +57,21 @@ enum Place<'r> {
 
 impl<'r> Scope<'r> {
     pub fn of(run: &'r Run, workflow: &'r Workflow) -> Self {
-        Self { run, workflow, now: run.created_at, zone: "UTC", custom_values: None, at: &[], locals: &[] }
+        let zone = workflow.settings.timezone.as_deref().unwrap_or("UTC");
+        Self { run, workflow, now: run.created_at, zone, custom_values: None, at: &[], locals: &[] }
     }
 
-    /// The moment that `now()`, `right_now` and dates go by, and the workflow's time zone (its IANA name). Without it: when the run was
-    /// created, in UTC.
+    /// The moment that `now()`, `right_now` and dates go by, and the time zone (its IANA name). Without it: when the run was created, by the
+    /// clocks of the workflow's zone.
     #[must_use]
     pub fn at(self, now: Timestamp, zone: &'r str) -> Self {
         Self { now, zone, ..self }
+    }
+
+    /// The moment alone.
+    #[must_use]
+    pub fn now_is(self, now: Timestamp) -> Self {
+        Self { now, ..self }
     }
 
     /// The workspace's values, an object: `custom_values.<name>`.

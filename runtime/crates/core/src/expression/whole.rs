@@ -33,7 +33,9 @@ impl Expression {
         };
         let compiled = match Path::parse(inner) {
             Some(path) => super::scope::check_root(&path.root, locals).map(|()| Text::Path(path)),
-            None => template::Expression::compile(inner, locals).map(|expression| Text::Expression(Box::new(expression))),
+            None => {
+                template::Expression::compile(inner, locals).map(|expression| Text::Expression(Box::new(expression)))
+            }
         };
         match compiled {
             Ok(text) => Ok(Self { source: inner.trim().to_owned(), text }),

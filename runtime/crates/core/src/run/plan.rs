@@ -67,7 +67,7 @@ pub fn plan(definition: Definition<'_>, run: &Run, moment: Moment<'_>) -> Vec<Ne
     let workflow = &definition.compiled.workflow;
     let mut walk = Walk::new(definition, run, moment);
     match walk.block(&workflow.steps) {
-        Standing::Done => vec![succeed(definition, run)],
+        Standing::Done => vec![succeed(definition, run, moment.now)],
         Standing::Failed(failure) => {
             end(run, "the run has failed", Outcome::Failed { step: failure.step, error: failure.error })
         }
@@ -88,9 +88,9 @@ pub fn plan(definition: Definition<'_>, run: &Run, moment: Moment<'_>) -> Vec<Ne
     }
 }
 
-fn succeed(definition: Definition<'_>, run: &Run) -> Next {
+fn succeed(definition: Definition<'_>, run: &Run, now: Timestamp) -> Next {
     let workflow = &definition.compiled.workflow;
-    let output = definition.compiled.output.as_ref().map(|output| output.render(&Scope::of(run, workflow)));
+    let output = definition.compiled.output.as_ref().map(|output| output.render(&Scope::of(run, workflow).now_is(now)));
     match output {
         None => Next::Finish { outcome: Outcome::Succeeded, output: Value::Null },
         Some(Ok(output)) => Next::Finish { outcome: Outcome::Succeeded, output },

@@ -115,6 +115,7 @@ impl<'w> Walk<'w> {
         let place = self.place(step);
         let locals = place::locals(self.definition.compiled, self.run, &place);
         let scope = Scope::of(self.run, &self.definition.compiled.workflow).within(&self.at, &locals);
+        let scope = scope.now_is(self.moment.now);
         let entered = super::control::enter(self, (step, &place), compiled, &scope);
         let event = entered.unwrap_or_else(|error| failure_of(place, error, None));
         self.note(event);
@@ -207,7 +208,12 @@ impl<'w> Walk<'w> {
     /// Renders at a place, with what is known there.
     pub(super) fn render(&self, program: &Program, place: &StepRef) -> Result<serde_json::Value, ExpressionError> {
         let locals = place::locals(self.definition.compiled, self.run, place);
-        program.render(&Scope::of(self.run, &self.definition.compiled.workflow).within(place.at(), &locals))
+        let scope = Scope::of(self.run, &self.definition.compiled.workflow).within(place.at(), &locals);
+        let scope = scope.now_is(self.moment.now);
+        match self.definition.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
+            Some(policy) => program.render_with(&scope, policy).map(|rendered| rendered.value),
+            None => program.render(&scope),
+        }
     }
 
     /// Fails a control step for what happened inside it, and cuts short what is in progress there.

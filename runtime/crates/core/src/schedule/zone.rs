@@ -181,7 +181,8 @@ fn similar(text: &str) -> Option<String> {
         let city = lower.rsplit('/').next().unwrap_or(&lower);
         // The whole name counts a little more, so that `Europe/Berln` is not some other `…/Berlin`.
         let same_city = if city == wanted_city { 1.0 } else { 0.0 };
-        let score = strsim::jaro_winkler(&wanted, &lower).max(strsim::jaro_winkler(&wanted, city) - 0.01).max(same_city);
+        let score =
+            strsim::jaro_winkler(&wanted, &lower).max(strsim::jaro_winkler(&wanted, city) - 0.01).max(same_city);
         if score > best_score {
             (best, best_score) = (Some(name.to_owned()), score);
         }

@@ -10,7 +10,7 @@ use super::step::{Action, ForEach, If, OnError, Respond, StepKind, Wait, WaitFor
 use super::walk::{EVENT, LOOP, Placed};
 use crate::capability::StepScope;
 use crate::condition::{CompiledCondition, Condition};
-use crate::expression::{ExpressionError, Program};
+use crate::expression::{ExpressionError, MissingPolicy, Program};
 use crate::id::StepId;
 use crate::manifest::Manifest;
 use crate::plugin::Uses;
@@ -38,6 +38,8 @@ pub struct CompiledStep {
     pub kind: CompiledKind,
     /// What `on_error: { substitute }` renders.
     pub substitute: Option<Program>,
+    /// What its fields do about missing values; absent: they fail.
+    pub missing: Option<MissingPolicy>,
 }
 
 /// A step around another one, and in which of its lists that one is.
@@ -196,7 +198,8 @@ impl<'w> Compiler<'w> {
         }?;
         let around = placed.around.iter();
         let around = around.map(|(step, within)| Enclosing { step: step.id.clone(), list: (*within).into() }).collect();
-        Some(CompiledStep { around, kind, substitute })
+        let missing = (!step.missing.is_strict()).then(|| step.missing.compiled());
+        Some(CompiledStep { around, kind, substitute, missing })
     }
 
     fn action(

@@ -222,12 +222,27 @@ pub enum MissingPolicy {
     /// The step fails.
     #[default]
     Fail,
-    /// Null, or nothing within a text.
+    /// An empty text.
     Empty,
     Default(Value),
 }
 
 impl Missing {
+    /// The same for the expressions of the step's fields.
+    pub fn compiled(&self) -> crate::expression::MissingPolicy {
+        let of = |policy: &MissingPolicy| match policy {
+            MissingPolicy::Fail => crate::expression::OnMissing::Fail,
+            MissingPolicy::Empty => crate::expression::OnMissing::Empty,
+            MissingPolicy::Default(value) => crate::expression::OnMissing::Default(value.clone()),
+        };
+        let others = self.0.get("*").map_or(crate::expression::OnMissing::Fail, of);
+        let fields = self.0.iter().filter(|(pointer, _)| *pointer != "*");
+        crate::expression::MissingPolicy::new(
+            fields.map(|(pointer, policy)| (pointer.clone(), of(policy))).collect(),
+            others,
+        )
+    }
+
     pub fn is_strict(&self) -> bool {
         self.0.values().all(|policy| *policy == MissingPolicy::Fail)
     }

@@ -1,5 +1,11 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
-#![allow(clippy::too_many_lines, clippy::format_collect, clippy::needless_pass_by_value, clippy::cast_possible_truncation, reason = "tables")]
+#![allow(
+    clippy::too_many_lines,
+    clippy::format_collect,
+    clippy::needless_pass_by_value,
+    clippy::cast_possible_truncation,
+    reason = "tables"
+)]
 
 use std::fmt::Write as _;
 

@@ -321,8 +321,17 @@ fn paths_and_types_are_followed_where_they_are_known() {
             format!("- id: s\n  set: {{ name: x, size: 3 }}\n{}", send("a", "steps.s.output.nmae")),
         ),
         ("an unknown field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.scroe"))),
-        ("a branch that is none", format!("- id: p\n  parallel: {{ x: [{{ id: a, stop: {{}} }}], y: [{{ id: b, stop: {{}} }}] }}\n  join: race\n{}", send("c", "steps.p.output.z.status"))),
-        ("a field that a wait has not", format!("- id: p\n  wait: {{ for: 3s }}\n{}", send("c", "steps.p.output.reasn"))),
+        (
+            "a branch that is none",
+            format!(
+                "- id: p\n  parallel: {{ x: [{{ id: a, stop: {{}} }}], y: [{{ id: b, stop: {{}} }}] }}\n  join: race\n{}",
+                send("c", "steps.p.output.z.status")
+            ),
+        ),
+        (
+            "a field that a wait has not",
+            format!("- id: p\n  wait: {{ for: 3s }}\n{}", send("c", "steps.p.output.reasn")),
+        ),
         ("a field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.score"))),
         (
             "a loop over a number",
