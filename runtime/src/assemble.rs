@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue};
+use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
@@ -23,10 +24,11 @@ use url::Url;
 
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, size};
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
+use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::TokenHash;
 use crate::{api, built_in, ingress};
 
@@ -59,8 +61,10 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
             entropy: Arc::clone(&entropy),
         },
     )?);
+    let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
+    let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
     let ports = Ports {
-        journal: Arc::clone(&store) as Arc<dyn Journal>,
+        journal: Arc::clone(&journal),
         runs: Arc::clone(&store) as Arc<dyn RunIndex>,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         invoker: Arc::clone(&sandbox) as _,
@@ -74,11 +78,13 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_engine::Ports {
             journal: Arc::clone(&ports.journal),
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
+            index: Arc::clone(&ports.runs),
             definitions: Arc::clone(&ports.definitions),
             invoker: Arc::clone(&ports.invoker),
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            calendar: Arc::new(AlwaysOpen),
         },
     );
     let edge_settings = Settings {
@@ -86,6 +92,8 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         ingress: config.ingress.clone(),
         grants: config.grants.clone(),
         base_url,
+        control: engine.control(),
+        waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
     let app = Arc::new(App::new(ports, key, admin, edge_settings));
@@ -127,6 +135,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         Router::new()
             .merge(api::router(Arc::clone(app)))
             .merge(ingress::router(Arc::clone(app)))
+            .merge(ingress::resume::router(Arc::clone(app)))
             .merge(api::server::health_router(Arc::clone(app)))
             .route("/", axum::routing::get(greet)),
     )

@@ -169,6 +169,7 @@ async fn write(
         source: source.to_owned(),
         created_at: now,
         pins: pins.clone(),
+        calls: std::collections::BTreeMap::new(),
     };
     let token = app.hook_token(&workflow.id, head.hook_generation);
     let hook = HookBinding {

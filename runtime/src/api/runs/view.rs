@@ -1,10 +1,11 @@
 //! How a run looks in JSON. The shape is public: fields are added, never changed.
 
 use flowcell_core::expression::{Program, Scope};
-use flowcell_core::id::StepId;
+use flowcell_core::id::StepRef;
 use flowcell_core::plugin::Pin;
-use flowcell_core::run::event::Outcome;
+use flowcell_core::run::event::{Detail, Outcome};
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
+use flowcell_core::run::state::Control;
 use flowcell_core::workflow::{Step, Workflow};
 use serde_json::{Map, Value, json};
 
@@ -25,9 +26,19 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
 pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
     let steps: Vec<Value> = match workflow {
         Some(workflow) => workflow
-            .steps
-            .iter()
-            .map(|each| step(&each.id, Some(&Definition { run, workflow, step: each }), run.steps.get(&each.id)))
+            .all_steps()
+            .flat_map(|placed| {
+                let definition = Definition { run, workflow, step: placed.step };
+                let mut places: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
+                places.sort_by_key(|(place, _)| place.at().to_vec());
+                let pending = StepRef::from(placed.step.id.clone());
+                // A step inside another one shows once it has begun: whether it will is the other one's to decide.
+                let is_pending = places.is_empty() && placed.around.is_empty();
+                let pending = is_pending.then(|| step(&pending, Some(&definition), None));
+                let begun: Vec<Value> =
+                    places.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+                begun.into_iter().chain(pending)
+            })
             .collect(),
         None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
     };
@@ -41,6 +52,8 @@ pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
         "duration_ms": run.finished_at.map(|end| end.since(run.created_at).as_millis()),
         "trigger": run.trigger,
         "error": error(run),
+        "output": run.output,
+        "cancel_requested": run.cancel,
         "steps": steps,
     })
 }
@@ -76,7 +89,7 @@ impl<'r> Definition<'r> {
     }
 }
 
-fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
+fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
     put("id", json!(id));
@@ -98,7 +111,18 @@ fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepSta
         Some(Phase::Parked { reason }) => {
             put("parked", json!(reason));
         }
+        Some(Phase::Cancelled { reason }) => {
+            put("cancelled", json!(reason));
+        }
         _ => {}
+    }
+    if let Some(control) = state.and_then(|state| state.control.as_deref()) {
+        put("control", control_view(control));
+    }
+    // An action's output and error stand in its attempts.
+    if let Some(state) = state.filter(|state| state.attempts.is_empty()) {
+        put("output", json!(state.output));
+        put("error", json!(state.error()));
     }
     let input = || definition.and_then(Definition::input);
     put(
@@ -108,10 +132,36 @@ fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepSta
     Value::Object(fields)
 }
 
+/// What a control step is about. The items of a loop stand in the input of its steps and are not repeated.
+fn control_view(control: &Control) -> Value {
+    let mut view = json!(control.detail);
+    if let Some(fields) = view.as_object_mut() {
+        fields.remove("items");
+        fields.insert("entered_at".to_owned(), json!(control.entered_at));
+        if matches!(control.detail, Detail::Each { .. }) {
+            fields.insert("ended".to_owned(), json!(control.iterations.ended().count()));
+            fields.insert("failed".to_owned(), json!(control.iterations.failed()));
+        }
+        if matches!(control.detail, Detail::Waiting { .. }) {
+            fields.insert("timed_out".to_owned(), json!(control.has_timed_out));
+        }
+    }
+    view
+}
+
+fn is_waiting(state: &StepState) -> bool {
+    let waits = |control: &Control| matches!(control.detail, Detail::Waiting { .. } | Detail::Called { .. });
+    state.control.as_deref().is_some_and(|control| waits(control) && !control.has_timed_out)
+}
+
 fn status(state: Option<&StepState>) -> &'static str {
     match state.map(|state| &state.phase) {
         None => "pending",
         Some(Phase::Started) => "running",
+        Some(Phase::Entered) if state.is_some_and(is_waiting) => "waiting",
+        Some(Phase::Entered) => "running",
+        Some(Phase::Handled { .. }) => "handled",
+        Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Succeeded) => "succeeded",
         Some(Phase::Retrying { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
