@@ -3,13 +3,17 @@
 
 mod check;
 mod config;
+mod control;
 mod document;
+mod event;
 mod input;
 mod output;
 mod plugin;
 mod run;
 mod schema;
 mod serve;
+mod start;
+mod trigger;
 mod workflow;
 
 use std::path::PathBuf;
@@ -69,12 +73,18 @@ enum Command {
     Serve(serve::Serve),
     /// Check workflow files without a server
     Check(check::Check),
-    /// Apply, list and show workflows
+    /// Apply, list, show and start workflows
     #[command(subcommand)]
     Workflow(workflow::Command),
-    /// List and show runs
+    /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
+    /// Send events by name
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Show what starts a workflow, and why the latest deliveries started nothing
+    #[command(subcommand)]
+    Trigger(trigger::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -156,6 +166,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
+        }
+        Command::Event(command) => {
+            with_server(&global, environment, async |client| event::run(&command, client, output).await)
+        }
+        Command::Trigger(command) => {
+            with_server(&global, environment, async |client| trigger::run(&command, client, output).await)
         }
         Command::Compile { .. } => Ok(()), // answered before
     }

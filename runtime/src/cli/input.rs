@@ -23,6 +23,20 @@ pub(crate) fn read_workflow(file: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{name} is not UTF-8 text; a workflow is YAML or JSON"))
 }
 
+/// The largest JSON document that is sent: what the server takes by default (`http.body_bytes_max`).
+const JSON_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// Reads a JSON document; `-` is standard input.
+pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value> {
+    let (bytes, name) = if file == Path::new("-") {
+        let name = "standard input".to_owned();
+        (read(std::io::stdin().lock(), &name, JSON_BYTES_MAX)?, name)
+    } else {
+        (read_file(file, JSON_BYTES_MAX)?, file.display().to_string())
+    };
+    serde_json::from_slice(&bytes).map_err(|error| anyhow::anyhow!("{name} is not JSON: {error}"))
+}
+
 fn read(source: impl Read, name: &str, bytes_max: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more tells whether there is more.

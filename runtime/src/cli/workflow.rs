@@ -1,4 +1,4 @@
-//! `flowcell workflow apply|list|show`.
+//! `flowcell workflow apply|list|show|start`.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, Style, printable, table};
+use crate::cli::start::{self, Start};
 use crate::cli::{Failure, input};
 use crate::client::{Client, ClientError};
 
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     List,
     /// Show a workflow: its versions, trigger URL, plugins and text
     Show(Show),
+    /// Start a run by hand
+    Start(Start),
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +46,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Apply(args) => apply(&args, client, output).await,
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Start(args) => start::run(&args, client, output).await,
     }
 }
 
