@@ -6,6 +6,7 @@ use flowcell_core::plugin::Pin;
 use flowcell_core::run::event::{Detail, Outcome};
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
 use flowcell_core::run::state::Control;
+use flowcell_core::workflow::walk::Placed;
 use flowcell_core::workflow::{Step, Workflow};
 use serde_json::{Map, Value, json};
 
@@ -25,22 +26,8 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
 /// A run with its steps and attempts. Steps that have not begun come from the workflow, with the status `pending`.
 pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
     let steps: Vec<Value> = match workflow {
-        Some(workflow) => workflow
-            .all_steps()
-            .flat_map(|placed| {
-                let definition = Definition { run, workflow, step: placed.step };
-                let mut places: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
-                places.sort_by_key(|(place, _)| place.at().to_vec());
-                let pending = StepRef::from(placed.step.id.clone());
-                // A step inside another one shows once it has begun: whether it will is the other one's to decide.
-                let is_pending = places.is_empty() && placed.around.is_empty();
-                let pending = is_pending.then(|| step(&pending, Some(&definition), None));
-                let begun: Vec<Value> =
-                    places.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
-                begun.into_iter().chain(pending)
-            })
-            .collect(),
-        None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
+        Some(workflow) => workflow.all_steps().flat_map(|placed| places(run, workflow, &placed)).collect(),
+        None => run.steps.iter().map(|(place, state)| step(place, None, Some(state))).collect(),
     };
     json!({
         "id": run.id,
@@ -70,6 +57,19 @@ fn error(run: &Run) -> Value {
         Some(Outcome::Cancelled { reason }) => json!({ "code": "cancelled", "message": reason }),
         Some(Outcome::Succeeded) | None => Value::Null,
     }
+}
+
+/// Every place of a step that has begun; one of the outermost line is shown before, too.
+fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
+    let definition = Definition { run, workflow, step: placed.step };
+    let mut begun: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
+    // In the order of their iterations, whichever began first.
+    begun.sort_by_key(|(place, _)| place.at());
+    let shown: Vec<Value> = begun.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+    if shown.is_empty() && placed.around.is_empty() {
+        return vec![step(&placed.step.id.clone().into(), Some(&definition), None)];
+    }
+    shown
 }
 
 /// A step as its author wrote it, and where it stands.
