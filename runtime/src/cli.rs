@@ -161,6 +161,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
+        Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
         Command::Workflow(command) => {
             with_server(&global, environment, async |client| workflow::run(command, client, output).await)
         }

@@ -18,6 +18,7 @@ mod line;
 mod outside;
 mod pinned;
 mod refused;
+mod rerun;
 mod retry;
 mod seeds;
 mod uncertain;
