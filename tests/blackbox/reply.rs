@@ -95,7 +95,10 @@ fn a_sender_that_goes_away_does_not_end_the_run() {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     let body = r#"{"id": 1, "status": 200}"#;
-    let head = format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let run = flowcell_tests::eventually("the run waits", Duration::from_secs(30), || {
         let listed = server.api("GET", "/api/v2/runs?workflow=gone&status=waiting", b"").json();
@@ -119,7 +122,10 @@ fn who_finds_no_place_among_the_waiting_is_answered_at_once_and_a_shutdown_lets_
     let steps = format!("  - id: pause\n    wait: {{ resume: true, timeout: 1h }}\n{RESPOND}");
     let url = server.apply(&replying("crowd", "25s", &steps)).url;
     let body = json!({ "id": 1, "status": 200 });
-    let first = { let (url, body) = (url.clone(), body.clone()); std::thread::spawn(move || post(&url, &body).unwrap()) };
+    let first = {
+        let (url, body) = (url.clone(), body.clone());
+        std::thread::spawn(move || post(&url, &body).unwrap())
+    };
     flowcell_tests::eventually("the first one waits", Duration::from_secs(30), || {
         let listed = server.api("GET", "/api/v2/runs?workflow=crowd&status=waiting", b"").json();
         listed["runs"][0]["id"].as_str().map(str::to_owned)

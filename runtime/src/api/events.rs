@@ -76,7 +76,9 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
 /// Whether a workflow could name the event.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
-    name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(fits)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// The published workflows whose trigger is this event.
