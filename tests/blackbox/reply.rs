@@ -55,14 +55,16 @@ fn a_delivery_sent_again_gets_the_answer_of_the_first() {
 #[test]
 fn a_run_that_ends_without_an_answer_says_only_how() {
     let server = Server::start();
-    let quiet = server.apply(&replying("quiet", "20s", "  - id: nothing\n    set: { secret: hidden }\n")).url;
-    let answer = post(&quiet, &json!({})).unwrap();
+    // A `respond` step is there, and not reached.
+    let perhaps = "  - id: perhaps\n    if: [{ when: trigger.body.loud, steps: [{ id: answer, respond: { status: 200, text: here } }] }]\n";
+    let quiet = server.apply(&replying("quiet", "20s", perhaps)).url;
+    let answer = post(&quiet, &json!({ "loud": false })).unwrap();
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("succeeded")), "{answer:?}");
     assert!(answer.json()["run_id"].as_str().unwrap().starts_with("run_"));
 
     let stop = "  - id: end\n    stop: { status: failed, message: a secret reason }\n";
-    let failing = server.apply(&replying("failing", "20s", stop)).url;
-    let answer = post(&failing, &json!({})).unwrap();
+    let failing = server.apply(&replying("failing", "20s", &format!("{perhaps}{stop}"))).url;
+    let answer = post(&failing, &json!({ "loud": false })).unwrap();
     assert_eq!((answer.status, &answer.json()["status"]), (500, &json!("failed")), "{answer:?}");
     assert!(!answer.body.contains("secret"), "why is the author's to know: {answer:?}");
 }
