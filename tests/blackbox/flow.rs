@@ -326,6 +326,37 @@ fn somebody_decides_about_a_parked_step() {
 }
 
 #[test]
+fn a_plugin_that_crashes_again_and_again_is_quarantined_and_let_out() {
+    let plugins = tempfile::tempdir().unwrap();
+    std::fs::write(plugins.path().join("hostile.wasm"), crate::guest("fixture-hostile")).unwrap();
+    let arguments = vec!["--plugins".into(), plugins.path().to_str().unwrap().into()];
+    let server = Server::start_with(Options { arguments, ..Options::default() });
+    let step = "  - id: crash\n    uses: fixture/hostile/panic@1\n    retry: { attempts: 1 }\n";
+    server.apply(&manual("crashes", "", step));
+    let parked = eventually("a run is parked", Duration::from_mins(1), || {
+        let run = start(&server, "crashes", &json!({}));
+        eventually("it has failed or is parked", Duration::from_secs(30), || {
+            let shown = server.run(&run);
+            let is_parked = shown["steps"][0]["status"] == "parked";
+            (is_parked || shown["status"] == "failed").then_some(is_parked.then_some(run.clone()))
+        })
+    });
+    let held = server.api("GET", "/api/v2/quarantine", b"").json();
+    let digest = held["plugins"][0]["digest"].as_str().unwrap_or_else(|| panic!("{held}")).to_owned();
+    assert_eq!(held["plugins"][0]["id"], "fixture/hostile");
+    let listed = server.cli(&["plugin", "list"]);
+    assert!(listed.stderr.contains("quarantine") && listed.stderr.contains(&digest), "{listed:?}");
+    let released = server.cli(&["plugin", "release", &digest, "--json"]);
+    assert_eq!(released.code, Some(0), "{released:?}");
+    assert!(released.json()["run_ids"].as_array().unwrap().contains(&json!(parked)), "{released:?}");
+    // It was called again, and crashed once more.
+    server.wait_for_run(&parked, &["failed"]);
+    let path = format!("/api/v2/quarantine/{digest}/release");
+    assert_problem(&server.api("POST", &path, b""), 404, "not-found");
+    assert_problem(&server.api("POST", "/api/v2/quarantine/nonsense/release", b""), 400, "invalid-request");
+}
+
+#[test]
 fn runs_over_the_limit_queue_and_show_their_place() {
     let server = Server::start();
     server.apply(&manual("queue", "settings: { concurrency: { limit: 1, key: \"{{ trigger.customer }}\" } }\n", ASK));
