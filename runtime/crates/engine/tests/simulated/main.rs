@@ -21,4 +21,5 @@ mod refused;
 mod rerun;
 mod retry;
 mod seeds;
+mod shapes;
 mod uncertain;

@@ -55,6 +55,9 @@ fn table(cases: &[(&str, &str)], expected: &Expect) {
     expected.assert_eq(&cases.iter().map(|(name, text)| format!("# {name}\n{}", steps(text))).collect::<String>());
 }
 
+const INPUT: &str = "trigger: { manual: true }\ninput: { type: object, properties: { email: { type: string }, total: { type: integer }, lines: { type: array, items: { type: object, properties: { sku: { type: string } } } } } }\n---\n";
+const CALL: &str = "- id: c\n  call: { workflow: enrich, with: { email: '{{ trigger.email }}' } }\n";
+
 /// An action that reads something.
 const SEND: &str = "uses: flowcell/webhook/send@1";
 
@@ -224,7 +227,9 @@ fn a_step_reads_only_what_has_run() {
         ),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r##"
+    table(
+        &cases,
+        &expect![[r##"
         # the step before
         no problem
         # a later step
@@ -300,14 +305,13 @@ fn a_step_reads_only_what_has_run() {
           help: read `trigger` here: it is asked before the run begins
         # the last step, from the workflow's output
         no problem
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]
 fn paths_and_types_are_followed_where_they_are_known() {
     let send = |id: &str, read: &str| format!("- {{ id: {id}, {SEND}, with: {{ x: '{{{{ {read} }}}}' }} }}\n");
-    const INPUT: &str = "trigger: { manual: true }\ninput: { type: object, properties: { email: { type: string }, total: { type: integer }, lines: { type: array, items: { type: object, properties: { sku: { type: string } } } } } }\n---\n";
-    const CALL: &str = "- id: c\n  call: { workflow: enrich, with: { email: '{{ trigger.email }}' } }\n";
     let cases = [
         ("an unknown field of the input", format!("{INPUT}{}", send("a", "trigger.emial"))),
         ("a field of a text", format!("{INPUT}{}", send("a", "trigger.email.domain"))),
@@ -317,6 +321,8 @@ fn paths_and_types_are_followed_where_they_are_known() {
             format!("- id: s\n  set: {{ name: x, size: 3 }}\n{}", send("a", "steps.s.output.nmae")),
         ),
         ("an unknown field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.scroe"))),
+        ("a branch that is none", format!("- id: p\n  parallel: {{ x: [{{ id: a, stop: {{}} }}], y: [{{ id: b, stop: {{}} }}] }}\n  join: race\n{}", send("c", "steps.p.output.z.status"))),
+        ("a field that a wait has not", format!("- id: p\n  wait: {{ for: 3s }}\n{}", send("c", "steps.p.output.reasn"))),
         ("a field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.score"))),
         (
             "a loop over a number",
@@ -366,49 +372,58 @@ fn paths_and_types_are_followed_where_they_are_known() {
         ),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r##"
-        # an unknown field of the input
-        6:56: there is no `emial` in `trigger`
-          help: did you mean `trigger.email`?
-        # a field of a text
-        6:56: there is no `domain` in `trigger.email`, which is a text
-        # an unknown field of the run
-        5:56: there is no `started` in `run`
-          help: `run` has created_at, id
-        # an unknown field of what was set
-        7:56: there is no `nmae` in `steps.s.output`
-          help: did you mean `steps.s.output.name`?
-        # an unknown field of a call's output
-        7:56: there is no `scroe` in `steps.c.output`
-          help: did you mean `steps.c.output.score`?
-        # a field of a call's output
-        no problem
-        # a loop over a number
-        7:15: `trigger.total` is a number; `steps[0].for_each` takes a list
-        # a loop over what was set
-        8:15: `steps.s.output` is an object; `steps[1].for_each` takes a list
-        # an unknown field of an item
-        9:60: there is no `skuu` in `item`
-          help: did you mean `item.sku`?
-        # an unknown field of the loop
-        9:60: there is no `number` in `loop`
-          help: `loop` has count, index
-        # a field of a batch
-        10:60: there is no `sku` in `item`, which is a list
-        # a number where a text is needed
-        8:72: `trigger.total` is a number; `steps[0].with.headers.total` takes a text
-        # a number within a text
-        no problem
-        # a number until which is waited
-        7:20: `trigger.total` is a number; `steps[0].wait.until` takes a text
-        # a field that is filled in
-        8:20: step `a` has no field `/y`
-          help: its fields are /x
-        # an input that is no schema
-        4:8: the schema is not a JSON Schema (2020-12) at `/type`: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
-        6:19: warning: nobody reads what step `a` sets
-          help: read `steps.a.output` somewhere, or leave it out
-    "##]]);
+    table(
+        &cases,
+        &expect![[r##"
+            # an unknown field of the input
+            6:56: there is no `emial` in `trigger`
+              help: did you mean `trigger.email`?
+            # a field of a text
+            6:56: there is no `domain` in `trigger.email`, which is a text
+            # an unknown field of the run
+            5:56: there is no `started` in `run`
+              help: `run` has created_at, id
+            # an unknown field of what was set
+            7:56: there is no `nmae` in `steps.s.output`
+              help: did you mean `steps.s.output.name`?
+            # an unknown field of a call's output
+            7:56: there is no `scroe` in `steps.c.output`
+              help: did you mean `steps.c.output.score`?
+            # a branch that is none
+            8:56: there is no `z` in `steps.p.output`
+              help: `steps.p.output` has winner, x, y
+            # a field that a wait has not
+            7:56: there is no `reasn` in `steps.p.output`
+              help: did you mean `steps.p.output.reason`?
+            # a field of a call's output
+            no problem
+            # a loop over a number
+            7:15: `trigger.total` is a number; `steps[0].for_each` takes a list
+            # a loop over what was set
+            8:15: `steps.s.output` is an object; `steps[1].for_each` takes a list
+            # an unknown field of an item
+            9:60: there is no `skuu` in `item`
+              help: did you mean `item.sku`?
+            # an unknown field of the loop
+            9:60: there is no `number` in `loop`
+              help: `loop` has count, index
+            # a field of a batch
+            10:60: there is no `sku` in `item`, which is a list
+            # a number where a text is needed
+            8:72: `trigger.total` is a number; `steps[0].with.headers.total` takes a text
+            # a number within a text
+            no problem
+            # a number until which is waited
+            7:20: `trigger.total` is a number; `steps[0].wait.until` takes a text
+            # a field that is filled in
+            8:20: step `a` has no field `/y`
+              help: its fields are /x
+            # an input that is no schema
+            4:8: the schema is not a JSON Schema (2020-12) at `/type`: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
+            6:19: warning: nobody reads what step `a` sets
+              help: read `steps.a.output` somewhere, or leave it out
+        "##]],
+    );
 }
 
 #[test]
@@ -448,7 +463,9 @@ fn what_is_in_vain_or_without_an_end_is_found() {
         ("nine levels", nested(9)),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a step after a stop
         7:11: step `b` is never reached: `a` ends the run
           help: move it before `a`, or leave it out
@@ -509,13 +526,15 @@ fn what_is_in_vain_or_without_an_end_is_found() {
         # nine levels
         41:41: step `inner` is nested more than 8 deep
           help: move the inner steps to a workflow of their own and `call` it
-    "#]]);
+    "#]],
+    );
     let many: String =
         (0..101).map(|n| format!("- id: i{n}\n  for_each: trigger.x\n  steps: [{{ id: s{n}, {SEND} }}]\n")).collect();
     expect![[r#"
         305:5: the workflow has more than 200 steps
           help: move some of them to a workflow of their own and `call` it
-    "#]].assert_eq(&steps(&many));
+    "#]]
+    .assert_eq(&steps(&many));
 }
 
 #[test]
@@ -544,7 +563,9 @@ fn other_workflows_are_looked_up() {
         ),
         ("itself as on_failure", "trigger: { error: true }\nsettings: { on_failure: w }\n---\n- { id: a, stop: {} }"),
     ];
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a good call
         no problem
         # an unknown workflow
@@ -584,7 +605,8 @@ fn other_workflows_are_looked_up() {
         # itself as on_failure
         4:25: a workflow cannot be its own error workflow
           help: name another workflow: one that fails cannot report its own failures
-    "#]]);
+    "#]],
+    );
     let text = "id: w\nname: W\ntrigger: { manual: true }\nsettings: { on_failure: tell }\nsteps: [{ id: a, call: { workflow: enrich } }]\n";
     let plugins = Plugins::new();
     let alone = Surroundings { catalog: &plugins, grants: &[], others: &check::others::Unknown };
@@ -625,7 +647,9 @@ fn credentials_in_a_url_are_found_wherever_it_stands() {
             "- id: a\n  uses: flowcell/webhook/send@1\n  with: { url: 'https://a.example/@someone?mail=a@b.example' }",
         ),
     ];
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a user
         7:46: a user name or password stands in this URL
           help: use a connection for credentials
@@ -643,5 +667,6 @@ fn credentials_in_a_url_are_found_wherever_it_stands() {
         no problem
         # an address in a path
         no problem
-    "#]]);
+    "#]],
+    );
 }
