@@ -17,7 +17,9 @@ pub(super) fn noted(event: &RunEvent) -> String {
                 let at = |at: &Option<Timestamp>| at.map(|at| (at.as_millis() - T0) / 1_000);
                 format!("{step} waits until {:?} or {:?} for {event:?} resume {resume}", at(until), at(deadline))
             }
-            Detail::Called { workflow, version, input, .. } => format!("{step} calls {workflow} {version} with {input}"),
+            Detail::Called { workflow, version, input, .. } => {
+                format!("{step} calls {workflow} {version} with {input}")
+            }
         },
         RunEvent::Left { step, output } => format!("{step} left with {output}"),
         RunEvent::Iterated { step, index, collected, error } => {
@@ -97,10 +99,21 @@ impl Told {
                 self.apply(RunEvent::StepStarted { step: step.clone(), attempt }, seconds);
             }
             match end {
-                "+" => self.apply(RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call }, seconds),
+                "+" => self.apply(
+                    RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call },
+                    seconds,
+                ),
                 "-" => {
                     let input = Some(input);
-                    let failed = RunEvent::StepFailed { step, attempt, error: error(), retry_at: None, input, origin: None, call };
+                    let failed = RunEvent::StepFailed {
+                        step,
+                        attempt,
+                        error: error(),
+                        retry_at: None,
+                        input,
+                        origin: None,
+                        call,
+                    };
                     self.apply(failed, seconds);
                 }
                 _ => {}
@@ -125,7 +138,11 @@ impl Told {
             let at = entry.at;
             assert_eq!(plan_at(&self.workflow, &whole, at, &[]), plan_at(&self.workflow, &incremental, at, &[]));
             let text = serde_json::to_string(entry).expect("JSON");
-            assert_eq!(serde_json::from_str::<Recorded>(&text).expect(&text), *entry, "what is written reads as it was");
+            assert_eq!(
+                serde_json::from_str::<Recorded>(&text).expect(&text),
+                *entry,
+                "what is written reads as it was"
+            );
         }
         expected.assert_eq(&self.lines);
     }
@@ -202,9 +219,7 @@ fn iterations_go_on_as_many_as_may_and_end_on_their_own() {
 
 #[test]
 fn a_failed_iteration_cancels_the_others_or_is_counted() {
-    let steps = |mode: &str| {
-        json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }])
-    };
+    let steps = |mode: &str| json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }]);
     let mut told = Told::new(steps("fail"));
     told.settle(0, &[]).happen(1, "a[0] a[1] a[2] a[1]-").settle(2, &["a[0]", "a[2]"]);
     told.expect(&expect![[r#"
@@ -230,30 +245,37 @@ fn a_failed_iteration_cancels_the_others_or_is_counted() {
 
 #[test]
 fn a_race_is_won_once_and_a_join_waits_for_all() {
-    let steps = |join: &str| {
-        json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")])
-    };
+    let steps = |join: &str| json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")]);
     for (join, expected) in [
-        ("race", expect![[r#"
+        (
+            "race",
+            expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  note a cancelled: branch `y` was first · note both left with {"winner":"y","x":{"status":"cancelled"},"y":{"status":"succeeded"}}
               1 s  start d1
-        "#]]),
-        ("all", expect![[r#"
+        "#]],
+        ),
+        (
+            "all",
+            expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  rest
               2 s  note both failed: boom in a
               2 s  finish: a failed with boom
-        "#]]),
-        ("settled", expect![[r#"
+        "#]],
+        ),
+        (
+            "settled",
+            expect![[r#"
               0 s  note both forks
               0 s  start a1 · start c1
               1 s  rest
               2 s  note both left with {"x":{"error":{"code":"boom","message":"it broke","step":"a"},"status":"failed"},"y":{"status":"succeeded"}}
               2 s  start d1
-        "#]]),
+        "#]],
+        ),
     ] {
         let mut told = Told::new(steps(join));
         told.settle(0, &[]).happen(1, "a c c+").settle(1, &["a"]);
@@ -273,7 +295,12 @@ fn what_would_begin_in_the_losing_branch_does_not() {
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     assert!(told.run.open().next().is_none());
-    told.expect(&expect![[""]]);
+    told.expect(&expect![[r#"
+          0 s  note race forks
+          0 s  note s left with {} · note t left with {}
+          0 s  note race left with {"winner":"x","x":{"status":"succeeded"},"y":{"status":"cancelled"}}
+          0 s  finish: succeeded
+    "#]]);
 }
 
 #[test]
@@ -334,7 +361,8 @@ fn what_is_asked_from_outside_ends_everything() {
 
 #[test]
 fn a_called_run_is_named_before_it_is_started() {
-    let steps = json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
+    let steps =
+        json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     let step: StepRef = "sub".parse().expect("a place");
