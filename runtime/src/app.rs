@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
-use flowcell_core::id::{WorkflowId, WorkspaceId};
+use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
 };
+use flowcell_engine::RunControl;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -17,7 +18,11 @@ use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
+use crate::ingress::published::Cache;
+use crate::ingress::resume;
 use crate::ingress::routes::Routes;
+use crate::ingress::tally::Tallies;
+use crate::ingress::waiting::Waiting;
 use crate::schedules::PublishedSchedules;
 use crate::token::{InstanceKey, TokenHash};
 
@@ -59,6 +64,13 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
+    pub(crate) published: Cache,
+    /// Starts, resumes and cancels runs.
+    pub(crate) control: RunControl,
+    /// The senders that wait for a run's answer.
+    pub(crate) waiting: Arc<Waiting>,
+    /// What came to the triggers.
+    pub(crate) tallies: Tallies,
     pub(crate) readiness: Readiness,
     /// Places for clients that follow runs.
     pub(crate) followers: Arc<Semaphore>,
@@ -68,12 +80,17 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(ports: Ports, key: InstanceKey, admin: TokenHash, settings: Settings) -> Self {
+        let published_max = size(settings.ingress.routes_cached_max);
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
         let definitions = Arc::clone(&ports.definitions);
         let scheduled = Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
+            published: Cache::new(published_max),
+            tallies: Tallies::new(ports.clock.now()),
+            control: settings.control,
+            waiting: settings.waiting,
             ports,
             key,
             admin,
@@ -93,6 +110,11 @@ impl App {
         self.key.hook_token(&self.workspace, workflow, TRIGGER_ID, generation)
     }
 
+    /// The resume link of a wait.
+    pub(crate) fn resume_url(&self, run: RunId, step: &StepRef) -> String {
+        format!("{}/resume/{}", self.base_url, resume::link_token(self, run, step))
+    }
+
     /// The URL of a workflow's trigger.
     pub(crate) fn hook_url(&self, workflow: &WorkflowId, generation: u32) -> String {
         format!("{}/hooks/{}", self.base_url, self.hook_token(workflow, generation))
@@ -102,13 +124,15 @@ impl App {
 /// A workflow has one trigger. Its id is part of what its URL is derived from, so that a trigger that changes its kind keeps its URL.
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
-/// What the configuration says about the edge.
+/// What the edge is made of beside its ports.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
     pub(crate) base_url: Url,
+    pub(crate) control: RunControl,
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 /// Whether the server wants new work: what `/readyz` says.

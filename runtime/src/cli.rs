@@ -3,7 +3,9 @@
 
 mod check;
 mod config;
+mod control;
 mod document;
+mod event;
 mod input;
 mod logs;
 mod output;
@@ -12,6 +14,8 @@ mod run;
 mod schedule;
 mod schema;
 mod serve;
+mod start;
+mod trigger;
 mod workflow;
 
 use std::path::PathBuf;
@@ -71,10 +75,10 @@ enum Command {
     Serve(serve::Serve),
     /// Check workflow files without a server
     Check(check::Check),
-    /// Apply, list and show workflows
+    /// Apply, list, show and start workflows
     #[command(subcommand)]
     Workflow(workflow::Command),
-    /// List and show runs
+    /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
     /// Follow what runs do, line by line
@@ -82,6 +86,12 @@ enum Command {
     /// Show when schedules come
     #[command(subcommand)]
     Schedule(schedule::Command),
+    /// Send events by name
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Show what starts a workflow, and why the latest deliveries started nothing
+    #[command(subcommand)]
+    Trigger(trigger::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -163,6 +173,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
+        Command::Plugin(plugin::Command::Release(release)) => {
+            with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
+        }
         Command::Workflow(command) => {
             with_server(&global, environment, async |client| workflow::run(command, client, output).await)
         }
@@ -170,6 +183,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
             with_server(&global, environment, async |client| run::run(command, client, output).await)
         }
         Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
+        Command::Event(command) => {
+            with_server(&global, environment, async |client| event::run(&command, client, output).await)
+        }
+        Command::Trigger(command) => {
+            with_server(&global, environment, async |client| trigger::run(&command, client, output).await)
+        }
         Command::Compile { .. } => Ok(()), // answered before
     }
 }

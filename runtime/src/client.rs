@@ -62,6 +62,12 @@ impl Client {
         self.send(Method::POST, path, Some(("application/yaml", Bytes::from(text)))).await
     }
 
+    /// `POST /api/v2/{path}` with a JSON document; nothing is sent when there is none.
+    pub(crate) async fn post_json(&self, path: &str, document: Option<&Value>) -> Result<Value, ClientError> {
+        let body = document.map(|document| ("application/json", Bytes::from(document.to_string())));
+        self.send(Method::POST, path, body).await
+    }
+
     /// A request that changes something and needs no body.
     pub(crate) async fn change(&self, method: Method, path: &str) -> Result<Value, ClientError> {
         self.send(method, path, None).await

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use flowcell_core::id::RunId;
+use flowcell_core::id::{RunId, StepRef};
 use flowcell_core::ports::{PageRequest, Pinning};
-use flowcell_core::run::fold::Run;
+use flowcell_core::run::fold::{Run, RunStatus};
 use flowcell_core::workflow::parse::Authored;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
+use crate::ingress::resume::is_waiting;
 use filter::ListQuery;
 
 /// `GET /runs?workflow=&status=&step=&error=&from=&to=&field=&cursor=&limit=`: newest first. `is_cut` says that the search stopped at its
@@ -47,8 +48,25 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Strin
     let mut document = view::run(&run, workflow.as_ref());
     if let Some(fields) = document.as_object_mut() {
         fields.insert("pinned".to_owned(), json!(app.ports.retention.is_pinned(&app.workspace, id).await?));
+        if run.status() == RunStatus::Queued
+            && let Some(position) = app.control.queue_position(id).await?
+        {
+            fields.insert("queue_position".to_owned(), json!(position));
+        }
     }
+    add_resume_links(&app, &run, &mut document);
     Ok(json(StatusCode::OK, &document))
+}
+
+/// Adds to each step that waits for one the link that resumes it.
+fn add_resume_links(app: &App, run: &Run, document: &mut Value) {
+    let steps = document.get_mut("steps").and_then(Value::as_array_mut);
+    for fields in steps.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let place = fields.get("id").and_then(Value::as_str).and_then(|id| id.parse::<StepRef>().ok());
+        if let Some(place) = place.filter(|place| is_waiting(run, place)) {
+            fields.insert("resume_url".to_owned(), Value::from(app.resume_url(run.id, &place)));
+        }
+    }
 }
 
 /// `PUT /runs/{id}/pin`: retention keeps the run.

@@ -9,9 +9,9 @@ use flowcell_core::ports::Clock;
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::Failure;
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, table};
+use crate::cli::{Failure, control};
 use crate::client::Client;
 use crate::clock::SystemClock;
 
@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Pin(Pin),
     /// Let retention remove a run again
     Unpin(Pin),
+    /// End a run: attempts in progress are cut short
+    Cancel(control::Cancel),
+    /// Say what is to become of a parked step
+    Decide(control::Decide),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +89,8 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Show(args) => show(&args, client, output).await,
         Command::Pin(args) => pin(&args, Method::PUT, client, output).await,
         Command::Unpin(args) => pin(&args, Method::DELETE, client, output).await,
+        Command::Cancel(args) => control::cancel(&args, client, output).await,
+        Command::Decide(args) => control::decide(&args, client, output).await,
     }
 }
 
@@ -192,6 +198,11 @@ async fn pin(args: &Pin, method: Method, client: &Client, output: &Output) -> Re
         output.line(format!("{} is kept as long as the others of its workflow.", text_of(&answer, "/id")));
     }
     Ok(())
+}
+
+/// Waits for a run and shows it.
+pub(crate) async fn show_when_ended(id: String, timeout: u64, client: &Client, output: &Output) -> Result<(), Failure> {
+    show(&Show { id, wait: true, timeout }, client, output).await
 }
 
 async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failure> {

@@ -27,7 +27,14 @@ fn the_documented_commands_parse() {
         "logs -f",
         "logs --follow --workflow w --json",
         "logs --run run_x",
+        "workflow start w --input f.json --wait --timeout 5 --json",
+        "run cancel run_x --reason enough",
+        "run decide run_x send[3.1] --happened --output f.json",
+        "run decide run_x send --repeat",
+        "event send order.paid --payload -",
+        "trigger show w",
         "plugin list",
+        "plugin release sha256:ab",
         "plugin inspect f.wasm --json",
         "plugin build dir -o f.wasm",
         "config default",
@@ -51,6 +58,8 @@ fn what_cannot_be_meant_is_refused_as_usage() {
         "logs",
         "logs -f --run run_x --workflow w",
         "run list --status asleep",
+        "run decide run_x send",
+        "run decide run_x send --repeat --happened",
         "nonsense",
     ] {
         let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! `flowcell workflow apply|list|show`.
+//! `flowcell workflow apply|list|show|start`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, Style, printable, table};
+use crate::cli::start::{self, Start};
 use crate::cli::{Failure, input};
 use crate::client::{Client, ClientError};
 
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     List,
     /// Show a workflow: its versions, trigger URL, plugins and text
     Show(Show),
+    /// Start a run by hand
+    Start(Start),
     /// Give a step of a workflow file another id, in every expression that reads it too
     RenameStep(RenameStep),
 }
@@ -48,7 +51,9 @@ pub(crate) fn rename_step(args: &RenameStep, output: &Output) -> Result<(), Fail
             if output.is_json() {
                 output.document(&json!({ "file": name, "problems": problems }));
             } else {
-                problems.iter().for_each(|problem| output.line(problem.in_file(&name)));
+                for problem in &problems {
+                    output.line(problem.in_file(&name));
+                }
             }
             return Err(Failure::Reported);
         }
@@ -91,6 +96,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Apply(args) => apply(&args, client, output).await,
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Start(args) => start::run(&args, client, output).await,
         Command::RenameStep(args) => rename_step(&args, output),
     }
 }

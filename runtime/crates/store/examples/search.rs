@@ -78,6 +78,7 @@ fn story(number: u64) -> (Delivery, Append) {
         trigger: "inbound".to_owned(),
         received_at: at(number),
         dedupe_key: None,
+        dedupe: flowcell_core::ports::DedupeTerms::default(),
         runs: vec![NewRun { id, created, summary: begun }],
     };
     (delivery, Append { run: id, entries, summary, durability: Durability::Synced })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flowcell_core::id::{EventId, RunId};
-use flowcell_core::ports::Delivery;
+use flowcell_core::ports::{DedupeTerms, Delivery};
 use flowcell_core::run::event::Origin;
 use flowcell_core::run::fold::Run;
 use flowcell_core::run::rerun::{RerunKeys, RerunPlan, RerunRequest, RerunVersion, plan_rerun};
@@ -44,7 +44,15 @@ impl RunControl {
         let (run, _) = first_entry(&prepared, creation, now)?;
         let trigger = format!("rerun/{}", old.workflow);
         let workspace = old.workspace;
-        let delivery = Delivery { event, workspace, trigger, received_at: now, dedupe_key: None, runs: vec![run] };
+        let delivery = Delivery {
+            event,
+            workspace,
+            trigger,
+            received_at: now,
+            dedupe_key: None,
+            dedupe: DedupeTerms::default(),
+            runs: vec![run],
+        };
         core.ports.journal.accept(delivery).await?;
         Ok((id, plan))
     }

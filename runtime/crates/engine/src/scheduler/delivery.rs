@@ -15,10 +15,9 @@ use super::{ScheduledTrigger, SchedulerPorts};
 /// Never: the first entry makes a run.
 pub(super) fn of(trigger: &ScheduledTrigger, occurrence: Timestamp, ports: &SchedulerPorts) -> Delivery {
     let now = ports.clock.now();
-    let event = event_id(trigger, occurrence);
-    let mut random = [0; 16];
-    ports.entropy.fill(&mut random);
-    let id = RunId::from_parts(now, u128::from_be_bytes(random));
+    // The same for the same occurrence, for ever: the journal never takes a run twice, also when the delivery's key is forgotten.
+    let bits = bits_of(trigger, occurrence);
+    let (event, id) = (EventId::from_parts(occurrence, bits), RunId::from_parts(occurrence, bits));
     let zone = trigger.schedule.zone();
     let created = RunEvent::Created {
         workspace: trigger.workspace.clone(),
@@ -44,12 +43,13 @@ pub(super) fn of(trigger: &ScheduledTrigger, occurrence: Timestamp, ports: &Sche
         trigger: format!("{}/{}", trigger.workflow, trigger.trigger),
         received_at: now,
         dedupe_key: Some(format!("schedule {occurrence}")),
+        dedupe: flowcell_core::ports::DedupeTerms::default(),
         runs: vec![NewRun { id, created, summary }],
     }
 }
 
-/// The same for the same occurrence, for ever: the journal never takes an event twice, also when its key is forgotten.
-fn event_id(trigger: &ScheduledTrigger, occurrence: Timestamp) -> EventId {
+/// What tells an occurrence's ids from those of others.
+fn bits_of(trigger: &ScheduledTrigger, occurrence: Timestamp) -> u128 {
     let mut hash = Sha256::new_with_prefix(b"schedule\0");
     // Neither kind of id has a zero byte in it; the trigger's comes last.
     for part in [trigger.workspace.as_str(), trigger.workflow.as_str(), trigger.trigger.as_str()] {
@@ -57,6 +57,5 @@ fn event_id(trigger: &ScheduledTrigger, occurrence: Timestamp) -> EventId {
         hash.update([0]);
     }
     hash.update(occurrence.as_millis().to_be_bytes());
-    let random = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-    EventId::from_parts(occurrence, random)
+    hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte))
 }

@@ -69,6 +69,7 @@ impl Journal for EmbeddedStore {
             event: delivery.event,
             runs: delivery.runs.iter().map(|run| run.id).collect(),
             at: delivery.received_at,
+            body: delivery.dedupe.body,
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
         let mut rows = Rows::default();
@@ -119,7 +120,8 @@ impl Journal for EmbeddedStore {
             }
         }
         let (reply, answer) = oneshot::channel();
-        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, ended, reply };
+        let (received_at, terms) = (seen.at, delivery.dedupe);
+        let write = AcceptWrite { rows, taken_if, dedupe, received_at, terms, accepted, effects, ended, reply };
         place.send(Write::Accept(Box::new(write)));
         let answered = self.writer.answer(answer).await;
         if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {

@@ -276,7 +276,7 @@ fn forgettable(
         }
         looked_at += 1;
         let seen: Seen = shared.decode(Table::Dedupe, &key, &record, "the record of an earlier delivery")?;
-        if !rules::repeats(seen.at, now) {
+        if !rules::is_remembered(seen.at, now) {
             write.expired.push((key, seen.event));
         }
     }
@@ -290,7 +290,7 @@ fn forgettable(
         looked_at += 1;
         let event: StoredEvent = shared.decode(Table::Events, &key, &record, "the record of a delivery")?;
         // They lie in the order of their time.
-        if rules::repeats(event.received_at, sweep.swept) {
+        if rules::is_remembered(event.received_at, sweep.swept) {
             break;
         }
         if event.runs.is_empty() {

@@ -54,8 +54,8 @@ impl Retention for MemoryStore {
         limit: usize,
     ) -> Result<usize, StoreError> {
         let mut state = self.state();
-        state.dedupe.retain(|(whose, _, _), (at, _)| whose != workspace || rules::repeats(*at, now));
-        let remembered: std::collections::HashSet<_> = state.dedupe.values().map(|(_, event)| *event).collect();
+        state.dedupe.retain(|(whose, _, _), first| whose != workspace || rules::is_remembered(first.at, now));
+        let remembered: std::collections::HashSet<_> = state.dedupe.values().map(|first| first.event).collect();
         let forgotten: Vec<_> = state
             .events
             .iter()
