@@ -50,7 +50,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let sandbox = Arc::new(Sandbox::new(
-        settings::sandbox(config, data.code_cache())?,
+        settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flowcell_engine::EngineConfig;
-use flowcell_sandbox::SandboxConfig;
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::engine::Pool;
 use flowcell_sandbox::limits::{Ceiling, Limits};
+use flowcell_sandbox::{SandboxConfig, SeedKey};
 use flowcell_store::embedded::Options;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ pub(super) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
     }
 }
 
-pub(super) fn sandbox(config: &Config, cache: PathBuf) -> Result<SandboxConfig> {
+pub(super) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Result<SandboxConfig> {
     let ours = &config.sandbox;
     let compiler = Compiler::this_program()
         .context("the path of this program is unknown, so it cannot start itself to compile plugins")?;
@@ -54,6 +54,7 @@ pub(super) fn sandbox(config: &Config, cache: PathBuf) -> Result<SandboxConfig> 
             cpu: Duration::from_millis(ours.cpu_ms),
             wall: Duration::from_millis(ours.wall_ms),
             http_requests: ours.http_requests,
+            fuel: ours.fuel,
             events: size(config.ingress.events_max),
             ..Limits::default()
         },
@@ -62,8 +63,10 @@ pub(super) fn sandbox(config: &Config, cache: PathBuf) -> Result<SandboxConfig> 
             cpu: Duration::from_millis(ours.cpu_ceiling_ms),
             wall: Duration::from_millis(ours.wall_ceiling_ms),
             http_requests: ours.http_requests_ceiling,
+            fuel: ours.fuel_ceiling,
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
+        seed_key: Some(SeedKey::from_bytes(key.derive("guest randomness"))),
         ..SandboxConfig::new(cache, compiler)
     })
 }
@@ -80,6 +83,7 @@ pub(super) fn egress(config: &Config) -> EgressConfig {
         request_bytes_max: size(ours.request_bytes_max),
         response_bytes_max: size(ours.response_bytes_max),
         header_bytes_max: size(ours.header_bytes_max),
+        recorded_whole_bytes_max: size(ours.recorded_whole_bytes_max),
         recorded_bytes_max: size(ours.recorded_bytes_max),
         idle_connections_max: size(ours.idle_connections_max),
         idle_connection_timeout: Duration::from_millis(ours.idle_connection_ms),
@@ -141,14 +145,14 @@ mod tests {
     #[test]
     fn the_default_configuration_gives_every_part_its_own_defaults() {
         let config = Config::default();
+        let key = InstanceKey::from_bytes([1; 32]);
         let (sandbox, plain) = (
-            sandbox(&config, PathBuf::new()).unwrap(),
+            sandbox(&config, PathBuf::new(), &key).unwrap(),
             SandboxConfig::new(PathBuf::new(), Compiler::this_program().unwrap()),
         );
         assert_eq!((sandbox.limits, sandbox.ceiling, sandbox.pool), (plain.limits, plain.ceiling, plain.pool));
         assert_eq!(sandbox.compiler, plain.compiler);
         assert_eq!(format!("{:?}", egress(&config)), format!("{:?}", EgressConfig::default()));
-        let key = InstanceKey::from_bytes([1; 32]);
         let plain = EngineConfig::new(flowcell_engine::InstanceKey::new(&[0; 32]));
         assert_eq!(format!("{:?}", engine(&config, &key)), format!("{plain:?}"));
         assert_eq!(format!("{:?}", store(&config, CancellationToken::new())), format!("{:?}", Options::default()));

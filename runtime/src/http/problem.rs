@@ -273,6 +273,7 @@ impl Problem {
             InvokeError::InvalidOutput { .. }
             | InvokeError::InvalidInput { .. }
             | InvokeError::CpuExhausted { .. }
+            | InvokeError::FuelExhausted { .. }
             | InvokeError::MemoryExhausted { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
             InvokeError::Unavailable { .. } => {
                 tracing::error!(%error, "a trigger cannot be called");

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::capability::StepScope;
 use crate::exchange::{Exchange, LogLine};
 use crate::id::{Digest, RunId, StepId, WorkflowId, WorkspaceId};
+use crate::record::Ambient;
 use crate::time::Timestamp;
 
 /// A call of an action for one attempt of a step.
@@ -85,6 +86,9 @@ pub struct CallRecord {
     pub cpu_ms: f64,
     /// The most memory the guest's linear memories held.
     pub memory_bytes: u64,
+    /// WebAssembly instructions the guest ran: the same on every machine for the same call. 0 in records from before it was counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fuel: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Exchange>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -92,6 +96,9 @@ pub struct CallRecord {
     /// Lines beyond the budget: counted, not kept.
     #[serde(skip_serializing_if = "is_zero")]
     pub log_lines_dropped: u64,
+    /// What its clock and its randomness started from; absent when it asked for neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<Ambient>,
 }
 
 impl CallRecord {
@@ -132,6 +139,10 @@ pub enum InvokeError {
         "the plugin used {used_ms} ms of processor time; its limit is {limit_ms} ms. Give it less to do at a time, or raise `limits.cpu_ms` in its manifest"
     )]
     CpuExhausted { used_ms: u64, limit_ms: u64 },
+    #[error(
+        "the plugin ran more than the {limit} WebAssembly instructions it may run. Give it less to do at a time, or raise `limits.fuel` in its manifest"
+    )]
+    FuelExhausted { limit: u64 },
     #[error(
         "the plugin did not finish within {limit_ms} ms. If what it waits for is slow, raise the timeout of the step and `limits.wall_ms` in its manifest"
     )]
@@ -174,6 +185,7 @@ impl InvokeError {
             Self::Action(_)
             | Self::Trapped { .. }
             | Self::CpuExhausted { .. }
+            | Self::FuelExhausted { .. }
             | Self::MemoryExhausted { .. }
             | Self::LimitExceeded { .. }
             | Self::InvalidOutput { .. }
@@ -188,6 +200,7 @@ impl InvokeError {
             Self::Action(error) => &error.code,
             Self::Trapped { .. } => "plugin-crashed",
             Self::CpuExhausted { .. } => "cpu-exhausted",
+            Self::FuelExhausted { .. } => "fuel-exhausted",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::MemoryExhausted { .. } => "memory-exhausted",
             Self::LimitExceeded { .. } => "limit-exceeded",

@@ -15,6 +15,7 @@ pub mod invoke;
 pub mod manifest;
 pub mod plugin;
 pub mod ports;
+pub mod record;
 pub mod run;
 pub mod time;
 pub mod workflow;

@@ -105,6 +105,9 @@ pub struct Limits {
     pub wall_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_requests: Option<u32>,
+    /// WebAssembly instructions, as wasmtime counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
 }
 
 impl Manifest {

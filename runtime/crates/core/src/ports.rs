@@ -10,6 +10,7 @@ use crate::id::{Digest, EventId, RunId, WorkflowId, WorkspaceId};
 use crate::invoke::{ActionCall, Invocation, WebhookCall, WebhookOutcome};
 use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
+use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
 use crate::run::fold::{RunStatus, RunSummary};
 use crate::time::Timestamp;
@@ -214,6 +215,21 @@ pub trait Definitions: Send + Sync {
 pub trait Invoker: Send + Sync {
     async fn invoke(&self, call: ActionCall) -> Invocation<Value>;
     async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome>;
+}
+
+/// Calls plugins without letting anything out: no request leaves, no sleep is slept, and the call sees the clock and the randomness it is given.
+#[async_trait]
+pub trait Rehearsal: Send + Sync {
+    /// Makes the call for show. Each request is checked and recorded exactly as it would be sent, and answered by the first of `answers` that fits,
+    /// else with 200 and an empty JSON object; [`crate::exchange::Exchange::answered_by`] says which.
+    async fn dry_run(&self, call: ActionCall, answers: &Answers) -> Invocation<Value>;
+
+    /// The same for a webhook trigger.
+    async fn dry_run_webhook(&self, call: WebhookCall, answers: &Answers) -> Invocation<WebhookOutcome>;
+
+    /// Makes a recorded call again, with the recorded answers, clock and randomness, and says what went differently first. With another digest in
+    /// `recording.call` it tells what a new version of the plugin would have done.
+    async fn replay(&self, recording: &Recording) -> Replay;
 }
 
 /// The plugins there are.

@@ -132,15 +132,16 @@ fn section(f: &mut fmt::Formatter<'_>, heading: &str, lines: impl Iterator<Item 
 
 fn limits(limits: &Limits) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut say = |value: Option<u32>, what: &str| {
+    let mut say = |value: Option<u64>, what: &str| {
         if let Some(value) = value {
             lines.push(format!("{value} {what}"));
         }
     };
-    say(limits.memory_mib, "MiB of memory");
-    say(limits.cpu_ms, "ms of processor time");
-    say(limits.wall_ms, "ms from beginning to end");
-    say(limits.http_requests, "HTTP requests");
+    say(limits.memory_mib.map(u64::from), "MiB of memory");
+    say(limits.cpu_ms.map(u64::from), "ms of processor time");
+    say(limits.wall_ms.map(u64::from), "ms from beginning to end");
+    say(limits.http_requests.map(u64::from), "HTTP requests");
+    say(limits.fuel, "WebAssembly instructions (fuel)");
     lines
 }
 

@@ -43,7 +43,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("triggers", &["id", "title", "description", "kind", "config", "output"]),
     ("capabilities", &["http"]),
     ("capabilities.http", &["reason", "from-input", "hosts"]),
-    ("limits", &["memory_mib", "cpu_ms", "wall_ms", "http_requests"]),
+    ("limits", &["memory_mib", "cpu_ms", "wall_ms", "http_requests", "fuel"]),
 ];
 
 /// Reads `plugin.toml` and completes it with the schemas the code brought along.

@@ -1,6 +1,8 @@
-//! Measures calls of one action, each in a fresh instance: `cargo run --release -p flowcell-sandbox --example calls [-- COMPONENT ACTION INPUT]`.
+//! Measures calls of one action or webhook trigger, each in a fresh instance:
+//! `cargo run --release -p flowcell-sandbox --example calls [-- COMPONENT MEMBER INPUT]`.
 //!
-//! Without arguments it calls the fixture that behaves. Prints, for one and for two at a time, calls per second, the time of one call, and
+//! Without arguments it calls the fixture that behaves. An action may send to 127.0.0.1, where the benchmark's receiver listens; a trigger is
+//! configured with INPUT and gets the 297 bytes of W1 (PERF.md). Prints, for one and for two at a time, calls per second, the time of one call, and
 //! processor time per call of the whole process (the guest's own share in brackets); first, what compiling and loading cost.
 
 #![allow(
@@ -15,9 +17,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use flowcell_core::capability::StepScope;
+use flowcell_core::capability::{Origin, StepScope, UrlScope};
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
-use flowcell_core::invoke::ActionCall;
+use flowcell_core::invoke::{ActionCall, WebhookCall, WebhookRequest};
 use flowcell_core::manifest::{Manifest, SECTION};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _};
@@ -28,6 +30,9 @@ use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::Value;
 
 const CALLS: usize = 20_000;
+
+/// W1's delivery.
+const BODY: &str = r#"{"id":"evt_01JD2Q8Z6X4M9T7V5B3N1K0H2G","type":"order.paid","created":"2026-11-23T08:00:00Z","data":{"order":"10482","customer":{"email":"ada@example.com","name":"Ada Lovelace","company":"Analytical Engines Ltd"},"amount":4200,"currency":"EUR","items":3},"livemode":false,"attempt":1,"source":"shop"}"#;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
@@ -50,7 +55,10 @@ async fn measure(plugin: One, action: String, input: Value) {
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
     let ports = Ports {
         catalog: Arc::new(plugin.clone()),
-        door: Door::new(EgressConfig::default(), Arc::clone(&clock)),
+        door: Door::new(
+            EgressConfig { allow_addresses: vec!["127.0.0.0/8".parse().unwrap()], ..EgressConfig::default() },
+            Arc::clone(&clock),
+        ),
         grants: Arc::new(StaticGrants::default()),
         clock,
         entropy: Arc::new(Random),
@@ -66,10 +74,15 @@ async fn measure(plugin: One, action: String, input: Value) {
     let sandbox = Arc::new(Sandbox::new(config(), ports).unwrap());
     sandbox.prepare([digest]).await;
     println!("instances            {:?}", sandbox.allocation());
+    let calling = if plugin.0.manifest.action(&action).is_some() {
+        Calling::Action(call(digest, &action, &input))
+    } else {
+        Calling::Trigger(delivery(digest, &action, &input))
+    };
     for at_once in [1, 2] {
         let (started, cpu) = (Instant::now(), process_cpu());
         let callers: Vec<_> = (0..at_once)
-            .map(|_| tokio::spawn(repeat(Arc::clone(&sandbox), call(digest, &action, &input), CALLS / at_once)))
+            .map(|_| tokio::spawn(repeat(Arc::clone(&sandbox), calling.clone(), CALLS / at_once)))
             .collect();
         let (mut times, mut guest) = (Vec::new(), 0.0);
         for caller in callers {
@@ -91,17 +104,52 @@ async fn measure(plugin: One, action: String, input: Value) {
     }
 }
 
-async fn repeat(sandbox: Arc<Sandbox>, call: ActionCall, calls: usize) -> (Vec<Duration>, f64) {
+#[derive(Clone)]
+enum Calling {
+    Action(ActionCall),
+    Trigger(WebhookCall),
+}
+
+async fn repeat(sandbox: Arc<Sandbox>, calling: Calling, calls: usize) -> (Vec<Duration>, f64) {
     let (mut times, mut cpu_ms) = (Vec::with_capacity(calls), 0.0);
     for _ in 0..calls {
-        let call = call.clone();
+        let calling = calling.clone();
         let started = Instant::now();
-        let answer = sandbox.invoke(call).await;
+        let record = match calling {
+            Calling::Action(call) => {
+                let answer = sandbox.invoke(call).await;
+                answer.outcome.expect("the call succeeds");
+                answer.record
+            }
+            Calling::Trigger(call) => {
+                let answer = sandbox.on_webhook(call).await;
+                answer.outcome.expect("the call succeeds");
+                answer.record
+            }
+        };
         times.push(started.elapsed());
-        cpu_ms += answer.record.cpu_ms;
-        answer.outcome.expect("the call succeeds");
+        cpu_ms += record.cpu_ms;
     }
     (times, cpu_ms)
+}
+
+fn delivery(digest: Digest, trigger: &str, config: &Value) -> WebhookCall {
+    let headers = [("content-type", "application/json"), ("user-agent", "wrk"), ("host", "127.0.0.1:8080")];
+    WebhookCall {
+        digest,
+        trigger: trigger.into(),
+        workspace: WorkspaceId::default_workspace(),
+        workflow: "measure".parse().unwrap(),
+        deadline: RealClock.now() + Duration::from_hours(1),
+        config: config.clone(),
+        request: WebhookRequest {
+            method: "POST".into(),
+            path: "/".into(),
+            query: String::new(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            body: BODY.as_bytes().to_vec(),
+        },
+    }
 }
 
 fn call(digest: Digest, action: &str, input: &Value) -> ActionCall {
@@ -116,7 +164,14 @@ fn call(digest: Digest, action: &str, input: &Value) -> ActionCall {
         idempotency_key: "key".into(),
         deadline: RealClock.now() + Duration::from_hours(1),
         input: input.clone(),
-        scope: StepScope::default(),
+        scope: StepScope {
+            urls: input["url"]
+                .as_str()
+                .and_then(|url| Origin::of(&url.parse().ok()?))
+                .map(|origin| ("url".to_owned(), UrlScope::Fixed { origin }))
+                .into_iter()
+                .collect(),
+        },
     }
 }
 
@@ -129,7 +184,7 @@ fn installed(bytes: Vec<u8>) -> InstalledPlugin {
         _ => None,
     });
     let manifest = manifest.expect("a plugin with a manifest");
-    InstalledPlugin { manifest, digest: Digest::of(&bytes), bytes: bytes.into(), origin: "example".into() }
+    InstalledPlugin { manifest, digest: Digest::of(&bytes), bytes: bytes.into(), origin: "built in".into() }
 }
 
 fn process_cpu() -> Duration {

@@ -18,6 +18,7 @@ mod connect;
 mod error;
 mod pass;
 mod record;
+mod rehearse;
 mod request;
 mod response;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flowcell_core::capability::{Ceiling, RequestTarget, decide};
+use flowcell_core::exchange::BodyPolicy;
 use flowcell_core::ports::Clock;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -45,6 +47,7 @@ pub use response::OutboundResponse;
 use address::AddressPolicy;
 use connect::{Connector, DialledAddress, Tracked};
 use record::Entry;
+pub(crate) use rehearse::{Pinned, Source};
 use request::Prepared;
 
 /// What the operator sets. Every limit has a default.
@@ -68,7 +71,10 @@ pub struct EgressConfig {
     pub response_bytes_max: usize,
     /// 64 KiB (PROMISES §3); also for the headers of a request.
     pub header_bytes_max: usize,
-    /// How much of a text body stays in the run's log. 4 KiB: enough to see an error message.
+    /// A body up to this size stays whole in the run's log, so that the call can be replayed. 64 KiB: what APIs answer about one thing; a page of a
+    /// list is often larger.
+    pub recorded_whole_bytes_max: usize,
+    /// How much of a larger text body stays there. 4 KiB: enough to see an error message.
     pub recorded_bytes_max: usize,
     /// Kept open to one authority. 128: twice the connections of the benchmark's widest run.
     pub idle_connections_max: usize,
@@ -88,10 +94,17 @@ impl Default for EgressConfig {
             request_bytes_max: 8 * 1024 * 1024,
             response_bytes_max: 8 * 1024 * 1024,
             header_bytes_max: 64 * 1024,
+            recorded_whole_bytes_max: 64 * 1024,
             recorded_bytes_max: 4 * 1024,
             idle_connections_max: 128,
             idle_connection_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl EgressConfig {
+    fn recorded(&self) -> BodyPolicy {
+        BodyPolicy { whole_bytes_max: self.recorded_whole_bytes_max, excerpt_bytes_max: self.recorded_bytes_max }
     }
 }
 
@@ -104,6 +117,7 @@ pub struct Door {
 struct Inner {
     config: EgressConfig,
     clock: Arc<dyn Clock>,
+    policy: Arc<AddressPolicy>,
     client: Client<Connector, Full<Bytes>>,
     /// The pool's connections live in tasks of this tracker.
     connections: TaskTracker,
@@ -124,8 +138,8 @@ impl Door {
 
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
-        let policy = AddressPolicy::new(config.allow_addresses.iter().copied());
-        let connector = Connector::new(network, policy, config.connect_timeout);
+        let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
+        let connector = Connector::new(network, Arc::clone(&policy), config.connect_timeout);
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })
@@ -137,15 +151,20 @@ impl Door {
             .http1_max_headers(response::HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
             .build(connector);
-        Self { inner: Arc::new(Inner { config, clock, client, connections, closing }) }
+        Self { inner: Arc::new(Inner { config, clock, policy, client, connections, closing }) }
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
     pub async fn send(&self, pass: &CallPass, request: OutboundRequest) -> Result<OutboundResponse, SendError> {
         let config = &self.inner.config;
-        let mut entry = Entry::begin(pass, &request, self.inner.clock.now(), config.recorded_bytes_max);
-        let outcome = self.inner.exchange(pass, request, &mut entry).await;
-        entry.finish(outcome.as_ref().err());
+        let mut entry = Entry::begin(pass, &request, self.inner.clock.now(), config.recorded());
+        let asked = pass.clock().passed();
+        let outcome = match pass.source() {
+            Source::Recorded(recorded) => rehearse::replay(recorded, pass, request, &mut entry, config),
+            Source::Network | Source::Pinned(_) => self.inner.exchange(pass, request, &mut entry).await,
+        };
+        let took = entry.finish(outcome.as_ref().err());
+        pass.clock().advance_to(asked.saturating_add(took));
         outcome
     }
 
@@ -168,8 +187,8 @@ impl Door {
         match self.take(pass, request).await {
             Ok(request) => Ok(self.send(pass, OutboundRequest { timeout, ..request }).await?.into_http()),
             Err(error) => {
-                let recorded_max = self.inner.config.recorded_bytes_max;
-                Entry::begin(pass, &head, self.inner.clock.now(), recorded_max).finish(Some(&error));
+                let entry = Entry::begin(pass, &head, self.inner.clock.now(), self.inner.config.recorded());
+                entry.finish(Some(&error));
                 Err(error)
             }
         }
@@ -212,6 +231,10 @@ impl Inner {
             decide(&target, pass.rights(), pass.scope(), &config.ceiling)?;
             pass.spend_request(prepared.body.len())?;
             pass.inject(&target, &mut prepared.headers);
+        }
+        if let Source::Pinned(pinned) = pass.source() {
+            connect::check_literal(&self.policy, &prepared.url)?;
+            return rehearse::answer(pinned, pass, prepared, entry, config);
         }
         let left = pass.deadline().since(self.clock.now()).min(config.exchange_timeout);
         let left = timeout.map_or(left, |timeout| timeout.min(left));

@@ -9,10 +9,13 @@ mod wasi_http;
 use std::sync::Arc;
 
 use flowcell_core::exchange::LogLine;
-use flowcell_core::ports::{Clock, Entropy};
+use flowcell_core::id::RunId;
+use flowcell_core::ports::Entropy;
+use flowcell_core::record::Seed;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceTable};
 
+use crate::ambient::SeedKey;
 use crate::compile::Needs;
 use crate::invoke::limiter::Limiter;
 use crate::limits::Limits;
@@ -57,13 +60,46 @@ pub(crate) struct State {
     /// Made when the guest first uses WASI; guests built for `wasm32-unknown-unknown` never do.
     wasi: Option<Box<wasi::Wasi>>,
     wasi_http: wasmtime_wasi_http::WasiHttpCtx,
-    time: Arc<dyn Clock>,
-    randomness: Arc<dyn Entropy>,
+    seed: SeedOf,
     limits: Limits,
 }
 
+/// Where the seed of a call comes from. It is made when it is first asked for: most guests never do.
+pub(crate) enum SeedOf {
+    /// It is a replay's.
+    Given(Seed),
+    Attempt {
+        key: SeedKey,
+        run: RunId,
+        step: String,
+        attempt: u32,
+        idempotency_key: String,
+    },
+    /// A call outside of any run.
+    Drawn(Arc<dyn Entropy>),
+}
+
+impl SeedOf {
+    /// The same however often it is asked.
+    fn seed(&mut self) -> Seed {
+        let seed = match self {
+            Self::Given(seed) => return *seed,
+            Self::Attempt { key, run, step, attempt, idempotency_key } => {
+                key.derive(*run, step, *attempt, idempotency_key)
+            }
+            Self::Drawn(entropy) => {
+                let mut bytes = [0; 32];
+                entropy.fill(&mut bytes);
+                Seed::from_bytes(bytes)
+            }
+        };
+        *self = Self::Given(seed);
+        seed
+    }
+}
+
 impl State {
-    pub(crate) fn new(limits: &Limits, outbound: Outbound, time: Arc<dyn Clock>, randomness: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(limits: &Limits, outbound: Outbound, seed: SeedOf) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
         let mut wasi_http = wasmtime_wasi_http::WasiHttpCtx::new();
@@ -76,8 +112,7 @@ impl State {
             table,
             wasi: None,
             wasi_http,
-            time,
-            randomness,
+            seed,
             limits: *limits,
         }
     }
@@ -86,6 +121,11 @@ impl State {
     pub(crate) fn last_words(&self) -> Option<String> {
         let stderr = self.wasi.as_ref().map(|wasi| wasi.stderr_tail()).filter(|said| !said.is_empty());
         stderr.or_else(|| self.log.last_error().map(str::to_owned))
+    }
+
+    /// The seed, if the guest has used WASI, and so may have seen its clock or its randomness.
+    pub(crate) fn seed_if_used(&mut self) -> Option<Seed> {
+        self.wasi.is_some().then(|| self.seed.seed())
     }
 
     pub(crate) fn into_log(self) -> (Vec<LogLine>, u64) {
@@ -101,6 +141,10 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     contract::http::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    // Its sleeps take real time only; ours move the guest's clock as well.
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::bindings::clocks::monotonic_clock::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 

@@ -14,13 +14,15 @@ use flowcell_core::capability::StepScope;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, CallRecord, Invocation, InvokeError, WebhookCall, WebhookOutcome};
 use flowcell_core::ports::Invoker;
+use flowcell_core::record::{Ambient, Answers};
 use flowcell_core::time::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::egress::{Budget, CallPass};
+use crate::ambient::GuestClock;
+use crate::egress::{Budget, CallPass, Pinned, Source};
 use crate::engine::Pool;
-use crate::host::{Outbound, State};
+use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
 use crate::load::Loaded;
 use crate::{Sandbox, json, schema};
@@ -44,19 +46,49 @@ struct Request<'a> {
     workspace: &'a WorkspaceId,
     scope: StepScope,
     deadline: Timestamp,
+    seed: SeedOf,
+    mode: Mode<'a>,
+}
+
+/// What the host does about what a guest asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode<'a> {
+    Live,
+    /// Nothing leaves; these answer.
+    Dry(&'a Answers),
+    /// Nothing leaves; what was recorded answers.
+    Replay(&'a CallRecord),
 }
 
 #[async_trait]
 impl Invoker for Sandbox {
     async fn invoke(&self, call: ActionCall) -> Invocation<Value> {
+        self.invoke_in(Mode::Live, &call).await
+    }
+
+    async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome> {
+        self.on_webhook_in(Mode::Live, &call).await
+    }
+}
+
+impl Sandbox {
+    pub(crate) async fn invoke_in(&self, mode: Mode<'_>, call: &ActionCall) -> Invocation<Value> {
         let request = Request {
             digest: call.digest,
             workspace: &call.workspace,
             scope: call.scope.clone(),
             deadline: call.deadline,
+            seed: SeedOf::Attempt {
+                key: self.seed_key,
+                run: call.run,
+                step: call.step.to_string(),
+                attempt: call.attempt,
+                idempotency_key: call.idempotency_key.clone(),
+            },
+            mode,
         };
         self.call(request, async |prepared: Prepared<'_>| {
-            let loaded = &prepared.loaded;
+            let loaded = Arc::clone(&prepared.loaded);
             let (Some(member), Some(export)) = (loaded.schemas.actions.get(&call.action), &loaded.exports.action)
             else {
                 return prepared.refuse(loaded.lacks("action", &call.action));
@@ -65,11 +97,11 @@ impl Invoker for Sandbox {
                 Ok(input) => input,
                 Err(error) => return prepared.refuse(error),
             };
-            let deadline_ms = prepared.ends_at.as_millis();
+            let deadline_ms = prepared.told_deadline.as_millis();
             let (outcome, record) = prepared
                 .run(async |call_in: &mut Call| {
                     let instance = export.instantiate_async(&mut call_in.store).await?;
-                    let context = convert::action_context(&call, deadline_ms);
+                    let context = convert::action_context(call, deadline_ms);
                     instance
                         .flowcell_plugin_action()
                         .call_invoke(&mut call_in.store, &call.action, &context, &input)
@@ -85,15 +117,17 @@ impl Invoker for Sandbox {
         .await
     }
 
-    async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome> {
+    pub(crate) async fn on_webhook_in(&self, mode: Mode<'_>, call: &WebhookCall) -> Invocation<WebhookOutcome> {
         let request = Request {
             digest: call.digest,
             workspace: &call.workspace,
             scope: StepScope::default(),
             deadline: call.deadline,
+            seed: SeedOf::Drawn(Arc::clone(&self.ports.entropy)),
+            mode,
         };
         self.call(request, async |prepared: Prepared<'_>| {
-            let loaded = &prepared.loaded;
+            let loaded = Arc::clone(&prepared.loaded);
             let (Some(member), Some(export)) = (loaded.schemas.triggers.get(&call.trigger), &loaded.exports.trigger)
             else {
                 return prepared.refuse(loaded.lacks("trigger", &call.trigger));
@@ -102,11 +136,11 @@ impl Invoker for Sandbox {
                 Ok(config) => config,
                 Err(error) => return prepared.refuse(error),
             };
-            let deadline_ms = prepared.ends_at.as_millis();
+            let deadline_ms = prepared.told_deadline.as_millis();
             let (outcome, record) = prepared
                 .run(async |call_in: &mut Call| {
                     let instance = export.instantiate_async(&mut call_in.store).await?;
-                    let context = convert::trigger_context(&call, deadline_ms);
+                    let context = convert::trigger_context(call, deadline_ms);
                     let request = convert::webhook_request(&call.request);
                     instance
                         .flowcell_plugin_trigger()
@@ -133,6 +167,9 @@ struct Prepared<'a> {
     outbound: Outbound,
     began: Timestamp,
     ends_at: Timestamp,
+    /// What the guest is told of it: in a replay, what it was told then.
+    told_deadline: Timestamp,
+    seed: SeedOf,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -144,12 +181,12 @@ impl Sandbox {
         body: impl AsyncFnOnce(Prepared<'_>) -> Invocation<T>,
     ) -> Invocation<T> {
         let clock = &self.ports.clock;
-        let began = clock.now();
+        let (began, deadline) = (clock.now(), request.deadline);
         let prepared = tokio::select! {
             biased;
-            prepared = self.prepared(&request, began) => prepared,
-            () = clock.sleep_until(request.deadline) => {
-                Err(InvokeError::DeadlineExceeded { limit_ms: Self::millis(request.deadline.since(began)) })
+            prepared = self.prepared(request, began) => prepared,
+            () = clock.sleep_until(deadline) => {
+                Err(InvokeError::DeadlineExceeded { limit_ms: Self::millis(deadline.since(began)) })
             }
         };
         match prepared {
@@ -162,7 +199,7 @@ impl Sandbox {
         }
     }
 
-    async fn prepared(&self, request: &Request<'_>, began: Timestamp) -> Result<Prepared<'_>, InvokeError> {
+    async fn prepared(&self, request: Request<'_>, began: Timestamp) -> Result<Prepared<'_>, InvokeError> {
         let clock = &self.ports.clock;
         let loaded = self.loader.load(request.digest).await?;
         let asked_for_slot = clock.now();
@@ -183,45 +220,60 @@ impl Sandbox {
             bytes_out: loaded.limits.http_sent_bytes,
             bytes_in: loaded.limits.http_received_bytes,
         };
-        let pass = CallPass::new(rights, request.scope.clone(), ends_at, budget);
+        let (source, ambient) = match request.mode {
+            Mode::Live => (Source::Network, None),
+            Mode::Dry(answers) => (Source::Pinned(Pinned::new(answers)), None),
+            Mode::Replay(record) => (Source::Recorded(record.http.clone()), record.ambient),
+        };
+        let (began_at, told_deadline, seed) = match ambient {
+            Some(ambient) => (ambient.began_at, ambient.deadline, SeedOf::Given(ambient.seed)),
+            None => (now, ends_at, request.seed),
+        };
+        let pass =
+            CallPass::new(rights, request.scope, ends_at, budget).with_ambient(GuestClock::new(began_at), source);
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
-        Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, _slot: slot })
+        Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, _slot: slot })
     }
 }
 
 impl Prepared<'_> {
     /// Runs `guest` in a fresh store until it ends or its time is up.
     async fn run<T>(
-        &self,
+        self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, began, ends_at, .. } = self;
+        let Self { sandbox, loaded, outbound, began, ends_at, told_deadline, seed, _slot } = self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
-        let state = State::new(&loaded.limits, outbound.clone(), Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
+        let state = State::new(&loaded.limits, outbound.clone(), seed);
         let mut call = Call::new(&sandbox.loader.engine, &loaded.limits, state);
         let meter = Arc::clone(&call.meter);
         let ended = tokio::select! {
             biased;
             ended = meter.measure(guest(&mut call)) => Some(ended),
-            () = ports.clock.sleep_until(*ends_at) => None,
+            () = ports.clock.sleep_until(ends_at) => None,
         };
+        let fuel = loaded.limits.fuel.saturating_sub(call.store.get_fuel().unwrap_or_default());
         // After a trap or a dropped future an instance is never entered again: the store goes now.
-        let state = call.store.into_data();
+        let mut state = call.store.into_data();
         let outcome = match ended {
             Some(Ok(returned)) => Ok(returned),
             Some(Err(error)) => Err(classify::classify(&error, &state, &loaded.limits, meter.used())),
             None => Err(InvokeError::DeadlineExceeded { limit_ms: Sandbox::millis(ends_at.since(started)) }),
         };
         let memory_bytes = state.limiter.memory_bytes_peak() as u64;
+        let began_at = outbound.pass.clock().began_at();
+        let ambient = state.seed_if_used().map(|seed| Ambient { began_at, deadline: told_deadline, seed });
         let (log, log_lines_dropped) = state.into_log();
         let record = CallRecord {
-            duration_ms: Sandbox::millis(ports.clock.now().since(*began)),
+            duration_ms: Sandbox::millis(ports.clock.now().since(began)),
             cpu_ms: meter.used().as_secs_f64() * 1000.0,
             memory_bytes,
+            fuel,
             http: outbound.pass.take_exchanges().0,
             log,
             log_lines_dropped,
+            ambient,
         };
         (outcome, record)
     }

@@ -3,6 +3,7 @@
 //! Read in this order: [`limits`], [`invoke`] (one call), [`load`] (from a digest to something callable), [`compile`] and [`cache`] (from bytes to machine
 //! code), [`host`] (what a guest can call), [`egress`] (the door). Nothing here decides what follows from a failure (`core::invoke` does) or keeps state of runs.
 
+mod ambient;
 mod cache;
 pub mod compile;
 pub mod egress;
@@ -13,6 +14,7 @@ mod invoke;
 mod json;
 pub mod limits;
 mod load;
+mod rehearse;
 mod schema;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use flowcell_core::id::Digest;
 use flowcell_core::ports::{Catalog, Clock, Entropy};
 
+pub use crate::ambient::SeedKey;
 pub use crate::cache::CacheError;
 use crate::compile::Compiler;
 use crate::egress::Door;
@@ -30,6 +33,7 @@ pub use crate::grants::{Grants, StaticGrants};
 use crate::invoke::Slots;
 use crate::limits::{Ceiling, Limits};
 use crate::load::Loader;
+pub use crate::rehearse::DryRun;
 
 /// How plugins are run. Everything but the two paths has a default.
 #[derive(Debug, Clone)]
@@ -42,6 +46,9 @@ pub struct SandboxConfig {
     /// What it gets at most.
     pub ceiling: Ceiling,
     pub pool: Pool,
+    /// What guests' randomness derives from. Without one it is drawn at each start: what a guest drew is recorded all the same, but an attempt that is
+    /// made again after a restart draws something else.
+    pub seed_key: Option<SeedKey>,
 }
 
 impl SandboxConfig {
@@ -52,6 +59,7 @@ impl SandboxConfig {
             limits: Limits::default(),
             ceiling: Ceiling::default(),
             pool: Pool::default(),
+            seed_key: None,
         }
     }
 }
@@ -88,6 +96,7 @@ pub struct Sandbox {
     slots: Slots,
     allocation: Allocation,
     limits: Limits,
+    seed_key: SeedKey,
     ports: Ports,
 }
 
@@ -104,7 +113,7 @@ impl Sandbox {
     /// Sets up the engine, its pool and the code cache. Compiles nothing yet: see [`Sandbox::prepare`].
     pub fn new(config: SandboxConfig, ports: Ports) -> Result<Self, SandboxError> {
         let failed = |error: &dyn std::fmt::Display| SandboxError::Engine { message: error.to_string() };
-        let SandboxConfig { cache_directory, compiler, limits, ceiling, pool } = config;
+        let SandboxConfig { cache_directory, compiler, limits, ceiling, pool, seed_key } = config;
         let cache = cache::CodeCache::open(&cache_directory)?;
         let (engine, allocation) =
             engine::for_calls(&pool, &ceiling, &limits).map_err(|error| failed(&format_args!("{error:#}")))?;
@@ -112,7 +121,12 @@ impl Sandbox {
         let catalog = Arc::clone(&ports.catalog);
         let loader = Loader::new(engine, cache, compiler, catalog, (limits, ceiling))
             .map_err(|error| failed(&format_args!("{error:#}")))?;
-        Ok(Self { loader: Arc::new(loader), slots: Slots::new(&pool), allocation, limits, ports })
+        let seed_key = seed_key.unwrap_or_else(|| {
+            let mut key = [0; 32];
+            ports.entropy.fill(&mut key);
+            SeedKey::from_bytes(key)
+        });
+        Ok(Self { loader: Arc::new(loader), slots: Slots::new(&pool), allocation, limits, seed_key, ports })
     }
 
     /// Whether instances come from the pool.

@@ -15,6 +15,9 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Processor time in the guest. One second is some 100,000 times what a small guest needs.
     pub cpu: Duration,
+    /// WebAssembly instructions, as wasmtime counts them. Ten for each nanosecond of [`Limits::cpu`]'s default: a processor of 4 GHz that runs
+    /// two a cycle stays below, so that ordinary code meets the processor's limit first, and only a limit that was asked for is met by fuel.
+    pub fuel: u64,
     /// The whole call, waiting included. 30 s: longer than any API worth calling within a step takes to answer.
     pub wall: Duration,
     /// Linear memories of one call. Rust and Python guests have one, composed components a few.
@@ -64,6 +67,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 64 * MIB,
             cpu: Duration::from_secs(1),
+            fuel: fuel_beyond(Duration::from_secs(1)),
             wall: Duration::from_secs(30),
             memories: 4,
             tables: 32,
@@ -96,6 +100,8 @@ pub struct Ceiling {
     pub memory_bytes: usize,
     /// One minute: a guest that parses megabytes in an interpreted language.
     pub cpu: Duration,
+    /// As for [`Limits::fuel`]: beyond what a processor runs in a minute.
+    pub fuel: u64,
     /// Ten minutes: the longest sensible answer of a slow API. A step's own timeout is usually shorter.
     pub wall: Duration,
     pub http_requests: u32,
@@ -106,10 +112,16 @@ impl Default for Ceiling {
         Self {
             memory_bytes: 512 * MIB,
             cpu: Duration::from_mins(1),
+            fuel: fuel_beyond(Duration::from_mins(1)),
             wall: Duration::from_mins(10),
             http_requests: 1_000,
         }
     }
+}
+
+/// More instructions than a processor runs in `time`.
+fn fuel_beyond(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().saturating_mul(10)).unwrap_or(u64::MAX)
 }
 
 impl Limits {
@@ -122,9 +134,14 @@ impl Limits {
         let memory_bytes = asked
             .memory_mib
             .map_or(self.memory_bytes, |mib| usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(MIB));
+        let cpu = millis(asked.cpu_ms, self.cpu).min(ceiling.cpu);
+        // Who asks for more processor time and says nothing of fuel is not to meet a limit they never heard of.
+        let scaled = u128::from(self.fuel) * cpu.max(self.cpu).as_nanos() / self.cpu.as_nanos().max(1);
+        let fuel = asked.fuel.unwrap_or_else(|| u64::try_from(scaled).unwrap_or(u64::MAX));
         Self {
             memory_bytes: memory_bytes.min(ceiling.memory_bytes),
-            cpu: millis(asked.cpu_ms, self.cpu).min(ceiling.cpu),
+            cpu,
+            fuel: fuel.min(ceiling.fuel),
             wall: millis(asked.wall_ms, self.wall).min(ceiling.wall),
             http_requests: asked.http_requests.unwrap_or(self.http_requests).min(ceiling.http_requests),
             ..self
@@ -151,8 +168,18 @@ mod tests {
             cpu_ms: Some(u32::MAX),
             wall_ms: Some(u32::MAX),
             http_requests: Some(u32::MAX),
+            fuel: Some(u64::MAX),
         });
         assert_eq!((greedy.memory_bytes, greedy.cpu), (ceiling.memory_bytes, ceiling.cpu));
         assert_eq!((greedy.wall, greedy.http_requests), (ceiling.wall, ceiling.http_requests));
+        assert_eq!((modest.fuel, greedy.fuel), (Limits::default().fuel, ceiling.fuel));
+    }
+
+    #[test]
+    fn more_processor_time_brings_the_fuel_for_it() {
+        let effective = |asked| Limits::default().effective(&asked, &Ceiling::default()).fuel;
+        let cpu_ms = Some(5_000);
+        assert_eq!(effective(manifest::Limits { cpu_ms, ..Default::default() }), 50_000_000_000);
+        assert_eq!(effective(manifest::Limits { cpu_ms, fuel: Some(7), ..Default::default() }), 7);
     }
 }

@@ -77,6 +77,7 @@ impl Answer {
             response: None,
             error: Some(ExchangeError { code: "connect".to_owned(), message: error.message.clone() }),
             possibly_sent,
+            answered_by: None,
         };
         Self { http: vec![exchange], ..Self::error(InvokeError::Action(error)) }
     }

@@ -137,5 +137,6 @@ fn attempt(attempt: &Attempt, input: impl Fn() -> Option<Value>) -> Value {
         // To the microsecond; what is beyond is noise of the division.
         "cpu_ms": call.map(|call| (call.cpu_ms * 1_000.0).round() / 1_000.0),
         "memory_bytes": call.map(|call| call.memory_bytes),
+        "fuel": call.map(|call| call.fuel),
     })
 }

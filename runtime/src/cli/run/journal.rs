@@ -228,7 +228,7 @@ fn mark(status: &str) -> (&'static str, Style) {
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "plugin-crashed" => "This is a fault of the plugin; its author needs the input above.",
-        "cpu-exhausted" | "memory-exhausted" | "limit-exceeded" => {
+        "cpu-exhausted" | "fuel-exhausted" | "memory-exhausted" | "limit-exceeded" => {
             "The plugin may ask for more in its manifest (`[limits]`), up to the operator's ceiling."
         }
         "plugin-unavailable" => {

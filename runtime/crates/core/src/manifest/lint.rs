@@ -176,10 +176,12 @@ impl Findings {
     fn limits(&mut self, limits: &Limits) {
         // Upper ends: what no operator will grant to one call (wasm32 ends at 4 GiB), so that a slip of the unit is found while building.
         for (key, value, most, unit) in [
-            ("memory_mib", limits.memory_mib, 4_096, "MiB"),
-            ("cpu_ms", limits.cpu_ms, 600_000, "ms"),
-            ("wall_ms", limits.wall_ms, 3_600_000, "ms"),
-            ("http_requests", limits.http_requests, 10_000, "requests"),
+            ("memory_mib", limits.memory_mib.map(u64::from), 4_096, "MiB"),
+            ("cpu_ms", limits.cpu_ms.map(u64::from), 600_000, "ms"),
+            ("wall_ms", limits.wall_ms.map(u64::from), 3_600_000, "ms"),
+            ("http_requests", limits.http_requests.map(u64::from), 10_000, "requests"),
+            // Ten for each nanosecond of the longest processor time: no processor runs that many.
+            ("fuel", limits.fuel, 6_000_000_000_000, "instructions"),
         ] {
             if let Some(value) = value.filter(|value| *value == 0 || *value > most) {
                 self.error(

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::address::{AddressPolicy, Refusal};
-use super::error::find;
+use super::error::{SendError, find};
 
 /// Addresses tried for one connection: a dual-stack pair and a few replicas. All are judged, however many there are.
 const DIALLED_MAX: usize = 6;
@@ -108,6 +108,17 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
+/// Judges the address in a URL, if it names one: all that can be said of a destination without asking anybody.
+pub(super) fn check_literal(policy: &AddressPolicy, url: &url::Url) -> Result<(), SendError> {
+    let address = match url.host() {
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(url::Host::Domain(_)) | None => return Ok(()),
+    };
+    let refused = |refusal| ConnectError::Refused { host: address.to_string(), refusal };
+    policy.check(address).map_err(refused).map_err(|error| SendError::from_connect(&error))
+}
+
 /// Opens TCP connections to judged addresses; TLS is laid over it by [`Connector`].
 #[derive(Clone)]
 struct Guarded {
@@ -184,8 +195,8 @@ pub(super) struct Connector {
 
 impl Connector {
     /// Trusts the roots of the Mozilla programme; SNI and certificate check use the name, not the address that was dialled.
-    pub(super) fn new(network: Network, policy: AddressPolicy, timeout: Duration) -> Self {
-        let guarded = Guarded { network, policy: Arc::new(policy), timeout };
+    pub(super) fn new(network: Network, policy: Arc<AddressPolicy>, timeout: Duration) -> Self {
+        let guarded = Guarded { network, policy, timeout };
         let https = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
             .expect("ring implements the default protocol versions")

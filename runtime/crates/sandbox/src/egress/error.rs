@@ -91,7 +91,7 @@ impl SendError {
         }
     }
 
-    fn from_connect(error: &ConnectError) -> Self {
+    pub(super) fn from_connect(error: &ConnectError) -> Self {
         let (code, retryable) = match error {
             ConnectError::Refused { .. } => (SendErrorCode::AddressDenied, false),
             ConnectError::Resolve { .. } | ConnectError::NoAddress { .. } => (SendErrorCode::Dns, true),

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowcell_core::capability::{HttpRule, RequestTarget, Rights, StepScope};
 use flowcell_core::exchange::Exchange;
+use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::SendError;
 use super::record;
+use super::rehearse::{Pinned, Source};
 use super::request::is_forbidden_header;
+use crate::ambient::GuestClock;
 
 /// What one call may send and take in all. A manifest may ask for less or more; the assembly cuts it to the operator's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct CallPass {
     deadline: Timestamp,
     budget: Budget,
     credentials: Vec<Credential>,
+    source: Source,
+    clock: GuestClock,
     requests: AtomicU64,
     bytes_out: AtomicU64,
     bytes_in: AtomicU64,
@@ -92,6 +97,8 @@ impl CallPass {
             deadline,
             budget,
             credentials: Vec::new(),
+            source: Source::Network,
+            clock: GuestClock::new(Timestamp::default()),
             requests: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -102,6 +109,19 @@ impl CallPass {
     #[must_use]
     pub fn with_credentials(mut self, credentials: Vec<Credential>) -> Self {
         self.credentials = credentials;
+        self
+    }
+
+    /// Sets the guest's clock and who answers in the network's place.
+    pub(crate) fn with_ambient(mut self, clock: GuestClock, source: Source) -> Self {
+        (self.clock, self.source) = (clock, source);
+        self
+    }
+
+    /// Lets nothing out: `answers` stand in for the network, and requests are recorded as they would have been sent.
+    #[must_use]
+    pub fn rehearsed(mut self, answers: &Answers) -> Self {
+        self.source = Source::Pinned(Pinned::new(answers));
         self
     }
 
@@ -119,6 +139,19 @@ impl CallPass {
         (exchanges, std::mem::take(&mut record.dropped))
     }
 
+    /// The guest's clock: exchanges move it on.
+    pub(crate) fn clock(&self) -> &GuestClock {
+        &self.clock
+    }
+
+    /// Whether nothing leaves and nobody waits.
+    pub(crate) fn is_rehearsal(&self) -> bool {
+        !matches!(self.source, Source::Network)
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
     pub(super) fn rights(&self) -> &Rights {
         &self.rights
     }
@@ -152,6 +185,15 @@ impl CallPass {
         }
     }
 
+    /// Whether a credential stands in `bytes`, which cannot be masked because they are no text.
+    pub(super) fn is_echoed_in(&self, bytes: &[u8]) -> bool {
+        self.credentials.iter().any(|credential| {
+            let value = credential.value.as_bytes();
+            let token = value.rsplit(|byte| *byte == b' ').next().unwrap_or(value);
+            !token.is_empty() && bytes.windows(token.len()).any(|window| window == token)
+        })
+    }
+
     pub(super) fn spend_request(&self, body_bytes: usize) -> Result<(), SendError> {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= u64::from(self.budget.requests) {
             return Err(SendError::budget(format!("this call has used its {} requests", self.budget.requests)));
@@ -174,9 +216,11 @@ impl CallPass {
     pub(super) fn keep(&self, mut exchange: Exchange) {
         let mut bytes = record::bytes_of(&exchange);
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        if record.bytes.saturating_add(bytes) > WHOLE_BYTES_MAX {
-            record::outline(&mut exchange);
-            bytes = record::bytes_of(&exchange);
+        for shorten in [record::excerpt, record::outline] {
+            if record.bytes.saturating_add(bytes) > WHOLE_BYTES_MAX {
+                shorten(&mut exchange);
+                bytes = record::bytes_of(&exchange);
+            }
         }
         let bytes = record.bytes.saturating_add(bytes);
         let exchanges_max = self.budget.requests as usize + EXCHANGES_BEYOND_BUDGET;

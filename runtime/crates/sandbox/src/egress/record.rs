@@ -5,13 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use flowcell_core::exchange::{Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest};
+use flowcell_core::exchange::{
+    AnsweredBy, BodyPolicy, Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest,
+};
 use flowcell_core::time::Timestamp;
 use tokio::time::Instant;
 use url::Url;
 
 use super::error::SendError;
 use super::pass::CallPass;
+use super::rehearse;
 use super::request::OutboundRequest;
 
 /// Of a URL that cannot be parsed, as much as helps to recognise it.
@@ -35,6 +38,9 @@ const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// The longest denial, with the grant to add for a host of the greatest length, has some 1,000 bytes.
 const ERROR_BYTES_MAX: usize = 2 * 1024;
 
+/// Of a body in a record that is nearly full. 4 KiB: enough to see an error message.
+const EXCERPT_BYTES_MAX: usize = 4 * 1024;
+
 /// Of a URL and an error in an outline: as much as helps to recognise them.
 const OUTLINE_TEXT_BYTES_MAX: usize = 256;
 
@@ -43,21 +49,18 @@ pub(super) struct Entry<'p> {
     pass: &'p CallPass,
     exchange: Option<Exchange>,
     begun: Instant,
-    recorded_bytes_max: usize,
+    /// Set once it is settled, so that guest, clock and record are told the same.
+    duration: Option<Duration>,
+    policy: BodyPolicy,
 }
 
 impl<'p> Entry<'p> {
-    pub(super) fn begin(
-        pass: &'p CallPass,
-        request: &OutboundRequest,
-        now: Timestamp,
-        recorded_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn begin(pass: &'p CallPass, request: &OutboundRequest, now: Timestamp, policy: BodyPolicy) -> Self {
         let sent = SentRequest {
             method: request.method.chars().take(20).collect(),
             url: without_userinfo(&request.url),
             headers: masked(pass, &request.headers),
-            body: body(pass, &request.body, recorded_bytes_max),
+            body: body(pass, &request.body, policy),
         };
         let exchange = Exchange {
             number: pass.number(),
@@ -68,8 +71,9 @@ impl<'p> Entry<'p> {
             response: None,
             error: None,
             possibly_sent: false,
+            answered_by: None,
         };
-        Self { pass, exchange: Some(exchange), begun: Instant::now(), recorded_bytes_max }
+        Self { pass, exchange: Some(exchange), begun: Instant::now(), duration: None, policy }
     }
 
     /// Replaces the guest's text by the URL as it is requested.
@@ -105,29 +109,63 @@ impl<'p> Entry<'p> {
     /// `bytes` is what came, whole or not.
     pub(super) fn set_body(&mut self, bytes: &[u8]) {
         if let Some(response) = self.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) {
-            response.body = body(self.pass, bytes, self.recorded_bytes_max);
+            response.body = body(self.pass, bytes, self.policy);
         }
     }
 
-    /// Since the guest asked.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
+    /// Its number among the exchanges of the call, from 1.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.exchange.as_ref().map(|exchange| exchange.number)
     }
 
-    pub(super) fn finish(mut self, error: Option<&SendError>) {
+    pub(super) fn set_answered_by(&mut self, by: AnsweredBy) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.answered_by = Some(by);
+        }
+    }
+
+    /// Replaces the guest's headers by all that would go out, credentials masked.
+    pub(super) fn set_sent_headers(&mut self, headers: &http::HeaderMap) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.request.headers = masked(self.pass, &rehearse::sent_headers(headers));
+        }
+    }
+
+    /// Takes over an answer as it was recorded before.
+    pub(super) fn set_response(&mut self, response: Option<ReceivedResponse>) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.response = response;
+        }
+    }
+
+    /// Settles how long it took.
+    pub(super) fn set_duration(&mut self, duration: Duration) {
+        self.duration = Some(duration);
+    }
+
+    /// Settles how long it took so far, in whole milliseconds, and says it.
+    pub(super) fn settle(&mut self) -> Duration {
+        let millis = self.begun.elapsed().as_millis();
+        *self.duration.insert(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+
+    /// Returns how long it took.
+    pub(super) fn finish(mut self, error: Option<&SendError>) -> Duration {
         let error = error.map(|error| ExchangeError {
             code: error.code.as_str().to_owned(),
             message: cut(&error.message, ERROR_BYTES_MAX),
         });
-        self.keep(error);
+        self.keep(error)
     }
 
-    fn keep(&mut self, error: Option<ExchangeError>) {
+    fn keep(&mut self, error: Option<ExchangeError>) -> Duration {
+        let duration = self.duration.unwrap_or_else(|| self.settle());
         if let Some(mut exchange) = self.exchange.take() {
-            exchange.duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            exchange.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
             exchange.error = error;
             self.pass.keep(exchange);
         }
+        duration
     }
 }
 
@@ -141,8 +179,12 @@ impl Drop for Entry<'_> {
     }
 }
 
-fn body(pass: &CallPass, bytes: &[u8], bytes_max: usize) -> RecordedBody {
-    let mut body = RecordedBody::of(bytes, bytes_max);
+fn body(pass: &CallPass, bytes: &[u8], policy: BodyPolicy) -> RecordedBody {
+    let mut body = RecordedBody::within(bytes, policy);
+    if (body.base64.is_some() || body.digest.is_some()) && pass.is_echoed_in(bytes) {
+        // What cannot be masked is not kept; nor is its digest, from which a short credential could be guessed.
+        body = RecordedBody::of(bytes, policy.excerpt_bytes_max);
+    }
     if let Some(text) = &mut body.text {
         pass.mask(text);
     }
@@ -199,10 +241,19 @@ impl io::Write for Counter {
     }
 }
 
+/// Leaves the beginnings of the bodies: for a call whose record has no room for more.
+pub(super) fn excerpt(exchange: &mut Exchange) {
+    exchange.request.body.shorten(EXCERPT_BYTES_MAX);
+    if let Some(response) = &mut exchange.response {
+        response.body.shorten(EXCERPT_BYTES_MAX);
+    }
+}
+
 /// Leaves method, URL, address, status, error and sizes: for a call whose record is full.
 pub(super) fn outline(exchange: &mut Exchange) {
-    let empty =
-        |body: &mut RecordedBody| *body = RecordedBody { bytes: body.bytes, text: None, truncated: body.bytes > 0 };
+    let empty = |body: &mut RecordedBody| {
+        *body = RecordedBody { bytes: body.bytes, truncated: body.bytes > 0, ..RecordedBody::default() }
+    };
     exchange.request.url = cut(&exchange.request.url, OUTLINE_TEXT_BYTES_MAX);
     exchange.request.headers = Vec::new();
     empty(&mut exchange.request.body);

@@ -66,7 +66,7 @@ pub(super) async fn take(
     let outcome = if is_head { Ok(()) } else { taking.all(pass, config).await };
     let body = taking.taken.into_bytes();
     entry.set_body(&body);
-    outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.elapsed() })
+    outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.settle() })
 }
 
 /// Headers as texts; a byte that is not UTF-8 is read as Latin-1, as RFC 9110 §5.5 suggests. What credentials travel in is left out.

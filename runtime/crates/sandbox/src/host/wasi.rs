@@ -1,16 +1,20 @@
 //! WASI 0.2 for guests whose language runtime wants it. Linked whole, but empty: no files, no arguments, no environment, every socket and
-//! name lookup denied (the defaults of wasmtime-wasi 48). Time and randomness come from the ports, so that a replay or a simulation
-//! can put its own behind them: this file is the seam.
+//! name lookup denied (the defaults of wasmtime-wasi 48). Time and randomness are those of [`crate::ambient`]; no other clock and no other
+//! generator may be reachable from here.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::ports::{Clock, Entropy};
+use flowcell_core::record::Seed;
 use rand_core::TryRng;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
+use crate::ambient::GuestRandom;
+use crate::egress::CallPass;
 use crate::host::State;
 use crate::limits::Limits;
 
@@ -23,15 +27,18 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    fn new(limits: &Limits, time: &Arc<dyn Clock>, randomness: &Arc<dyn Entropy>) -> Self {
+    fn new(limits: &Limits, pass: &Arc<CallPass>, seed: &Seed) -> Self {
         let stderr = MemoryOutputPipe::new(limits.stderr_bytes);
+        let mut hash_seed = [0; 16];
+        GuestRandom::new(seed, 2).fill(&mut hash_seed);
         let context = WasiCtx::builder()
             .stderr(stderr.clone())
             .max_random_size(limits.random_bytes)
-            .secure_random(GuestRandom::new(Arc::clone(randomness)))
-            .insecure_random(GuestRandom::new(Arc::clone(randomness)))
-            .wall_clock(GuestTime { clock: Arc::clone(time) })
-            .monotonic_clock(GuestElapsed::new(GuestTime { clock: Arc::clone(time) }))
+            .secure_random(Drawn(GuestRandom::new(seed, 0)))
+            .insecure_random(Drawn(GuestRandom::new(seed, 1)))
+            .insecure_random_seed(u128::from_be_bytes(hash_seed))
+            .wall_clock(GuestTime(Arc::clone(pass)))
+            .monotonic_clock(GuestTime(Arc::clone(pass)))
             .build();
         Self { context, stderr }
     }
@@ -45,87 +52,126 @@ impl Wasi {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.limits, &self.time, &self.randomness)));
+        let wasi =
+            self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.limits, &self.outbound.pass, &self.seed.seed())));
         WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }
 }
 
-/// The clock a guest sees, to the millisecond.
-struct GuestTime {
-    clock: Arc<dyn Clock>,
-}
-
-impl GuestTime {
-    fn since_epoch(&self) -> Duration {
-        Duration::from_millis(self.clock.now().as_millis())
-    }
-}
+struct GuestTime(Arc<CallPass>);
 
 impl HostWallClock for GuestTime {
     fn resolution(&self) -> Duration {
         Duration::from_millis(1)
     }
     fn now(&self) -> Duration {
-        self.since_epoch()
+        self.0.clock().read()
     }
 }
 
-/// The time that passed, as the clock saw it pass: where the clock is set back, it stands still for that step and goes on.
-struct GuestElapsed {
-    time: GuestTime,
-    seen: Mutex<Seen>,
-}
-
-struct Seen {
-    clock: Duration,
-    monotonic: Duration,
-}
-
-impl GuestElapsed {
-    fn new(time: GuestTime) -> Self {
-        let now = time.since_epoch();
-        Self { time, seen: Mutex::new(Seen { clock: now, monotonic: now }) }
-    }
-}
-
-impl HostMonotonicClock for GuestElapsed {
+impl HostMonotonicClock for GuestTime {
     fn resolution(&self) -> u64 {
-        1_000_000
+        1_000
     }
     fn now(&self) -> u64 {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = self.time.since_epoch();
-        let passed = clock.saturating_sub(seen.clock);
-        seen.monotonic += passed;
-        seen.clock = clock;
-        u64::try_from(seen.monotonic.as_nanos()).unwrap_or(u64::MAX)
+        nanos(self.0.clock().read())
     }
 }
 
-/// The randomness a guest sees. wasmtime-wasi draws word by word; the source is asked for many at once.
-struct GuestRandom {
-    source: Arc<dyn Entropy>,
-    words: [u8; 256],
-    used: usize,
-}
-
-impl GuestRandom {
-    fn new(source: Arc<dyn Entropy>) -> Self {
-        Self { source, words: [0; 256], used: 256 }
+/// wasmtime-wasi's own sleeps follow the machine's clock and leave the guest's where it was; these move it on.
+impl monotonic_clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.ctx();
+        Ok(nanos(self.outbound.pass.clock().read()))
     }
 
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        if let Some(word) = self.words.get(self.used..).and_then(|rest| rest.first_chunk::<N>()) {
-            self.used += N;
-            return *word;
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1_000)
+    }
+
+    fn subscribe_instant(
+        &mut self,
+        when: monotonic_clock::Instant,
+    ) -> wasmtime::Result<wasmtime::component::Resource<DynPollable>> {
+        self.ctx();
+        let clock = self.outbound.pass.clock();
+        let now = Duration::from_millis(clock.began_at().as_millis()).saturating_add(clock.passed());
+        self.sleep(Duration::from_nanos(when).saturating_sub(now))
+    }
+
+    fn subscribe_duration(
+        &mut self,
+        duration: monotonic_clock::Duration,
+    ) -> wasmtime::Result<wasmtime::component::Resource<DynPollable>> {
+        self.ctx();
+        self.sleep(Duration::from_nanos(duration))
+    }
+}
+
+impl State {
+    fn sleep(&mut self, duration: Duration) -> wasmtime::Result<wasmtime::component::Resource<DynPollable>> {
+        let pass = Arc::clone(&self.outbound.pass);
+        let awake = pass.clock().passed().saturating_add(duration);
+        // In a rehearsal nobody waits: the clock alone tells that time has passed. So far ahead that it cannot be said is never.
+        let until = if duration.is_zero() || pass.is_rehearsal() {
+            Until::NextTurn { yielded: false }
+        } else {
+            tokio::time::Instant::now().checked_add(duration).map_or(Until::Never, Until::Instant)
+        };
+        let sleep = self.table.push(Sleep { pass, awake, until })?;
+        subscribe(&mut self.table, sleep)
+    }
+}
+
+/// A guest that sleeps.
+struct Sleep {
+    pass: Arc<CallPass>,
+    /// What the guest's clock says then, since the call began.
+    awake: Duration,
+    until: Until,
+}
+
+enum Until {
+    /// After the other tasks had a turn: a guest that polls without waiting must not keep an answer from arriving.
+    NextTurn {
+        yielded: bool,
+    },
+    Instant(tokio::time::Instant),
+    Never,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Sleep {
+    async fn ready(&mut self) {
+        match &mut self.until {
+            Until::NextTurn { yielded: true } => {}
+            Until::NextTurn { yielded } => {
+                *yielded = true;
+                tokio::task::yield_now().await;
+            }
+            Until::Instant(instant) => tokio::time::sleep_until(*instant).await,
+            Until::Never => std::future::pending().await,
         }
-        self.source.fill(&mut self.words);
-        self.used = N;
-        self.words.first_chunk::<N>().copied().unwrap_or([0; N])
+        self.pass.clock().advance_to(self.awake);
     }
 }
 
-impl TryRng for GuestRandom {
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The randomness a guest sees.
+struct Drawn(GuestRandom);
+
+impl Drawn {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill(&mut bytes);
+        bytes
+    }
+}
+
+impl TryRng for Drawn {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -135,41 +181,7 @@ impl TryRng for GuestRandom {
         Ok(u64::from_le_bytes(self.take()))
     }
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.source.fill(bytes);
+        self.0.fill(bytes);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-    use async_trait::async_trait;
-    use flowcell_core::time::Timestamp;
-
-    use super::*;
-
-    struct Settable(AtomicU64);
-
-    #[async_trait]
-    impl Clock for Settable {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_millis(self.0.load(Relaxed))
-        }
-        async fn sleep_until(&self, _: Timestamp) {}
-    }
-
-    #[test]
-    fn the_monotonic_clock_goes_on_where_the_wall_clock_is_set_back() {
-        let clock = Arc::new(Settable(AtomicU64::new(1_000_000)));
-        let elapsed = GuestElapsed::new(GuestTime { clock: Arc::clone(&clock) as _ });
-        let millis_at = |wall: u64| {
-            clock.0.store(wall, Relaxed);
-            elapsed.now() / 1_000_000
-        };
-        assert_eq!(
-            [1_000_000, 1_000_005, 400_000, 400_000, 400_007, 400_008].map(millis_at),
-            [1_000_000, 1_000_005, 1_000_005, 1_000_005, 1_000_012, 1_000_013]
-        );
     }
 }

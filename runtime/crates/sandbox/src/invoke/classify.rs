@@ -17,6 +17,9 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits, 
     if state.out_of_cpu {
         return InvokeError::CpuExhausted { used_ms: Sandbox::millis(used), limit_ms: Sandbox::millis(limits.cpu) };
     }
+    if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
+        return InvokeError::FuelExhausted { limit: limits.fuel };
+    }
     if error.is::<PoolConcurrencyLimitError>() {
         return InvokeError::Busy { waited_ms: 0 };
     }

@@ -21,6 +21,8 @@ impl Call {
         store.set_hostcall_fuel(limits.hostcall_bytes);
         store.set_max_component_handles(limits.handles);
         store.set_epoch_deadline(1);
+        // It fails only where the engine does not count, and ours does.
+        let _ = store.set_fuel(limits.fuel);
         let (budget, used) = (limits.cpu, Arc::clone(&meter));
         // Runs at the first loop or call after each tick: the budget is exact to one tick, and a guest that computes gives way
         // to the other tasks of its thread once per tick, which also lets the deadline of the call be noticed.

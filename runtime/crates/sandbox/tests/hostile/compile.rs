@@ -133,6 +133,25 @@ async fn many_instances_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_cannot_grow_without_end() {
+    let world = World::new().await;
+    let grow = |by: usize| {
+        action(&format!(
+            "(table $t 1 funcref) (func $s (if (i32.eq (table.grow $t (ref.null func) (i32.const {by})) (i32.const -1)) (then unreachable))) (start $s)"
+        ))
+    };
+    let modest = world.install(grow(1_000));
+    assert!(world.act(modest, "act", json!({})).await.outcome.is_ok());
+    let greedy = world.install(grow(200_000));
+    let error = world.attack(greedy, "act", json!({})).await;
+    assert!(
+        matches!(&error, InvokeError::LimitExceeded { message } if message.contains("tables may have 100000 elements")),
+        "{error}"
+    );
+    world.still_serves().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deeply_nested_loops_are_refused_at_sight() {
     let world = World::new().await;
     world.still_serves().await;

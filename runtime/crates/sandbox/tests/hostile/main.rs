@@ -10,5 +10,6 @@ mod load;
 #[path = "../ssrf/network.rs"]
 #[allow(dead_code, reason = "the other tests of the door use all of it")]
 mod network;
+mod record;
 mod support;
 mod wasi_http;

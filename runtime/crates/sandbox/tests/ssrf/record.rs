@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use flowcell_core::exchange::AnsweredBy;
+use flowcell_core::record::{Answer as Answered, Answers};
 use flowcell_sandbox::egress::{Budget, CallPass, Credential, EgressConfig, OutboundRequest, SendErrorCode};
 use http::{HeaderName, HeaderValue};
 
@@ -13,7 +15,11 @@ const SECRET: &str = "s3cr3t-t0k3n";
 async fn an_exchange_is_recorded_whole() {
     let receiver =
         Receiver::start(Answer::bytes("HTTP/1.1 201 Created\r\nX-Id: 7\r\ncontent-length: 5\r\n\r\nhello")).await;
-    let lab = Lab::on_loopback(EgressConfig { recorded_bytes_max: 3, ..EgressConfig::default() });
+    let lab = Lab::on_loopback(EgressConfig {
+        recorded_whole_bytes_max: 3,
+        recorded_bytes_max: 3,
+        ..EgressConfig::default()
+    });
     let url = receiver.url("/x?y#z");
     let pass = pass_to(&url);
     let request = OutboundRequest { headers: vec![("X-Kind".into(), "test".into())], ..post(&url, b"ab") };
@@ -60,6 +66,49 @@ async fn injected_credentials_reach_the_peer_and_nothing_else() {
     assert!(!receiver.last_head().contains(SECRET));
     let forged = OutboundRequest { headers: vec![("X-Token".into(), "mine".into())], ..get(&url) };
     assert_eq!(lab.door.send(&pass, forged).await.unwrap_err().code, SendErrorCode::InvalidRequest);
+}
+
+#[tokio::test]
+async fn a_rehearsed_request_is_recorded_as_it_would_be_sent_and_goes_nowhere() {
+    let receiver = Receiver::start(Answer::Ok).await;
+    let lab = Lab::on_loopback(EgressConfig::default());
+    let url = receiver.url("/x");
+    let value = HeaderValue::from_static("Bearer s3cr3t-t0k3n");
+    let rule = format!("http://{}/*", receiver.address).parse().unwrap();
+    let credential = Credential::new(rule, HeaderName::from_static("x-token"), value);
+    let answers = Answers { http: vec![Answered { text: Some("pinned".into()), ..Answered::default() }] };
+    let pass = pass_to(&url).with_credentials(vec![credential]).rehearsed(&answers);
+    let response = lab.door.send(&pass, post(&url, b"ab")).await.unwrap();
+    assert_eq!((response.status, &response.body[..]), (200, &b"pinned"[..]));
+    assert_eq!(response.headers, [("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())]);
+    let exchange = pass.take_exchanges().0.remove(0);
+    assert_eq!(exchange.answered_by, Some(AnsweredBy::Pinned));
+    assert!(exchange.request.headers.contains(&("x-token".to_owned(), "•••".to_owned())), "{exchange:?}");
+    assert!(!format!("{exchange:?}").contains(SECRET) && !exchange.possibly_sent);
+
+    // The address in a URL is judged as ever; only names are not resolved.
+    let denied = "http://169.254.169.254/";
+    let pass = pass_to(denied).rehearsed(&answers);
+    assert_eq!(lab.door.send(&pass, get(denied)).await.unwrap_err().code, SendErrorCode::AddressDenied);
+    assert!(lab.recorder.dialled.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_masked_is_not_kept() {
+    let echo = [b"\xff\xfe", SECRET.as_bytes()].concat();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", echo.len());
+    let receiver = Receiver::start(Answer::bytes([head.as_bytes(), &echo].concat())).await;
+    let lab = Lab::on_loopback(EgressConfig::default());
+    let url = receiver.url("/");
+    let rule = || format!("http://{}/*", receiver.address).parse().unwrap();
+    let value = HeaderValue::from_static("Bearer s3cr3t-t0k3n");
+    let credential = Credential::new(rule(), HeaderName::from_static("x-token"), value);
+    for (credentials, kept) in [(vec![credential], None), (Vec::new(), Some(echo.clone()))] {
+        let pass = pass_to(&url).with_credentials(credentials);
+        lab.door.send(&pass, get(&url)).await.unwrap();
+        let body = pass.take_exchanges().0.remove(0).response.unwrap().body;
+        assert_eq!((body.whole(), body.bytes), (kept, echo.len() as u64), "{body:?}");
+    }
 }
 
 #[tokio::test]
