@@ -17,5 +17,6 @@ pub mod plugin;
 pub mod ports;
 pub mod record;
 pub mod run;
+pub mod testcase;
 pub mod time;
 pub mod workflow;
