@@ -3,6 +3,11 @@
 mod compare;
 mod compiled;
 mod explain;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +45,8 @@ pub struct Compare {
     pub to: Option<Value>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// How a value is measured; in the text `equal`, `not-equal`, … The rules are in `compare.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparison {
     Equal,
     NotEqual,
@@ -66,8 +71,72 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    const NAMES: [(Self, &'static str, &'static str); 20] = [
+        (Self::Equal, "equal", "is equal to"),
+        (Self::NotEqual, "not-equal", "is not equal to"),
+        (Self::Greater, "greater", "is greater than"),
+        (Self::AtLeast, "at-least", "is at least"),
+        (Self::Less, "less", "is less than"),
+        (Self::AtMost, "at-most", "is at most"),
+        (Self::Contains, "contains", "contains"),
+        (Self::NotContains, "not-contains", "does not contain"),
+        (Self::StartsWith, "starts-with", "starts with"),
+        (Self::EndsWith, "ends-with", "ends with"),
+        (Self::In, "in", "is one of"),
+        (Self::Matches, "matches", "matches"),
+        (Self::Exists, "exists", "exists"),
+        (Self::Missing, "missing", "is missing"),
+        (Self::Empty, "empty", "is empty"),
+        (Self::NotEmpty, "not-empty", "is not empty"),
+        (Self::True, "true", "is true"),
+        (Self::False, "false", "is false"),
+        (Self::Before, "before", "is before"),
+        (Self::After, "after", "is after"),
+    ];
+
     /// Whether it has an answer for a value that is not there.
     pub fn takes_missing(self) -> bool {
         matches!(self, Self::Exists | Self::Missing | Self::Empty | Self::NotEmpty)
+    }
+
+    /// Whether the value is measured against another one.
+    pub fn takes_operand(self) -> bool {
+        !self.takes_missing() && !matches!(self, Self::True | Self::False)
+    }
+
+    /// The comparison in a sentence: "is greater than".
+    pub fn verb(self) -> &'static str {
+        Self::NAMES.iter().find(|(is, ..)| *is == self).map_or("is", |(_, _, verb)| verb)
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMES.iter().find(|(is, ..)| is == self).map_or("", |(_, name, _)| name))
+    }
+}
+
+impl FromStr for Comparison {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(_, name, _)| *name == text);
+        found.map(|(is, ..)| *is).ok_or_else(|| format!("`{text}` is no comparison"))
+    }
+}
+
+impl Serialize for Comparison {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// YAML reads `is: true` as a truth value.
+impl<'de> Deserialize<'de> for Comparison {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub use names::{FILTERS, FUNCTIONS, TESTS};
 use path::Path;
-pub use scope::{ROOTS, Scope};
+pub use scope::{Local, ROOTS, Scope};
 use template::{Expression, Template};
 pub use template::{FUEL, TEXT_BYTES_MAX};
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::capability::StepScope;
 use crate::exchange::{Exchange, LogLine};
-use crate::id::{Digest, RunId, StepId, WorkflowId, WorkspaceId};
+use crate::id::{Digest, RunId, StepRef, WorkflowId, WorkspaceId};
 use crate::record::Ambient;
 use crate::time::Timestamp;
 
@@ -17,7 +17,7 @@ pub struct ActionCall {
     pub workspace: WorkspaceId,
     pub workflow: WorkflowId,
     pub run: RunId,
-    pub step: StepId,
+    pub step: StepRef,
     pub attempt: u32,
     pub idempotency_key: String,
     /// When the call is ended, whatever it does.

@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
 use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
-use crate::run::fold::{RunStatus, RunSummary};
+use crate::run::fold::{Mark, RunStatus, RunSummary};
 use crate::time::Timestamp;
 
 /// Why the store could not do something.
@@ -134,6 +134,9 @@ pub trait RunIndex: Send + Sync {
         before: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunSummary>, StoreError>;
+
+    /// Every unfinished run of the workspace whose summary has this mark, the oldest first.
+    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,6 +157,9 @@ pub struct WorkflowVersion {
     pub created_at: Timestamp,
     /// What each `uses` was resolved to.
     pub pins: std::collections::BTreeMap<Uses, Pin>,
+    /// The version that each `call` without one starts: what was published when this version was applied.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub calls: std::collections::BTreeMap<WorkflowId, u32>,
 }
 
 /// Which versions a workflow has and which one runs.

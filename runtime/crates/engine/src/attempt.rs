@@ -6,19 +6,22 @@ use std::io;
 use std::time::Duration;
 
 use flowcell_core::expression::{ExpressionError, Scope};
-use flowcell_core::id::StepId;
+use flowcell_core::id::{Digest, StepRef};
 use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
+use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
 use flowcell_core::run::event::{RunEvent, StepError};
 use flowcell_core::run::fold::{Run, StepState};
+use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::RETRY_AFTER_MAX;
+use flowcell_core::run::state::QUARANTINED;
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Ports};
+use crate::engine::{Core, Ports};
 use crate::workflows::Prepared;
 
 /// The sandbox ends a call at its deadline and tells what it did. Should the sandbox itself hang, the attempt ends this much later.
@@ -28,31 +31,83 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_DEPTH_MAX: usize = 64;
 
-/// Makes the attempt and returns its end: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
-/// repeated is unknown, [`RunEvent::StepParked`].
-pub(crate) async fn make(engine: &Engine, workflow: &Prepared, run: &Run, step: &StepId, attempt: u32) -> RunEvent {
-    let (call, policy_step) = match prepare(engine, workflow, run, step, attempt) {
-        Ok(prepared) => prepared,
+/// An attempt that has ended.
+pub(crate) struct Landed {
+    pub(crate) step: StepRef,
+    pub(crate) attempt: u32,
+    input: Value,
+    invocation: Invocation<Value>,
+}
+
+/// Makes the attempt. It borrows nothing of the run, which goes on meanwhile.
+pub(crate) async fn fly(core: &Core, call: ActionCall) -> Landed {
+    let (step, attempt, digest, input) = (call.step.clone(), call.attempt, call.digest, call.input.clone());
+    let invocation = invoke(&core.ports, call).await;
+    core.quarantine.judge(digest, &invocation);
+    Landed { step, attempt, input, invocation }
+}
+
+/// What the end of an attempt means: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
+/// repeated is unknown or its plugin has just been quarantined, [`RunEvent::StepParked`].
+pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
+    let Landed { step, attempt, input, invocation: Invocation { outcome, record } } = landed;
+    let error = match outcome {
+        Ok(output) => return RunEvent::StepSucceeded { step, attempt, output, input, call: record },
+        Err(error) => error,
+    };
+    let Some(action) = workflow.compiled.workflow.step(step.id()).and_then(Step::action) else {
+        let error = StepError::permanent(error.code(), error.to_string());
+        return RunEvent::StepFailed { step, attempt, error, retry_at: None, input: Some(input), origin: None, call: record };
+    };
+    let failures = run.steps.get(&step).map_or(0, StepState::failures) + 1;
+    let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
+    let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
+    let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
+    let (error, retry_at) = judge(&core.ports, action, error, failures);
+    let input = Some(input);
+    if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
+        let (reason, error) = quarantined(digest, &action.uses, &error.message);
+        return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+    }
+    if must_be_parked {
+        let reason = why_parked(action, &format!("step `{step}` was left without an answer ({})", error.code));
+        return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+    }
+    RunEvent::StepFailed { step, attempt, error, retry_at, input, origin: None, call: record }
+}
+
+/// Why a step of a quarantined plugin is parked.
+fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
+    let reason = format!(
+        "the plugin of `{uses}` is quarantined, because the sandbox had to end its calls again and again: {last}. Put a repaired plugin there, or release this one; the run goes on then"
+    );
+    let details = Some(json!({ "digest": digest }));
+    let error = StepError { code: QUARANTINED.to_owned(), message: reason.clone(), retryable: true, details };
+    (reason, error)
+}
+
+/// What becomes of an attempt before it is made.
+pub(crate) enum Readied {
+    Call(Box<ActionCall>),
+    /// It cannot be made, or must not.
+    End(RunEvent),
+}
+
+/// Renders the input and decides whether the attempt is made.
+pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef, attempt: u32) -> Readied {
+    let action = workflow.compiled.workflow.step(step.id()).and_then(Step::action);
+    if let Some((action, pin)) = action.and_then(|action| Some((action, run.pins.get(&action.uses)?)))
+        && core.quarantine.holds(&pin.digest)
+    {
+        let (reason, error) = quarantined(pin.digest, &action.uses, "it is not called at all now");
+        let (step, error) = (step.clone(), Some(error));
+        return Readied::End(RunEvent::StepParked { step, attempt, reason, error, input: None, call: None });
+    }
+    match prepare(core, workflow, run, step, attempt) {
+        Ok(call) => Readied::Call(Box::new(call)),
         Err(error) => {
             let (step, call) = (step.clone(), CallRecord::default());
-            return RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, call };
-        }
-    };
-    let input = call.input.clone();
-    let Invocation { outcome, record } = invoke(&engine.ports, call).await;
-    match outcome {
-        Ok(output) => RunEvent::StepSucceeded { step: step.clone(), attempt, output, input, call: record },
-        Err(error) => {
-            let failures = run.steps.get(step).map_or(0, StepState::failures) + 1;
-            let must_be_parked = is_uncertain(&error, &record) && !may_repeat(policy_step, run);
-            let (error, retry_at) = judge(&engine.ports, policy_step, error, failures);
-            let (step, input) = (step.clone(), Some(input));
-            if must_be_parked {
-                let reason =
-                    why_parked(policy_step, &format!("step `{step}` was left without an answer ({})", error.code));
-                return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
-            }
-            RunEvent::StepFailed { step, attempt, error, retry_at, input, call: record }
+            Readied::End(RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call })
         }
     }
 }
@@ -67,52 +122,46 @@ fn is_uncertain(error: &InvokeError, record: &CallRecord) -> bool {
 }
 
 /// Builds the call from what the run is pinned to; the error is one that no repetition mends.
-fn prepare<'w>(
-    engine: &Engine,
-    workflow: &'w Prepared,
-    run: &Run,
-    id: &StepId,
-    attempt: u32,
-) -> Result<(ActionCall, &'w Action), StepError> {
-    let definition = &workflow.compiled.workflow;
-    let unavailable =
-        |message: String| StepError { code: "plugin-unavailable".to_owned(), message, retryable: false, details: None };
+fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt: u32) -> Result<ActionCall, StepError> {
+    let unavailable = |message: String| StepError::permanent("plugin-unavailable", message);
     if let Some(problems) = &workflow.broken {
         return Err(unavailable(format!(
             "version {} of workflow `{}` cannot be prepared: {problems}; put the plugin's file back, or apply the workflow again",
             run.version, run.workflow
         )));
     }
-    let action = definition.step(id).and_then(Step::action);
-    let compiled = workflow.compiled.steps.get(id).map(|compiled| &compiled.kind);
-    let (Some(step), Some(CompiledKind::Action { input, scope })) = (action, compiled) else {
-        return Err(unavailable(format!("version {} of workflow `{}` has no step `{id}`", run.version, run.workflow)));
+    let definition = &workflow.compiled.workflow;
+    let action = definition.step(place.id()).and_then(Step::action);
+    let compiled = workflow.compiled.steps.get(place.id()).map(|step| &step.kind);
+    let (Some(action), Some(CompiledKind::Action { input, scope })) = (action, compiled) else {
+        return Err(unavailable(format!("version {} of workflow `{}` has no action `{place}`", run.version, run.workflow)));
     };
-    let pin = run.pins.get(&step.uses).ok_or_else(|| {
-        unavailable(format!("the run has no plugin for `{}`; apply the workflow again and replay the event", step.uses))
+    let pin = run.pins.get(&action.uses).ok_or_else(|| {
+        unavailable(format!("the run has no plugin for `{}`; apply the workflow again and replay the event", action.uses))
     })?;
-    let input = input.render(&Scope::of(run, definition)).map_err(|error| expression_error(&error))?;
+    let locals = locals(&workflow.compiled, run, place);
+    let seen = Scope::of(run, definition).within(place.at(), &locals);
+    let input = input.render(&seen).map_err(|error| expression_error(&error))?;
     check_size(&input)?;
-    let call = ActionCall {
+    Ok(ActionCall {
         digest: pin.digest,
         action: pin.member.clone(),
         workspace: run.workspace.clone(),
         workflow: run.workflow.clone(),
         run: run.id,
-        step: id.clone(),
+        step: place.clone(),
         attempt,
-        idempotency_key: engine.config.instance_key.idempotency_key(run.id, id),
-        deadline: engine.ports.clock.now() + time_limit(engine, step),
+        idempotency_key: core.config.instance_key.idempotency_key(run.origin.keys_of.unwrap_or(run.id), place),
+        deadline: core.ports.clock.now() + time_limit(core, action),
         input,
         scope: scope.clone(),
-    };
-    Ok((call, step))
+    })
 }
 
 /// The step's timeout under the operator's ceiling.
-fn time_limit(engine: &Engine, step: &Action) -> Duration {
-    let asked = step.timeout_ms.map_or(engine.config.step_timeout, Duration::from_millis);
-    asked.min(engine.config.step_timeout_max)
+fn time_limit(core: &Core, action: &Action) -> Duration {
+    let asked = action.timeout_ms.map_or(core.config.step_timeout, Duration::from_millis);
+    asked.min(core.config.step_timeout_max)
 }
 
 async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
@@ -132,9 +181,9 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 }
 
 /// What is written down about a failure, and when the step is tried again.
-fn judge(ports: &Ports, step: &Action, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
+fn judge(ports: &Ports, action: &Action, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
-    let delay = step.retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let delay = action.retry.next_delay(disposition, failures, draw(&*ports.entropy));
     let mut message = error.to_string();
     let mut retryable = false;
     if let Disposition::Transient { after_ms } = disposition {

@@ -10,6 +10,10 @@ pub struct EngineConfig {
     pub instance_key: InstanceKey,
     /// Runs that are driven at the same time.
     pub concurrency: usize,
+    /// Attempts of one run that are under way at the same time.
+    pub attempts_per_run: usize,
+    /// How many calls in a row the sandbox must have ended (a crash, too much memory or processor time) before a plugin is called no more.
+    pub quarantine_after: u32,
     /// How long an attempt may take when its step does not say.
     pub step_timeout: Duration,
     /// How long an attempt may take, whatever its step says.
@@ -26,6 +30,10 @@ impl EngineConfig {
             instance_key,
             // Throughput is flat from 16 to 64 on two cores (PERF.md, "known to matter" 5); the rest waits for slow receivers.
             concurrency: 64,
+            // A quarter of the above: one run with a wide loop leaves room for others.
+            attempts_per_run: 16,
+            // One bad input must not take a plugin from everybody; five failures without a success between them are the plugin's.
+            quarantine_after: 5,
             // What people wait for an HTTP answer, and more than nearly every API needs.
             step_timeout: Duration::from_secs(30),
             // Slow report endpoints answer within minutes; a slot is not to be held longer.

@@ -3,34 +3,52 @@
 //! Whatever happens goes into `unwritten` and into the fold at once, and reaches the journal before anything leaves the process that builds on it:
 //! a step's result rides in the append that starts the next step, or ends the run. What the journal refuses for good is replaced by a
 //! failure without payloads, which ends the run: tried again it would be refused again, and keep a worker for ever.
+//!
+//! The attempts of one run fly at the same time ([`flights`]); whoever brings something from outside appends it to the journal and pokes, and
+//! what was not written yet is put behind it ([`write`]).
 
+mod family;
+mod flights;
+mod give_up;
+mod write;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::id::{RunId, StepId};
-use flowcell_core::invoke::CallRecord;
-use flowcell_core::ports::{Append, Durability, StoreError};
-use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
-use flowcell_core::run::fold::{ImpossibleJournal, Phase, Run};
-use flowcell_core::run::plan::{Next, plan, start_must_be_durable};
+use flowcell_core::id::{RunId, StepRef};
+use flowcell_core::ports::{Durability, StoreError};
+use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
+use flowcell_core::run::fold::{ImpossibleJournal, Run};
+use flowcell_core::run::plan::{Definition, Moment, Next, plan, start_must_be_durable};
+use flowcell_core::time::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
 
-use crate::attempt;
-use crate::engine::Engine;
-use crate::patience::Patience;
+pub(crate) use self::family::Slots;
+use self::flights::Flights;
+use crate::attempt::{self, Landed, Readied};
+use crate::engine::Core;
+use crate::outside::{self, OutsideError};
 use crate::shutdown::Shutdown;
 use crate::workflows::{Prepared, WorkflowError};
 
 /// An idempotent attempt that ends sooner than this is written as one entry's worth: start and end together. Long enough for an ordinary
 /// request, short enough that whoever looks at the run sees what it waits for.
-const UNWRITTEN_START_MAX: Duration = Duration::from_millis(20);
+const UNWRITTEN_MAX: Duration = Duration::from_millis(20);
+
+/// Entries that are written before more are thought of: a loop of thousands of iterations without a pause comes in parts.
+const UNWRITTEN_ENTRIES_MAX: usize = 256;
 
 /// How a drive ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DriveEnd {
     /// The run has ended, and its claim with it.
-    Finished,
-    /// Nothing to do now: the run waits, is parked, or somebody else drives it.
-    Rests,
+    Finished { slot: Option<String> },
+    /// Nothing to do now: the run waits, is parked (and gives its slot up), or somebody else drives it.
+    Rests { slot: Option<String> },
+    /// As many runs as may go on are: it is to be looked at again when one of this slot ends.
+    Queued { slot: String },
     /// It cannot be driven by this process, however often it is tried; the log says why.
     SetAside,
     StoreStopped,
@@ -44,22 +62,30 @@ pub(crate) enum DriveError {
     Journal(#[from] ImpossibleJournal),
     #[error("its workflow cannot be had")]
     Workflow(#[from] WorkflowError),
+    #[error("another run could not be told")]
+    Outside(#[from] OutsideError),
+    /// Somebody else drives the run; what it wrote first stands.
+    #[error("another worker drives it")]
+    TakenOver,
 }
 
 /// Drives `run` until it rests.
-pub(crate) async fn drive(engine: &Engine, run: RunId, shutdown: &Shutdown) -> DriveEnd {
-    let result = match Drive::begin(engine, run).await {
+pub(crate) async fn drive(core: &Core, run: RunId, shutdown: &Shutdown) -> DriveEnd {
+    let listening = core.hub.listen(run); // before loading: what is appended after that pokes
+    let result = match Drive::begin(core, run, listening.poked()).await {
         Ok(drive) => drive.go(shutdown).await,
         Err(error) => Err(error),
     };
     match result {
         Ok(end) => end,
         Err(
-            DriveError::Store(StoreError::Stopped) | DriveError::Workflow(WorkflowError::Store(StoreError::Stopped)),
+            DriveError::Store(StoreError::Stopped)
+            | DriveError::Workflow(WorkflowError::Store(StoreError::Stopped))
+            | DriveError::Outside(OutsideError::Store(StoreError::Stopped)),
         ) => DriveEnd::StoreStopped,
-        Err(DriveError::Store(error @ StoreError::Conflict { .. })) => {
-            tracing::info!(%run, %error, "another worker drives this run; what it wrote first stands");
-            DriveEnd::Rests
+        Err(DriveError::TakenOver) => {
+            tracing::info!(%run, "another worker drives this run; what it wrote first stands");
+            DriveEnd::Rests { slot: None }
         }
         Err(error) => {
             let error: &(dyn std::error::Error + 'static) = &error;
@@ -70,174 +96,246 @@ pub(crate) async fn drive(engine: &Engine, run: RunId, shutdown: &Shutdown) -> D
 }
 
 struct Drive<'e> {
-    engine: &'e Engine,
+    core: &'e Core,
     workflow: Arc<Prepared>,
     run: Run,
     /// What the fold has and the journal has not.
     unwritten: Vec<Recorded>,
+    flights: Flights<'e>,
+    poked: Arc<Notify>,
+    /// The called runs that have been seen to.
+    children: BTreeSet<RunId>,
+    /// Whether the next attempts' starts are written at once: an earlier process may have been stopped by them, again and again.
+    is_careful: bool,
+}
+
+/// What ended a pause.
+enum Happened {
+    Landed(Landed),
+    /// What is unwritten has been kept back long enough.
+    HeldLongEnough,
+    Poked,
+    Woken,
+    Draining,
 }
 
 impl<'e> Drive<'e> {
-    async fn begin(engine: &'e Engine, id: RunId) -> Result<Self, DriveError> {
-        let run = load(engine, id).await?;
-        let workflow = engine.workflows.get(&engine.ports, &run).await?;
-        Ok(Self { engine, workflow, run, unwritten: Vec::new() })
+    async fn begin(core: &'e Core, id: RunId, poked: Arc<Notify>) -> Result<Self, DriveError> {
+        let run = Run::fold_owned(id, outside::load(&core.ports, id).await?)?;
+        let workflow = core.workflows.get(&core.ports, &run).await?;
+        let is_careful = run.created_at < core.started_at;
+        let (unwritten, flights, children) = (Vec::new(), Flights::default(), BTreeSet::new());
+        Ok(Self { core, workflow, run, unwritten, flights, poked, children, is_careful })
     }
 
     async fn go(mut self, shutdown: &Shutdown) -> Result<DriveEnd, DriveError> {
+        let slot = self.run.origin.slot.clone();
+        if let Some(slot) = &slot
+            && !self.may_take(slot).await?
+        {
+            return Ok(DriveEnd::Queued { slot: slot.clone() });
+        }
         match self.advance(shutdown).await {
-            Err(DriveError::Store(refusal @ StoreError::Refused { .. })) => self.give_up(&refusal).await,
-            result => result,
+            Err(DriveError::Store(refusal @ StoreError::Refused { .. })) => self.give_up(&refusal).await?,
+            result => result?,
+        }
+        if self.run.outcome.is_some() {
+            return Ok(DriveEnd::Finished { slot });
+        }
+        let is_parked = self.run.parked().next().is_some() && self.run.due_at().is_none();
+        Ok(DriveEnd::Rests { slot: slot.filter(|_| is_parked) })
+    }
+
+    /// Does what can be done until the run rests, has ended, or is to be left for the next start.
+    async fn advance(&mut self, shutdown: &Shutdown) -> Result<(), DriveError> {
+        loop {
+            let todo = self.settle().await?;
+            if self.run.outcome.is_some() {
+                return Ok(());
+            }
+            let (mut starts, mut wake_at, mut has_new) = (Vec::new(), None, false);
+            for next in todo {
+                match next {
+                    Next::Start { step, attempt } => starts.push((step, attempt)),
+                    Next::Call { step, run } => has_new |= self.see_to_child(&step, run).await?,
+                    Next::WaitUntil(at) => wake_at = Some(at),
+                    Next::Note(_) | Next::Finish { .. } | Next::Rest | Next::Done => {}
+                }
+            }
+            let is_ending = shutdown.is_draining() && !starts.is_empty();
+            if !is_ending && !starts.is_empty() {
+                has_new |= self.start(starts).await?;
+            }
+            if has_new {
+                continue; // something could not be begun, and has ended already
+            }
+            if self.flights.is_empty() {
+                if !is_ending {
+                    self.rest(wake_at)?;
+                }
+                self.write(Durability::NextGroup).await?;
+                if is_ending || self.is_at_rest(wake_at) {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.pause(wake_at, shutdown).await?;
         }
     }
 
-    async fn advance(&mut self, shutdown: &Shutdown) -> Result<DriveEnd, DriveError> {
+    /// Notes what follows from what is known until nothing more does, and returns what is to be done in the world.
+    async fn settle(&mut self) -> Result<Vec<Next>, DriveError> {
         loop {
-            match plan(&self.workflow.compiled.workflow, &self.run, self.engine.ports.clock.now()) {
-                Next::Start { .. } if shutdown.is_draining() => break,
-                Next::Start { step, attempt } => self.start(step, attempt).await?,
-                Next::Park { step, attempt, reason } => {
-                    self.note(RunEvent::StepParked { step, attempt, reason, error: None, input: None, call: None })?;
+            let todo = self.plan();
+            let mut has_noted = false;
+            let mut end = None;
+            for next in &todo {
+                match next {
+                    Next::Note(event) => {
+                        self.before(event).await?;
+                        self.note(event.clone())?;
+                        has_noted = true;
+                    }
+                    Next::Finish { outcome, output } => end = Some((outcome.clone(), output.clone())),
+                    _ => {}
                 }
-                Next::Finish(outcome) => self.note(RunEvent::Finished { outcome })?,
-                Next::WaitUntil(_) | Next::Rest | Next::Done => break,
+            }
+            if let Some((outcome, output)) = end {
+                self.finish(outcome, output).await?;
+                if self.run.outcome.is_some() {
+                    return Ok(Vec::new());
+                }
+            } else if !has_noted {
+                return Ok(todo);
+            }
+            if self.unwritten.len() >= UNWRITTEN_ENTRIES_MAX {
+                self.write(Durability::NextGroup).await?;
             }
         }
-        self.write(Durability::NextGroup).await?;
-        Ok(if self.run.outcome.is_some() { DriveEnd::Finished } else { DriveEnd::Rests })
     }
 
-    async fn start(&mut self, step: StepId, attempt: u32) -> Result<(), DriveError> {
-        let must_be_durable = start_must_be_durable(&self.workflow.compiled.workflow, &self.run, &step);
-        let is_alone = self.unwritten.is_empty();
-        self.note(RunEvent::StepStarted { step: step.clone(), attempt })?;
-        let ended = if must_be_durable {
+    fn plan(&self) -> Vec<Next> {
+        let Prepared { compiled, calls, .. } = &*self.workflow;
+        let definition = Definition { compiled, calls, calendar: &*self.core.ports.calendar };
+        plan(definition, &self.run, Moment { now: self.now(), in_flight: self.flights.steps() })
+    }
+
+    /// Begins attempts, as many as may fly. Returns whether one of them has ended already.
+    async fn start(&mut self, starts: Vec<(StepRef, u32)>) -> Result<bool, DriveError> {
+        let free = self.core.config.attempts_per_run.max(1).saturating_sub(self.flights.len());
+        let holds_result = self.unwritten.iter().any(|entry| is_result(&entry.event));
+        let (mut must_be_durable, mut has_ended) = (std::mem::take(&mut self.is_careful), false);
+        let mut calls = Vec::new();
+        for (step, attempt) in starts.into_iter().take(free) {
+            let readied = attempt::ready(self.core, &self.workflow, &self.run, &step, attempt);
+            must_be_durable |= start_must_be_durable(&self.workflow.compiled.workflow, &self.run, step.id());
+            self.note(RunEvent::StepStarted { step, attempt })?;
+            match readied {
+                Readied::Call(call) => calls.push(call),
+                Readied::End(event) => {
+                    self.note(event)?;
+                    has_ended = true;
+                }
+            }
+        }
+        if calls.is_empty() {
+            return Ok(has_ended);
+        }
+        if must_be_durable {
             self.write(Durability::Synced).await?;
-            attempt::make(self.engine, &self.workflow, &self.run, &step, attempt).await
-        } else if is_alone {
-            self.make_and_then_write(&step, attempt).await?
-        } else {
+        } else if holds_result {
             // The result before it is not held back.
             self.write(Durability::NextGroup).await?;
-            attempt::make(self.engine, &self.workflow, &self.run, &step, attempt).await
-        };
-        self.note(ended)
+        }
+        if self.run.cancel.is_some() {
+            return Ok(true); // it was asked for while the starts were written
+        }
+        for call in calls {
+            let core = self.core;
+            self.flights.begin(call.step.clone(), Box::pin(attempt::fly(core, *call)));
+        }
+        Ok(has_ended)
     }
 
-    /// Makes an attempt that may be repeated; its start is written once it takes longer than [`UNWRITTEN_START_MAX`], and else with its end.
-    /// A crash before that loses nothing but the start: the next worker begins the same attempt under the same key.
-    async fn make_and_then_write(&mut self, step: &StepId, attempt: u32) -> Result<RunEvent, DriveError> {
-        let Self { engine, workflow, run, unwritten } = self;
-        let clock = &engine.ports.clock;
-        let takes_long = clock.sleep_until(clock.now() + UNWRITTEN_START_MAX);
-        let making = attempt::make(engine, workflow, run, step, attempt);
-        tokio::pin!(making);
-        tokio::select! {
-            biased;
-            ended = &mut making => return Ok(ended),
-            () = takes_long => write(engine, run, unwritten, Durability::NextGroup).await?,
-        }
-        Ok(making.await)
-    }
-
-    /// Ends the run without what the journal refuses.
-    async fn give_up(mut self, refusal: &StoreError) -> Result<DriveEnd, DriveError> {
-        let refused = std::mem::take(&mut self.unwritten);
-        let named = refused.first().and_then(|first| Some((first.seq, step_of(&first.event)?.clone())));
-        let Some((length, step)) = named else {
-            return Err(StoreError::Refused { message: refusal.to_string() }.into());
-        };
-        self.run = self.reload(length).await?;
-        tracing::warn!(run = %self.run.id, %step, error = %refusal, "a run ends here, because its journal cannot take what happened");
-        let error = StepError {
-            code: "journal-refused".to_owned(),
-            message: format!(
-                "what step `{step}` did cannot be written down ({refusal}); it may have happened all the same. Let it return less, or something flatter"
-            ),
-            retryable: false,
-            details: None,
-        };
-        if let Some(RunEvent::StepStarted { .. }) = refused.first().map(|first| &first.event) {
-            // Its start was held back; it can be written.
-            refused.into_iter().next().map_or(Ok(()), |started| self.note(started.event))?;
-        }
-        let open = self.run.steps.get(&step).filter(|state| state.phase == Phase::Started);
-        if let Some(attempt) = open.and_then(|state| state.attempts.last()).map(|last| last.number) {
-            let (step, error, call) = (step.clone(), error.clone(), CallRecord::default());
-            self.note(RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, call })?;
-        }
-        self.note(RunEvent::Finished { outcome: Outcome::Failed { step, error } })?;
-        self.write(Durability::NextGroup).await?;
-        Ok(DriveEnd::Finished)
-    }
-
-    /// The run as the journal has it; what was queued last may take a moment to show.
-    async fn reload(&self, length: u32) -> Result<Run, DriveError> {
-        let mut patience = Patience::new(&*self.engine.ports.clock);
-        loop {
-            let run = load(self.engine, self.run.id).await?;
-            if run.next_seq >= length {
-                return Ok(run);
+    /// Waits until something happens, and takes it in.
+    async fn pause(&mut self, wake_at: Option<Timestamp>, shutdown: &Shutdown) -> Result<(), DriveError> {
+        let clock = &*self.core.ports.clock;
+        let hold_until = (!self.unwritten.is_empty()).then(|| clock.now() + UNWRITTEN_MAX);
+        let until = |at: Option<Timestamp>| async move {
+            match at {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
             }
-            patience.pause("loading what was written last", &StoreError::Busy).await;
+        };
+        let is_draining = shutdown.is_draining();
+        let happened = tokio::select! {
+            biased; // in this order each time, so that a simulation repeats itself
+            landed = self.flights.next() => Happened::Landed(landed),
+            () = until(hold_until) => Happened::HeldLongEnough,
+            () = self.poked.notified() => Happened::Poked,
+            () = until(wake_at) => Happened::Woken,
+            () = shutdown.draining(), if !is_draining => Happened::Draining,
+        };
+        match happened {
+            Happened::Landed(landed) => {
+                let event = attempt::conclude(self.core, &self.workflow, &self.run, landed);
+                self.note(event)
+            }
+            Happened::HeldLongEnough => self.write(Durability::NextGroup).await,
+            Happened::Poked => self.catch_up().await,
+            Happened::Woken | Happened::Draining => Ok(()),
         }
+    }
+
+    /// What has to be done before an event may be noted.
+    async fn before(&mut self, event: &RunEvent) -> Result<(), DriveError> {
+        if let RunEvent::Cancelled { step, .. } = event {
+            self.flights.abort(step);
+        }
+        if let RunEvent::Cancelled { step, reason } = event {
+            self.cancel_child(step, reason).await?;
+        } else if let RunEvent::StepFailed { step, error, .. } = event {
+            self.cancel_child(step, &error.message).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, outcome: Outcome, output: Value) -> Result<(), DriveError> {
+        self.tell_family(&outcome, &output).await?;
+        self.note(RunEvent::Finished { outcome, output })?;
+        self.write(Durability::NextGroup).await
+    }
+
+    /// Says when the run is to be looked at again, where that does not follow from its events.
+    fn rest(&mut self, until: Option<Timestamp>) -> Result<(), DriveError> {
+        if self.run.due_at() == until { Ok(()) } else { self.note(RunEvent::Rested { until }) }
+    }
+
+    /// Whether what was written last is that there is nothing to do: something may have come from outside meanwhile.
+    fn is_at_rest(&self, until: Option<Timestamp>) -> bool {
+        self.run.outcome.is_some() || self.run.due_at() == until
     }
 
     /// Takes in what has happened; the journal gets it with the next [`Self::write`].
     fn note(&mut self, event: RunEvent) -> Result<(), DriveError> {
-        let recorded = Recorded { seq: self.run.next_seq, at: self.engine.ports.clock.now(), event };
+        let recorded = Recorded { seq: self.run.next_seq, at: self.now(), event };
         self.run.apply(&recorded)?;
         self.unwritten.push(recorded);
         Ok(())
     }
 
-    async fn write(&mut self, durability: Durability) -> Result<(), DriveError> {
-        write(self.engine, &self.run, &mut self.unwritten, durability).await
+    fn now(&self) -> Timestamp {
+        self.core.ports.clock.now()
     }
 }
 
-/// Appends what is unwritten; `run` is the fold after it.
-async fn write(
-    engine: &Engine,
-    run: &Run,
-    unwritten: &mut Vec<Recorded>,
-    durability: Durability,
-) -> Result<(), DriveError> {
-    if unwritten.is_empty() {
-        return Ok(());
-    }
-    let ports = &engine.ports;
-    let mut patience = Patience::new(&*ports.clock);
-    loop {
-        let append = Append { run: run.id, entries: unwritten.clone(), summary: run.summary(), durability };
-        match ports.journal.append(append).await {
-            Ok(()) => break,
-            Err(error) if Patience::covers(&error) => patience.pause("writing what a run did", &error).await,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    unwritten.clear();
-    Ok(())
-}
-
-async fn load(engine: &Engine, id: RunId) -> Result<Run, DriveError> {
-    let mut patience = Patience::new(&*engine.ports.clock);
-    loop {
-        match engine.ports.journal.load(id).await {
-            Err(error) if Patience::covers(&error) => patience.pause("loading a run", &error).await,
-            result => return Ok(Run::fold_owned(id, result?)?),
-        }
-    }
-}
-
-/// The step that an event is about.
-fn step_of(event: &RunEvent) -> Option<&StepId> {
+/// Whether somebody may wait for it: it is not held back by what comes next.
+fn is_result(event: &RunEvent) -> bool {
     match event {
-        RunEvent::StepStarted { step, .. }
-        | RunEvent::StepSucceeded { step, .. }
-        | RunEvent::StepFailed { step, .. }
-        | RunEvent::StepParked { step, .. }
-        | RunEvent::Finished { outcome: Outcome::Failed { step, .. } } => Some(step),
-        RunEvent::Created { .. } | RunEvent::Finished { .. } => None,
+        RunEvent::StepSucceeded { .. }
+        | RunEvent::StepFailed { .. }
+        | RunEvent::StepParked { .. }
+        | RunEvent::Responded { .. } => true,
+        _ => false,
     }
 }

@@ -3,9 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, Invoker, Journal, RunQueue};
+use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, Invoker, Journal, RunIndex, RunQueue};
+use flowcell_core::run::calendar::Calendar;
+use flowcell_core::time::Timestamp;
 
 use crate::config::EngineConfig;
+use crate::control::RunControl;
+use crate::drive::Slots;
+use crate::hub::Hub;
+use crate::quarantine::Quarantine;
 use crate::workflows::Workflows;
 
 /// What the engine needs of the outside.
@@ -13,11 +19,13 @@ use crate::workflows::Workflows;
 pub struct Ports {
     pub journal: Arc<dyn Journal>,
     pub queue: Arc<dyn RunQueue>,
+    pub index: Arc<dyn RunIndex>,
     pub definitions: Arc<dyn Definitions>,
     pub invoker: Arc<dyn Invoker>,
     pub catalog: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub calendar: Arc<dyn Calendar>,
 }
 
 impl fmt::Debug for Ports {
@@ -26,16 +34,42 @@ impl fmt::Debug for Ports {
     }
 }
 
-/// Executes the runs of one store. Build it with [`Engine::new`], let it work with [`Engine::run`].
+/// Executes the runs of one store. Build it with [`Engine::new`], let it work with [`Engine::run`]; what others want of its runs goes
+/// through [`Engine::control`].
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine(pub(crate) Arc<Core>);
+
+/// What the worker, its drives and [`RunControl`] share.
+#[derive(Debug)]
+pub(crate) struct Core {
     pub(crate) config: EngineConfig,
     pub(crate) ports: Ports,
     pub(crate) workflows: Workflows,
+    pub(crate) hub: Hub,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) slots: Slots,
+    /// Held while a delivery looks for unfinished runs about its subject and starts its own.
+    pub(crate) reentry: tokio::sync::Mutex<()>,
+    /// Runs that are older may have been begun by another process.
+    pub(crate) started_at: Timestamp,
 }
 
 impl Engine {
     pub fn new(config: EngineConfig, ports: Ports) -> Self {
-        Self { workflows: Workflows::new(config.workflows_max), config, ports }
+        Self(Arc::new(Core {
+            workflows: Workflows::new(config.workflows_max),
+            hub: Hub::default(),
+            quarantine: Quarantine::new(config.quarantine_after),
+            slots: Slots::default(),
+            reentry: tokio::sync::Mutex::default(),
+            started_at: ports.clock.now(),
+            config,
+            ports,
+        }))
+    }
+
+    /// For those who start, resume, cancel and repeat runs while the engine works.
+    pub fn control(&self) -> RunControl {
+        RunControl(Arc::clone(&self.0))
     }
 }

@@ -5,16 +5,23 @@
 
 mod attempt;
 mod config;
+mod control;
 mod drive;
 mod engine;
+mod hub;
 mod key;
+mod outside;
 mod patience;
+mod quarantine;
 mod shutdown;
 mod worker;
 mod workflows;
 
 pub use config::EngineConfig;
+pub use control::{ControlError, CreateError, Delivered, Incoming, Input, RunControl};
 pub use engine::{Engine, Ports};
 pub use key::InstanceKey;
+pub use outside::OutsideError;
 pub use shutdown::Shutdown;
 pub use worker::EngineStopped;
+pub use workflows::WorkflowError;

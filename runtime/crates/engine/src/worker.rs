@@ -1,6 +1,6 @@
 //! Which runs are worked on: claims what is due, up to the limit, and waits for the next change, the next due time or a free slot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flowcell_core::id::RunId;
@@ -9,7 +9,7 @@ use flowcell_core::time::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::drive::{self, DriveEnd};
-use crate::engine::Engine;
+use crate::engine::{Core, Engine};
 use crate::patience::Patience;
 use crate::shutdown::Shutdown;
 
@@ -24,7 +24,8 @@ impl Engine {
     /// Draining claims nothing more and lets attempts in progress end. What is left after [`EngineConfig::drain`](crate::EngineConfig::drain), or
     /// at a second request, is dropped in the middle, just as in a crash. Dropping this future does the same.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), EngineStopped> {
-        let mut worker = Worker { engine: Arc::new(self), shutdown, tasks: JoinSet::new(), driven: HashMap::new() };
+        let (tasks, driven, held) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
+        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held };
         while !worker.shutdown.is_draining() {
             worker.turn().await?;
         }
@@ -33,20 +34,30 @@ impl Engine {
 }
 
 struct Worker {
-    engine: Arc<Engine>,
+    core: Arc<Core>,
     shutdown: Shutdown,
-    tasks: JoinSet<Result<(), EngineStopped>>,
+    tasks: JoinSet<Result<Worked, EngineStopped>>,
     driven: HashMap<Id, RunId>,
+    /// Claimed runs that wait for a place in their slot, the oldest first.
+    held: BTreeMap<String, BTreeSet<RunId>>,
+}
+
+/// What became of a run that was worked on.
+enum Worked {
+    GivenBack,
+    /// Its place in this slot is free.
+    Left { slot: String, run: RunId },
+    Held { slot: String, run: RunId },
 }
 
 impl Worker {
     /// Claims once and waits until it is worth claiming again.
     async fn turn(&mut self) -> Result<(), EngineStopped> {
-        let changed = self.engine.ports.queue.changed(); // before looking: a change in between is then seen
+        let changed = self.core.ports.queue.changed(); // before looking: a change in between is then seen
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(ended)?;
         }
-        let free = self.engine.config.concurrency.max(1).saturating_sub(self.tasks.len());
+        let free = self.core.config.concurrency.max(1).saturating_sub(self.tasks.len());
         let (claimed, next_due) = self.look(free).await?;
         let is_full = claimed.len() == free;
         for run in claimed {
@@ -60,7 +71,7 @@ impl Worker {
         if free == 0 {
             return Ok((Vec::new(), None));
         }
-        let ports = &self.engine.ports;
+        let ports = &self.core.ports;
         let mut patience = Patience::new(&*ports.clock);
         loop {
             let error = match ports.queue.claim(ports.clock.now(), free).await {
@@ -86,21 +97,21 @@ impl Worker {
     }
 
     fn start(&mut self, run: RunId) {
-        let (engine, shutdown) = (Arc::clone(&self.engine), self.shutdown.clone());
-        let task = self.tasks.spawn(async move { work_on(&engine, run, &shutdown).await });
+        let (core, shutdown) = (Arc::clone(&self.core), self.shutdown.clone());
+        let task = self.tasks.spawn(async move { work_on(&core, run, &shutdown).await });
         self.driven.insert(task.id(), run);
     }
 
     async fn wait_for_slot(&mut self) -> Result<(), EngineStopped> {
         tokio::select! {
             biased;
-            Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
+            Some(ended) = self.tasks.join_next_with_id() => self.forget(ended).map(drop),
             () = self.shutdown.draining() => Ok(()),
         }
     }
 
     async fn wait_for_work(&mut self, mut changed: Changed, next_due: Option<Timestamp>) -> Result<(), EngineStopped> {
-        let clock = Arc::clone(&self.engine.ports.clock);
+        let clock = Arc::clone(&self.core.ports.clock);
         let due = async move {
             match next_due {
                 Some(at) => clock.sleep_until(at).await,
@@ -108,37 +119,76 @@ impl Worker {
             }
         };
         tokio::pin!(due);
+        let core = Arc::clone(&self.core);
         loop {
             tokio::select! {
                 biased; // in this order each time, so that a simulation repeats itself
                 () = self.shutdown.draining() => return Ok(()),
-                Some(ended) = self.tasks.join_next_with_id() => self.forget(ended)?,
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    if self.forget(ended)? {
+                        return Ok(());
+                    }
+                }
                 () = &mut changed => return Ok(()),
+                () = core.hub.strayed.notified() => self.take_strays(),
                 () = &mut due => return Ok(()),
             }
         }
     }
 
-    /// Takes note of an ended task.
-    fn forget(&mut self, ended: Result<(Id, Result<(), EngineStopped>), JoinError>) -> Result<(), EngineStopped> {
+    /// Takes note of an ended task. Returns whether a slot has changed hands, and with it what is to be driven.
+    fn forget(&mut self, ended: Result<(Id, Result<Worked, EngineStopped>), JoinError>) -> Result<bool, EngineStopped> {
         match ended {
             Ok((id, result)) => {
                 self.driven.remove(&id);
-                result
+                match result? {
+                    Worked::GivenBack => Ok(false),
+                    Worked::Left { slot, run } => {
+                        self.core.slots.leave(&slot, run);
+                        Ok(self.let_in(&slot))
+                    }
+                    Worked::Held { slot, run } => {
+                        self.held.entry(slot).or_default().insert(run);
+                        Ok(false)
+                    }
+                }
             }
             Err(error) => {
                 // A bug of ours. The run stays claimed: released, it would panic again at once, and for ever.
                 let run = self.driven.remove(&error.id());
                 tracing::error!(?run, %error, "a run is set aside until the next start, because driving it panicked; please report this");
-                Ok(())
+                Ok(false)
+            }
+        }
+    }
+
+    /// Looks again at the run that has waited longest for this slot.
+    fn let_in(&mut self, slot: &str) -> bool {
+        let Some(waiting) = self.held.get_mut(slot) else { return false };
+        let next = waiting.pop_first();
+        if waiting.is_empty() {
+            self.held.remove(slot);
+        }
+        if self.shutdown.is_draining() {
+            return false; // it is claimed, and given back with the process
+        }
+        next.map(|run| self.start(run)).is_some()
+    }
+
+    /// Looks again at held runs to which something came from outside.
+    fn take_strays(&mut self) {
+        for run in self.core.hub.take_strays() {
+            let slot = self.held.iter_mut().find_map(|(slot, waiting)| waiting.remove(&run).then(|| slot.clone()));
+            if slot.is_some() {
+                self.start(run);
             }
         }
     }
 
     /// Lets attempts in progress end, up to the limit, and gives back what is left.
     async fn drain(mut self) -> Result<(), EngineStopped> {
-        let ports = self.engine.ports.clone();
-        let deadline = ports.clock.sleep_until(ports.clock.now() + self.engine.config.drain);
+        let ports = self.core.ports.clone();
+        let deadline = ports.clock.sleep_until(ports.clock.now() + self.core.config.drain);
         let shutdown = self.shutdown.clone();
         tokio::pin!(deadline);
         loop {
@@ -146,7 +196,7 @@ impl Worker {
                 biased;
                 () = shutdown.aborted() => break,
                 ended = self.tasks.join_next_with_id() => match ended {
-                    Some(ended) => self.forget(ended)?,
+                    Some(ended) => drop(self.forget(ended)?),
                     None => return Ok(()),
                 },
                 () = &mut deadline => break,
@@ -173,21 +223,24 @@ impl Worker {
 }
 
 /// Drives a claimed run as far as it goes now, and gives it back.
-async fn work_on(engine: &Engine, run: RunId, shutdown: &Shutdown) -> Result<(), EngineStopped> {
-    match drive::drive(engine, run, shutdown).await {
-        DriveEnd::Rests => {}
-        DriveEnd::Finished | DriveEnd::SetAside => return Ok(()),
+async fn work_on(core: &Core, run: RunId, shutdown: &Shutdown) -> Result<Worked, EngineStopped> {
+    let worked = |slot: Option<String>| slot.map_or(Worked::GivenBack, |slot| Worked::Left { slot, run });
+    let left = match drive::drive(core, run, shutdown).await {
+        DriveEnd::Rests { slot } => slot,
+        DriveEnd::Finished { slot } => return Ok(worked(slot)),
+        DriveEnd::Queued { slot } => return Ok(Worked::Held { slot, run }),
+        DriveEnd::SetAside => return Ok(Worked::GivenBack),
         DriveEnd::StoreStopped => return Err(EngineStopped),
-    }
-    let mut patience = Patience::new(&*engine.ports.clock);
+    };
+    let mut patience = Patience::new(&*core.ports.clock);
     loop {
-        match engine.ports.queue.release(run).await {
-            Ok(()) => return Ok(()),
+        match core.ports.queue.release(run).await {
+            Ok(()) => return Ok(worked(left)),
             Err(StoreError::Stopped) => return Err(EngineStopped),
             Err(error) if Patience::covers(&error) => patience.pause("giving back a run", &error).await,
             Err(error) => {
                 tracing::error!(%run, %error, "a run could not be given back; the next start takes it up again");
-                return Ok(());
+                return Ok(Worked::GivenBack);
             }
         }
     }

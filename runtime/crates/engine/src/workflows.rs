@@ -1,11 +1,12 @@
 //! Compiled workflow versions: read, parsed and compiled once, then shared by their runs. A version never changes, so an entry is never stale.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::plugin::Uses;
+use flowcell_core::manifest::schema;
+use flowcell_core::plugin::{Pin, Uses};
 use flowcell_core::ports::{Catalog, StoreError, WorkflowVersion};
 use flowcell_core::run::fold::Run;
 use flowcell_core::workflow::compiled::CompiledWorkflow;
@@ -18,7 +19,7 @@ use crate::patience::Patience;
 
 /// Why a run's workflow version cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkflowError {
+pub enum WorkflowError {
     #[error("the store refused")]
     Store(#[from] StoreError),
     #[error("version {version} of workflow `{workflow}` is not in the store; restore it from a backup")]
@@ -36,6 +37,12 @@ pub(crate) struct Prepared {
     pub(crate) compiled: CompiledWorkflow,
     /// Why its steps cannot be attempted: a plugin is gone.
     pub(crate) broken: Option<String>,
+    /// The version that each `call` without one starts.
+    pub(crate) calls: BTreeMap<WorkflowId, u32>,
+    /// The plugins it is bound to.
+    pub(crate) pins: BTreeMap<Uses, Pin>,
+    /// The workflow's `input`, if it says what it takes.
+    pub(crate) input: Option<jsonschema::Validator>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,9 +75,18 @@ impl Workflows {
 
     /// The version that `run` is pinned to.
     pub(crate) async fn get(&self, ports: &Ports, run: &Run) -> Result<Arc<Prepared>, WorkflowError> {
-        let key = Key { workspace: run.workspace.clone(), workflow: run.workflow.clone(), version: run.version };
+        self.version(ports, &run.workspace, (&run.workflow, run.version)).await
+    }
+
+    pub(crate) async fn version(
+        &self,
+        ports: &Ports,
+        workspace: &WorkspaceId,
+        (workflow, version): (&WorkflowId, u32),
+    ) -> Result<Arc<Prepared>, WorkflowError> {
+        let key = Key { workspace: workspace.clone(), workflow: workflow.clone(), version };
         let cell = self.cell(&key);
-        let prepared = cell.get_or_try_init(|| read(ports, run)).await?;
+        let prepared = cell.get_or_try_init(|| read(ports, &key)).await?;
         if prepared.broken.is_some() {
             self.lock().cells.remove(&key); // what is missing may come back
         }
@@ -106,17 +122,16 @@ impl fmt::Debug for Workflows {
     }
 }
 
-async fn read(ports: &Ports, run: &Run) -> Result<Arc<Prepared>, WorkflowError> {
+async fn read(ports: &Ports, key: &Key) -> Result<Arc<Prepared>, WorkflowError> {
     let mut patience = Patience::new(&*ports.clock);
     let version = loop {
-        match ports.definitions.version(&run.workspace, &run.workflow, run.version).await {
+        match ports.definitions.version(&key.workspace, &key.workflow, key.version).await {
             Err(error) if Patience::covers(&error) => patience.pause("reading a workflow version", &error).await,
             result => break result?,
         }
     };
-    let version =
-        version.ok_or_else(|| WorkflowError::Missing { workflow: run.workflow.clone(), version: run.version })?;
-    prepare(&version, &*ports.catalog).map(Arc::new)
+    let missing = || WorkflowError::Missing { workflow: key.workflow.clone(), version: key.version };
+    prepare(&version.ok_or_else(missing)?, &*ports.catalog).map(Arc::new)
 }
 
 fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared, WorkflowError> {
@@ -128,12 +143,15 @@ fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared,
         let pin = version.pins.get(uses)?;
         catalog.by_digest(&pin.digest).map(|plugin| Arc::new(plugin.manifest.clone()))
     };
-    Ok(match CompiledWorkflow::compile(workflow.clone(), manifest) {
-        Ok(compiled) => Prepared { compiled, broken: None },
-        Err(problems) => {
-            Prepared { compiled: CompiledWorkflow::without_steps(workflow), broken: Some(join(&problems)) }
-        }
-    })
+    let (calls, pins) = (version.calls.clone(), version.pins.clone());
+    let input = workflow.input.as_ref().map(schema::compile).transpose();
+    let compiled = CompiledWorkflow::compile(workflow.clone(), manifest).map_err(|problems| join(&problems));
+    let (compiled, input, broken) = match (compiled, input) {
+        (Ok(compiled), Ok(input)) => (compiled, input, None),
+        (Err(problems), _) => (CompiledWorkflow::without_steps(workflow), None, Some(problems)),
+        (_, Err(error)) => (CompiledWorkflow::without_steps(workflow), None, Some(format!("/input: {error}"))),
+    };
+    Ok(Prepared { compiled, broken, calls, pins, input })
 }
 
 fn join(problems: &[Problem]) -> String {

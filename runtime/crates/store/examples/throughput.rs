@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use flowcell_core::id::{EventId, RunId, StepId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{Append, Delivery, Durability, Journal as _, NewRun, RunQueue as _};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
@@ -98,6 +98,7 @@ async fn start(store: &EmbeddedStore, number: u64) -> Result<Recorded, flowcell_
         event,
         pins: BTreeMap::new(),
         trigger: payload(number),
+        origin: flowcell_core::run::event::Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };
     let summary = Run::fold(id, std::slice::from_ref(&created)).map_err(failed)?.summary();
@@ -121,7 +122,7 @@ async fn go_through(
     let id = RunId::from_parts(at(number), u128::from(number));
     store.claim(at(u64::MAX >> 24), 1).await?;
     let mut run = Run::fold(id, std::slice::from_ref(&created)).map_err(failed)?;
-    let step: StepId = "build".parse().map_err(failed)?;
+    let step: StepRef = "build".parse().map_err(failed)?;
     let result = RunEvent::StepSucceeded {
         step: step.clone(),
         attempt: 1,
@@ -129,7 +130,7 @@ async fn go_through(
         input: payload(number),
         call: CallRecord { duration_ms: 3, cpu_ms: 0.04, memory_bytes: 1 << 17, ..CallRecord::default() },
     };
-    let finished = RunEvent::Finished { outcome: Outcome::Succeeded };
+    let finished = RunEvent::Finished { outcome: Outcome::Succeeded, output: Value::Null };
     for events in [vec![RunEvent::StepStarted { step, attempt: 1 }], vec![result, finished]] {
         let mut entries = Vec::new();
         for event in events {

@@ -8,6 +8,7 @@
 
 pub mod embedded;
 pub mod memory;
+mod marks;
 mod queue;
 mod rules;
 

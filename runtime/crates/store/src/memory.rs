@@ -10,10 +10,11 @@ use flowcell_core::ports::{
     StoreError, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
-use flowcell_core::run::fold::RunSummary;
+use flowcell_core::run::fold::{Mark, RunSummary};
 use flowcell_core::time::Timestamp;
 use tokio::sync::Notify;
 
+use crate::marks::Marks;
 use crate::queue::DueQueue;
 use crate::rules;
 
@@ -30,6 +31,7 @@ struct State {
     dedupe: HashMap<(WorkspaceId, String, String), (Timestamp, EventId)>,
     runs: BTreeMap<RunId, Kept>,
     queue: DueQueue,
+    marks: Marks,
     heads: BTreeMap<(WorkspaceId, WorkflowId), (WorkflowHead, [u8; 32])>,
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
@@ -106,6 +108,7 @@ impl State {
         }
         for run in delivery.runs {
             self.queue.set_due(run.id, run.summary.due_at);
+            self.marks.set(run.id, &run.summary.marks);
             self.runs.insert(run.id, Kept { summary: run.summary, entries: vec![run.created] });
         }
         Ok(accepted)
@@ -123,6 +126,7 @@ impl State {
         }
         kept.summary = append.summary;
         kept.entries.extend(append.entries);
+        self.marks.set(append.run, &kept.summary.marks);
         if kept.summary.status.is_final() {
             self.queue.finish(append.run);
             return Ok(false);
@@ -179,6 +183,12 @@ impl RunIndex for MemoryStore {
             .take(limit.min(rules::PAGE_RUNS_MAX))
             .cloned()
             .collect())
+    }
+
+    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError> {
+        let state = self.state();
+        let marked = state.marks.runs(mark).filter_map(|run| Some(&state.runs.get(&run)?.summary));
+        Ok(marked.filter(|run| run.workspace == *workspace).cloned().collect())
     }
 }
 

@@ -9,7 +9,7 @@ use flowcell_core::ports::{
     Catalog, Definitions, Delivery, Hook, HookBinding, InstalledPlugin, NewRun, StoreError, WorkflowHead,
     WorkflowVersion,
 };
-use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::parse::Authored;
@@ -71,6 +71,7 @@ pub fn version(source: &str, number: u32, catalog: &dyn Catalog) -> WorkflowVers
         source: source.to_owned(),
         created_at: Timestamp::from_millis(0),
         pins: used.map(|uses| (uses.clone(), pin(uses, catalog))).collect(),
+        calls: BTreeMap::new(),
     }
 }
 
@@ -113,8 +114,9 @@ pub fn delivery(version: &WorkflowVersion, number: u32, at: Timestamp, trigger: 
         workflow: version.id.clone(),
         version: version.version,
         event,
-        pins: version.pins.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        pins: version.pins.clone(),
         trigger,
+        origin: Origin::default(),
     };
     let created = Recorded { seq: 0, at, event: created };
     let summary = Run::fold(id, std::slice::from_ref(&created)).expect("the first entry makes a run").summary();

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Asked, Comparison, Condition, Explanation, Group, Shown, Verdict, compare};
+use super::compare::{Comparator, is_truthy};
+use super::{Asked, Comparison, Condition, Explanation, Group, Shown, Verdict};
 use crate::expression::{ExpressionError, Program, Scope, has_expression, join_pointer};
 
 /// A condition ready to be asked, any number of times.
@@ -14,7 +15,7 @@ pub struct CompiledCondition {
 #[derive(Debug)]
 enum Node {
     Expression(Operand),
-    Compare { value: Operand, is: Comparison, to: Option<Operand> },
+    Compare { value: Operand, comparator: Comparator, to: Option<Operand> },
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
@@ -30,13 +31,12 @@ struct Operand {
 }
 
 impl CompiledCondition {
-    /// Compiles every expression; errors carry pointers into the condition.
-    pub fn compile(condition: &Condition) -> Result<Self, Vec<ExpressionError>> {
-        let mut errors = Vec::new();
-        let root = Node::compile(condition, "", &mut errors);
-        match root {
-            Some(root) if errors.is_empty() => Ok(Self { root }),
-            _ => Err(errors),
+    /// Compiles every expression for a place where `locals` are known beside the usual names; errors carry pointers into the condition.
+    pub fn compile(condition: &Condition, locals: &[&str]) -> Result<Self, Vec<ExpressionError>> {
+        let mut compiler = Compiler { locals, errors: Vec::new() };
+        match compiler.node(condition, "") {
+            Some(root) if compiler.errors.is_empty() => Ok(Self { root }),
+            _ => Err(compiler.errors),
         }
     }
 
@@ -45,58 +45,100 @@ impl CompiledCondition {
         let because = self.root.evaluate(scope)?;
         Ok(Verdict { holds: because.holds == Some(true), because })
     }
+
+    /// The programs of its operands with their places, relative to the condition.
+    pub fn programs(&self) -> Vec<(&str, &Program)> {
+        let mut operands = Vec::new();
+        self.root.collect(&mut operands);
+        operands.into_iter().map(|operand| (operand.pointer.as_str(), &operand.program)).collect()
+    }
 }
 
-impl Node {
-    fn compile(condition: &Condition, pointer: &str, errors: &mut Vec<ExpressionError>) -> Option<Self> {
+struct Compiler<'l> {
+    locals: &'l [&'l str],
+    errors: Vec<ExpressionError>,
+}
+
+impl Compiler<'_> {
+    /// `None` when something in it has been refused.
+    fn node(&mut self, condition: &Condition, pointer: &str) -> Option<Node> {
         match condition {
             Condition::Expression(text) => {
                 let braced = if has_expression(text) { text.clone() } else { format!("{{{{ {} }}}}", text.trim()) };
-                Operand::compile(&Value::String(braced), text.clone(), pointer, errors).map(Self::Expression)
+                self.operand(&Value::String(braced), text.clone(), pointer.to_owned()).map(Node::Expression)
             }
             Condition::Compare(compare) => {
-                let value = Operand::of(&compare.value, &join_pointer(pointer, "value"), errors);
-                let to = compare.to.as_ref().map(|to| Operand::of(to, &join_pointer(pointer, "to"), errors));
+                let comparator = self.comparator(compare.is, compare.to.as_ref(), pointer);
+                let value = self.value(&compare.value, join_pointer(pointer, "value"));
+                let to = compare.to.as_ref().map(|to| self.value(to, join_pointer(pointer, "to")));
                 let to = match to {
                     Some(to) => Some(to?),
                     None => None,
                 };
-                Some(Self::Compare { value: value?, is: compare.is, to })
+                Some(Node::Compare { value: value?, comparator: comparator?, to })
             }
-            Condition::Group(Group::All(list)) => {
-                Self::compile_list(list, &join_pointer(pointer, "all"), errors).map(Self::All)
+            Condition::Group(Group::All(list)) => self.list(list, &join_pointer(pointer, "all")).map(Node::All),
+            Condition::Group(Group::Any(list)) => self.list(list, &join_pointer(pointer, "any")).map(Node::Any),
+            Condition::Group(Group::Not(inner)) => {
+                self.node(inner, &join_pointer(pointer, "not")).map(Box::new).map(Node::Not)
             }
-            Condition::Group(Group::Any(list)) => {
-                Self::compile_list(list, &join_pointer(pointer, "any"), errors).map(Self::Any)
-            }
-            Condition::Group(Group::Not(inner)) => Self::compile(inner, &join_pointer(pointer, "not"), errors)
-                .map(|inner| Self::Not(Box::new(inner))),
         }
     }
 
-    fn compile_list(list: &[Condition], pointer: &str, errors: &mut Vec<ExpressionError>) -> Option<Vec<Self>> {
-        let nodes: Vec<_> = list
-            .iter()
-            .enumerate()
-            .map(|(index, inner)| Self::compile(inner, &join_pointer(pointer, &index.to_string()), errors))
-            .collect();
+    fn list(&mut self, list: &[Condition], pointer: &str) -> Option<Vec<Node>> {
+        let places = list.iter().enumerate();
+        let nodes: Vec<_> =
+            places.map(|(index, inner)| self.node(inner, &join_pointer(pointer, &index.to_string()))).collect();
         nodes.into_iter().collect()
     }
 
+    fn comparator(&mut self, is: Comparison, to: Option<&Value>, pointer: &str) -> Option<Comparator> {
+        let mut refuse = |key: &str, message: String| {
+            self.errors.push(ExpressionError { pointer: join_pointer(pointer, key), message });
+            None
+        };
+        match (is.takes_operand(), to) {
+            (true, None) => refuse("is", format!("`is: {is}` needs a `to`: what the value is measured against")),
+            (false, Some(_)) => refuse("to", format!("`is: {is}` takes no `to`: it asks about the value alone")),
+            _ => Comparator::new(is, to).map_or_else(|message| refuse("to", message), Some),
+        }
+    }
+
+    fn value(&mut self, value: &Value, pointer: String) -> Option<Operand> {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.operand(value, text, pointer)
+    }
+
+    fn operand(&mut self, value: &Value, text: String, pointer: String) -> Option<Operand> {
+        match Program::compile_with(value, self.locals) {
+            Ok(program) => Some(Operand { text, program, pointer }),
+            Err(errors) => {
+                self.errors.extend(errors.into_iter().map(|error| within(&pointer, error)));
+                None
+            }
+        }
+    }
+}
+
+fn within(pointer: &str, error: ExpressionError) -> ExpressionError {
+    ExpressionError { pointer: format!("{pointer}{}", error.pointer), ..error }
+}
+
+impl Node {
     fn evaluate(&self, scope: &Scope<'_>) -> Result<Explanation, ExpressionError> {
         Ok(match self {
             Self::Expression(operand) => {
                 let value = operand.render(scope)?;
-                Explanation { holds: Some(compare::is_truthy(&value)), asked: Asked::Expression(operand.shown(&value)) }
+                Explanation { holds: Some(is_truthy(&value)), asked: Asked::Expression(operand.shown(&value)) }
             }
-            Self::Compare { value, is, to } => Self::evaluate_compare(scope, value, *is, to.as_ref())?,
+            Self::Compare { value, comparator, to } => evaluate_compare(scope, value, comparator, to.as_ref())?,
             Self::All(nodes) => {
-                let (holds, of) = Self::evaluate_list(scope, nodes, false)?;
-                Explanation { holds: Some(!holds), asked: Asked::All(of) }
+                let (found, of) = evaluate_until(scope, nodes, false)?;
+                Explanation { holds: Some(!found), asked: Asked::All(of) }
             }
             Self::Any(nodes) => {
-                let (holds, of) = Self::evaluate_list(scope, nodes, true)?;
-                Explanation { holds: Some(holds), asked: Asked::Any(of) }
+                let (found, of) = evaluate_until(scope, nodes, true)?;
+                Explanation { holds: Some(found), asked: Asked::Any(of) }
             }
             Self::Not(inner) => {
                 let inner = inner.evaluate(scope)?;
@@ -105,44 +147,14 @@ impl Node {
         })
     }
 
-    /// Evaluates until one of them is `wanted`; whether there was one.
-    fn evaluate_list(
-        scope: &Scope<'_>,
-        nodes: &[Self],
-        wanted: bool,
-    ) -> Result<(bool, Vec<Explanation>), ExpressionError> {
-        let mut found = false;
-        let mut of = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let explanation = if found { node.unasked() } else { node.evaluate(scope)? };
-            found |= explanation.holds == Some(wanted);
-            of.push(explanation);
-        }
-        Ok((found, of))
-    }
-
-    fn evaluate_compare(
-        scope: &Scope<'_>,
-        value: &Operand,
-        is: Comparison,
-        to: Option<&Operand>,
-    ) -> Result<Explanation, ExpressionError> {
-        let left = if is.takes_missing() { value.render_if_there(scope)? } else { Some(value.render(scope)?) };
-        let right = to.map(|to| to.render(scope)).transpose()?;
-        let holds = compare::holds(left.as_ref(), is, right.as_ref())
-            .map_err(|message| ExpressionError { pointer: value.pointer.clone(), message })?;
-        let value = left.as_ref().map_or_else(|| value.unasked(), |left| value.shown(left));
-        let to = to.zip(right.as_ref()).map(|(to, right)| to.shown(right));
-        Ok(Explanation { holds: Some(holds), asked: Asked::Compare { value, is, to } })
-    }
-
     /// What would have been asked.
     fn unasked(&self) -> Explanation {
         let list = |nodes: &[Self]| nodes.iter().map(Self::unasked).collect();
         let asked = match self {
             Self::Expression(operand) => Asked::Expression(operand.unasked()),
-            Self::Compare { value, is, to } => {
-                Asked::Compare { value: value.unasked(), is: *is, to: to.as_ref().map(Operand::unasked) }
+            Self::Compare { value, comparator, to } => {
+                let to = to.as_ref().map(Operand::unasked);
+                Asked::Compare { value: value.unasked(), is: comparator.is(), to }
             }
             Self::All(nodes) => Asked::All(list(nodes)),
             Self::Any(nodes) => Asked::Any(list(nodes)),
@@ -150,39 +162,60 @@ impl Node {
         };
         Explanation { holds: None, asked }
     }
+
+    fn collect<'n>(&'n self, operands: &mut Vec<&'n Operand>) {
+        match self {
+            Self::Expression(operand) => operands.push(operand),
+            Self::Compare { value, to, .. } => operands.extend(std::iter::once(value).chain(to)),
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.collect(operands)),
+            Self::Not(inner) => inner.collect(operands),
+        }
+    }
+}
+
+/// Asks one after another until the answer of one is `wanted`; whether that was so.
+fn evaluate_until(
+    scope: &Scope<'_>,
+    nodes: &[Node],
+    wanted: bool,
+) -> Result<(bool, Vec<Explanation>), ExpressionError> {
+    let mut found = false;
+    let mut of = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let explanation = if found { node.unasked() } else { node.evaluate(scope)? };
+        found |= explanation.holds == Some(wanted);
+        of.push(explanation);
+    }
+    Ok((found, of))
+}
+
+fn evaluate_compare(
+    scope: &Scope<'_>,
+    value: &Operand,
+    comparator: &Comparator,
+    to: Option<&Operand>,
+) -> Result<Explanation, ExpressionError> {
+    let is = comparator.is();
+    let left = if is.takes_missing() { value.render_if_there(scope)? } else { Some(value.render(scope)?) };
+    let right = to.map(|to| to.render(scope)).transpose()?;
+    let holds = comparator
+        .holds(left.as_ref(), right.as_ref())
+        .map_err(|message| ExpressionError { pointer: value.pointer.clone(), message })?;
+    let value = left.as_ref().map_or_else(|| value.unasked(), |left| value.shown(left));
+    let to = to.zip(right.as_ref()).map(|(to, right)| to.shown(right));
+    Ok(Explanation { holds: Some(holds), asked: Asked::Compare { value, is, to } })
 }
 
 impl Operand {
-    fn of(value: &Value, pointer: &str, errors: &mut Vec<ExpressionError>) -> Option<Self> {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Self::compile(value, text, pointer, errors)
-    }
-
-    fn compile(value: &Value, text: String, pointer: &str, errors: &mut Vec<ExpressionError>) -> Option<Self> {
-        let pointer = pointer.to_owned();
-        match Program::compile(value) {
-            Ok(program) => Some(Self { text, program, pointer }),
-            Err(found) => {
-                errors.extend(found.into_iter().map(|error| ExpressionError {
-                    pointer: format!("{pointer}{}", error.pointer),
-                    message: error.message,
-                }));
-                None
-            }
-        }
-    }
-
     fn render(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
-        self.program.render(scope).map_err(|error| ExpressionError {
-            pointer: format!("{}{}", self.pointer, error.pointer),
-            message: error.message,
-        })
+        self.program.render(scope).map_err(|error| within(&self.pointer, error))
     }
 
     /// `None` when what it reads is not there.
     fn render_if_there(&self, scope: &Scope<'_>) -> Result<Option<Value>, ExpressionError> {
         match self.render(scope) {
             Ok(value) => Ok(Some(value)),
+            // Every message about a value that is not there says so in these words (`expression::scope`, `expression::template`).
             Err(error) if error.message.contains("is undefined") => Ok(None),
             Err(error) => Err(error),
         }

@@ -1,8 +1,11 @@
 //! Why a condition held or did not: a tree that stands in the journal and is shown to people.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Comparison;
+use crate::expression::has_expression;
 
 /// The answer to a condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,68 @@ impl Shown {
         match text.char_indices().nth(Self::CHARACTERS_MAX) {
             Some(_) => text.chars().take(Self::CHARACTERS_MAX - 1).chain(['…']).collect(),
             None => text.to_owned(),
+        }
+    }
+}
+
+/// A line for each condition, those of a group indented below it.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
+    }
+}
+
+impl Explanation {
+    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        let answer = match self.holds {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "not asked",
+        };
+        if depth > 0 {
+            writeln!(f)?;
+        }
+        write!(f, "{:indent$}{answer}: ", "", indent = depth * 2)?;
+        match &self.asked {
+            Asked::Expression(shown) => shown.write(f, Quote::Always),
+            Asked::Compare { value, is, to } => {
+                value.write(f, Quote::Expressions)?;
+                write!(f, " {}", is.verb())?;
+                match to {
+                    Some(to) => {
+                        f.write_str(" ")?;
+                        to.write(f, Quote::Expressions)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Asked::All(of) => Self::write_group(f, "all of these", of, depth),
+            Asked::Any(of) => Self::write_group(f, "one of these", of, depth),
+            Asked::Not(of) => Self::write_group(f, "not this", std::slice::from_ref(of), depth),
+        }
+    }
+
+    fn write_group(f: &mut fmt::Formatter<'_>, name: &str, of: &[Self], depth: usize) -> fmt::Result {
+        f.write_str(name)?;
+        of.iter().try_for_each(|inner| inner.write(f, depth + 1))
+    }
+}
+
+/// Which operands are shown as they were written, with the value behind.
+enum Quote {
+    Always,
+    /// Those that compute something: of a plain value, the value is enough.
+    Expressions,
+}
+
+impl Shown {
+    fn write(&self, f: &mut fmt::Formatter<'_>, quote: Quote) -> fmt::Result {
+        let is_computed = matches!(quote, Quote::Always) || has_expression(&self.text);
+        match &self.value {
+            Some(value) if is_computed => write!(f, "`{}` ({value})", self.text),
+            Some(value) => f.write_str(value),
+            None if is_computed => write!(f, "`{}`", self.text),
+            None => f.write_str(&self.text),
         }
     }
 }

@@ -1,97 +1,139 @@
 //! What should happen next to a run: a pure function of the workflow, the run's events and the time.
+//!
+//! The workflow is a tree of steps, and so is the plan: [`walk`](super::walk) goes through everything that has begun and not ended, and says
+//! what each place needs. What needs nothing from outside (a decision, the end of a loop) is an event to note, found here by pure evaluation;
+//! the worker notes it and asks again, until there is nothing to note. Only then does it begin attempts.
 
-use crate::id::{StepId, StepRef};
-use crate::run::event::Outcome;
-use crate::run::fold::{Phase, Run};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::expression::Scope;
+use crate::id::{RunId, StepRef, WorkflowId};
+use crate::run::calendar::Calendar;
+use crate::run::event::{Outcome, RunEvent, StepError};
+use crate::run::fold::Run;
+pub use crate::run::uncertain::{may_repeat, start_must_be_durable, why_parked};
+use crate::run::walk::{Standing, Walk};
 use crate::time::Timestamp;
-use crate::workflow::{Action, OnUncertain, Step, Workflow};
+use crate::workflow::compiled::CompiledWorkflow;
+
+/// What a run follows.
+#[derive(Clone, Copy)]
+pub struct Definition<'w> {
+    pub compiled: &'w CompiledWorkflow,
+    /// The version that a `call` without one starts.
+    pub calls: &'w BTreeMap<WorkflowId, u32>,
+    pub calendar: &'w dyn Calendar,
+}
+
+/// The moment for which is planned.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'m> {
+    pub now: Timestamp,
+    /// The attempts that the asking worker has under way. Any other without an end was cut off by a crash.
+    pub in_flight: &'m BTreeSet<StepRef>,
+}
+
+impl std::fmt::Debug for Definition<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definition").field("workflow", &self.compiled.workflow.id).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
+    /// Write this down: it follows from what is known. Nothing else of the plan counts until that is done.
+    Note(RunEvent),
     /// Begin this attempt.
-    Start {
-        step: StepRef,
-        attempt: u32,
-    },
+    Start { step: StepRef, attempt: u32 },
+    /// See to it that the run which this `call` names exists.
+    Call { step: StepRef, run: RunId },
+    /// End the run.
+    Finish { outcome: Outcome, output: Value },
+    /// Ask again then; at most once in a plan.
     WaitUntil(Timestamp),
-    /// Write down that nobody can know whether the step happened.
-    Park {
-        step: StepRef,
-        attempt: u32,
-        reason: String,
-    },
-    Finish(Outcome),
-    /// Nothing, until somebody decides about a parked step.
+    /// Nothing, until something comes from outside or an attempt in flight ends.
     Rest,
     /// Nothing, ever: the run has ended.
     Done,
 }
 
-/// Decides the next thing for a run that nobody is working on at the moment.
-///
-/// An attempt without an end was therefore cut off by a crash: it is repeated when that is harmless or allowed, and parked otherwise.
-pub fn plan(workflow: &Workflow, run: &Run, now: Timestamp) -> Next {
+/// Decides everything that should happen now.
+pub fn plan(definition: Definition<'_>, run: &Run, moment: Moment<'_>) -> Vec<Next> {
     if run.outcome.is_some() {
-        return Next::Done;
+        return vec![Next::Done];
     }
-    for step in &workflow.steps {
-        let Some(state) = run.step(&step.id, &[]) else {
-            return Next::Start { step: step.id.clone().into(), attempt: 1 };
-        };
-        match &state.phase {
-            Phase::Succeeded | Phase::Handled { .. } | Phase::Entered | Phase::Cancelled { .. } => {}
-            Phase::Failed { error } => {
-                return Next::Finish(Outcome::Failed { step: step.id.clone().into(), error: error.clone() });
+    let workflow = &definition.compiled.workflow;
+    let mut walk = Walk::new(definition, run, moment);
+    match walk.block(&workflow.steps) {
+        Standing::Done => vec![succeed(definition, run)],
+        Standing::Failed(failure) => {
+            end(run, "the run has failed", Outcome::Failed { step: failure.step, error: failure.error })
+        }
+        Standing::Stopped(outcome) => end(run, "the run was stopped", outcome),
+        Standing::Open => {
+            if let Some(reason) = &run.cancel {
+                return end(run, reason, Outcome::Cancelled { reason: reason.clone() });
             }
-            Phase::Retrying { at } if *at > now => return Next::WaitUntil(*at),
-            Phase::Retrying { .. } => return Next::Start { step: step.id.clone().into(), attempt: state.next_attempt() },
-            Phase::Parked { .. } => return Next::Rest,
-            Phase::Started if step.action().is_some_and(|action| may_repeat(action, run)) => {
-                return Next::Start { step: step.id.clone().into(), attempt: state.next_attempt() };
+            if let Some(limit_ms) = workflow.settings.timeout_ms {
+                let ends_at = run.created_at + std::time::Duration::from_millis(limit_ms);
+                if ends_at <= moment.now {
+                    return end(run, "the run took too long", too_long(definition, run, limit_ms));
+                }
+                walk.wake(ends_at);
             }
-            Phase::Started => {
-                return Next::Park {
-                    step: step.id.clone().into(),
-                    attempt: state.next_attempt().saturating_sub(1),
-                    reason: step.action().map_or_else(String::new, |action| {
-                        why_parked(action, &format!("Flowcell stopped while step `{}` was running", step.id))
-                    }),
-                };
+            walk.into_plan()
+        }
+    }
+}
+
+fn succeed(definition: Definition<'_>, run: &Run) -> Next {
+    let workflow = &definition.compiled.workflow;
+    let output = definition.compiled.output.as_ref().map(|output| output.render(&Scope::of(run, workflow)));
+    match output {
+        None => Next::Finish { outcome: Outcome::Succeeded, output: Value::Null },
+        Some(Ok(output)) => Next::Finish { outcome: Outcome::Succeeded, output },
+        Some(Err(error)) => {
+            let message = format!("the workflow's output cannot be built: {} (at `output{}`)", error.message, error.pointer);
+            match last_place(run) {
+                Some(step) => {
+                    let error = StepError::permanent("expression", message);
+                    Next::Finish { outcome: Outcome::Failed { step, error }, output: Value::Null }
+                }
+                None => Next::Finish { outcome: Outcome::Cancelled { reason: message }, output: Value::Null },
             }
         }
     }
-    Next::Finish(Outcome::Succeeded)
 }
 
-/// The reason of a parked step, after what has happened.
-pub fn why_parked(step: &Action, what_happened: &str) -> String {
-    let so = match step.on_uncertain {
-        OnUncertain::Park => "its `on_uncertain: park` asks for somebody to decide",
-        OnUncertain::Auto | OnUncertain::Repeat => "its action must not be repeated unasked, so somebody has to decide",
-    };
-    format!("{what_happened}: it may or may not have happened, and {so}")
-}
-
-/// Whether an attempt may begin only once its `StepStarted` is on disk (invariant 2).
-///
-/// Without it a crash would hide that the step may have happened, which does no harm only where a repetition does none.
-pub fn start_must_be_durable(workflow: &Workflow, run: &Run, step: &StepId) -> bool {
-    let action = workflow.step(step).and_then(Step::action);
-    action.is_none_or(|action| action.on_uncertain == OnUncertain::Park || !is_idempotent(action, run))
-}
-
-/// Whether an attempt of unknown end (cut off by a crash or by its deadline, or left without an answer) is simply made again.
-pub fn may_repeat(step: &Action, run: &Run) -> bool {
-    match step.on_uncertain {
-        OnUncertain::Repeat => true,
-        OnUncertain::Park => false,
-        OnUncertain::Auto => is_idempotent(step, run),
+fn too_long(definition: Definition<'_>, run: &Run, limit_ms: u64) -> Outcome {
+    let limit = crate::workflow::duration::format(limit_ms);
+    let step = run.open().map(|(step, _)| step.clone()).next();
+    let first = || definition.compiled.workflow.steps.first().map(|step| step.id.clone().into());
+    match step.or_else(|| last_place(run)).or_else(first) {
+        Some(step) => {
+            let message = format!(
+                "the run was not over after {limit}, its workflow's `settings.timeout`; step `{step}` was in progress. Raise the limit if that was not too long"
+            );
+            Outcome::Failed { step, error: StepError::permanent("run-timeout", message) }
+        }
+        None => Outcome::Cancelled { reason: format!("the run was not over after {limit}") },
     }
 }
 
-/// What the manifest said when the workflow version was published.
-fn is_idempotent(step: &Action, run: &Run) -> bool {
-    run.pins.get(&step.uses).is_some_and(|pin| pin.idempotent)
+fn last_place(run: &Run) -> Option<StepRef> {
+    run.steps.keys().last().cloned()
+}
+
+/// Cuts everything short that is in progress, and ends.
+fn end(run: &Run, reason: &str, outcome: Outcome) -> Vec<Next> {
+    let cancelled = run.open().map(|(step, _)| {
+        Next::Note(RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() })
+    });
+    let mut plan: Vec<Next> = cancelled.collect();
+    plan.push(Next::Finish { outcome, output: Value::Null });
+    plan
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 
 use serde_json::Value;
 
+use super::Workflow;
 use super::parse::{Authored, in_order};
 use super::problem::{Problem, similar};
 use super::schema::Schema;
 use super::step::Action;
 use super::trigger::TriggerKind;
 use super::walk::Placed;
-use super::Workflow;
 use crate::capability::{Grant, StepScope, UrlScope};
 use crate::expression::{Program, Reference, has_expression, join_pointer};
 use crate::manifest::Manifest;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::step::{Action, ForEach, If, OnError, Respond, StepKind, Wait, WaitFor, Within};
-use super::walk::Placed;
+use super::walk::{EVENT, LOOP, Placed};
 use crate::capability::StepScope;
 use crate::condition::{CompiledCondition, Condition};
 use crate::expression::{ExpressionError, Program};
@@ -103,12 +103,14 @@ impl CompiledWorkflow {
         workflow: Workflow,
         manifest: impl Fn(&Uses) -> Option<Arc<Manifest>>,
     ) -> Result<Self, Vec<Problem>> {
-        let mut compiler = Compiler { problems: Vec::new() };
+        let mut compiler = Compiler { locals: Vec::new(), problems: Vec::new() };
         let mut steps = HashMap::new();
         for placed in workflow.all_steps() {
+            compiler.locals = placed.locals();
             let compiled = compiler.step(&placed, &manifest);
             steps.extend(compiled.map(|compiled| (placed.step.id.clone(), compiled)));
         }
+        compiler.locals.clear();
         let filter = compiler.optional_condition(workflow.trigger.filter.as_ref(), "/trigger/filter");
         let output = compiler.optional_program(workflow.output.as_ref(), "/output");
         let settings = &workflow.settings;
@@ -161,14 +163,16 @@ pub fn expression_text(text: &str) -> Value {
     if crate::expression::has_expression(text) { text.into() } else { format!("{{{{ {} }}}}", text.trim()).into() }
 }
 
-struct Compiler {
+struct Compiler<'w> {
+    /// What expressions of the present step read beside the usual names.
+    locals: Vec<&'w str>,
     problems: Vec<Problem>,
 }
 
-impl Compiler {
+impl<'w> Compiler<'w> {
     fn step(
         &mut self,
-        placed: &Placed<'_>,
+        placed: &Placed<'w>,
         manifest: &impl Fn(&Uses) -> Option<Arc<Manifest>>,
     ) -> Option<CompiledStep> {
         let (step, pointer) = (placed.step, placed.pointer.as_str());
@@ -217,13 +221,16 @@ impl Compiler {
         (conditions.len() == each.branches.len()).then_some(CompiledKind::If(conditions))
     }
 
-    fn for_each(&mut self, each: &ForEach, pointer: &str) -> Option<CompiledKind> {
+    fn for_each(&mut self, each: &'w ForEach, pointer: &str) -> Option<CompiledKind> {
         let place = format!("{pointer}/for_each");
         let items = match &each.items {
             Value::String(text) => self.expression(text, &place),
             list => self.program(list, &place),
         };
+        let outer = self.locals.clone();
+        self.locals.extend([each.item_name.as_str(), LOOP]);
         let collect = self.optional_program(each.collect.as_ref(), &format!("{pointer}/collect"));
+        self.locals = outer;
         Some(CompiledKind::ForEach { items: items?, collect })
     }
 
@@ -237,7 +244,12 @@ impl Compiler {
             WaitFor::Until(text) => self.expression(text, &place("until")).map(CompiledWait::Until),
             WaitFor::Window(_) => Some(CompiledWait::Window),
             WaitFor::Event { matches, .. } => match matches {
-                Some(matches) => Some(CompiledWait::Event(Some(self.condition(matches, &place("match"))?))),
+                Some(matches) => {
+                    self.locals.push(EVENT);
+                    let compiled = self.condition(matches, &place("match"));
+                    self.locals.pop();
+                    compiled.map(|compiled| CompiledWait::Event(Some(compiled)))
+                }
                 None => Some(CompiledWait::Event(None)),
             },
             WaitFor::Resume => Some(CompiledWait::Resume),
@@ -250,7 +262,7 @@ impl Compiler {
     }
 
     fn condition(&mut self, condition: &Condition, pointer: &str) -> Option<CompiledCondition> {
-        match CompiledCondition::compile(condition) {
+        match CompiledCondition::compile(condition, &self.locals) {
             Ok(compiled) => Some(compiled),
             Err(errors) => {
                 self.errors(pointer, errors);
@@ -269,7 +281,7 @@ impl Compiler {
     }
 
     fn program(&mut self, value: &Value, pointer: &str) -> Option<Program> {
-        match Program::compile(value) {
+        match Program::compile_with(value, &self.locals) {
             Ok(program) => Some(program),
             Err(errors) => {
                 self.errors(pointer, errors);

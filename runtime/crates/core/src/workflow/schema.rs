@@ -65,7 +65,7 @@ impl Schema {
         for error in self.validator.iter_errors(value) {
             self.explain(&error, place, &mut violations);
         }
-        violations
+        without_echoes(violations)
     }
 
     fn explain(&self, error: &ValidationError<'_>, place: &str, violations: &mut Vec<Violation>) {
@@ -138,11 +138,50 @@ impl Schema {
             ValidationErrorKind::Minimum { limit } => add(format!("{name} is {value}; the least is {limit}"), None),
             ValidationErrorKind::Maximum { limit } => add(format!("{name} is {value}; the most is {limit}"), None),
             ValidationErrorKind::UniqueItems => add(format!("{name} has an item twice"), None),
+            ValidationErrorKind::MinProperties { limit } => add(format!("{name} has less than {limit} entries"), None),
+            ValidationErrorKind::MaxProperties { limit } => add(format!("{name} has more than {limit} entries"), None),
+            ValidationErrorKind::PropertyNames { error: key } => {
+                let expected = self.annotation(key.schema_path().as_str(), "x-expected");
+                let key = shown(key.instance().as_ref());
+                violations.push(Violation {
+                    pointer: join_pointer(&pointer, &key),
+                    at_key: true,
+                    message: format!("`{}` is not {}", cut(&key), expected.unwrap_or("a possible key here")),
+                    help: None,
+                    keyword,
+                });
+            }
+            ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::OneOfMultipleValid { .. }
+                if self.annotation(error.schema_path().as_str(), "x-noun").is_some() =>
+            {
+                violations.extend(self.explain_kinds(error));
+            }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
                 self.explain_nearest(error, context, place, violations);
             }
             _ => add(format!("{name} does not fit: {error}"), None),
         }
+    }
+
+    /// Of keys that name kinds, exactly one has to be there; `x-noun` beside the `oneOf` says of what.
+    fn explain_kinds(&self, error: &ValidationError<'_>) -> Option<Violation> {
+        let holder = self.holder(error.schema_path().as_str())?;
+        let noun = holder.get("x-noun")?.as_str()?;
+        let forms = holder.get("oneOf")?.as_array()?;
+        let kinds: Vec<&str> = forms.iter().filter_map(|form| form.pointer("/required/0")?.as_str()).collect();
+        let fields = error.instance().as_object()?;
+        let present: Vec<String> =
+            kinds.iter().filter(|kind| fields.contains_key(**kind)).map(|kind| format!("`{kind}`")).collect();
+        let pointer = error.instance_path().as_str().to_owned();
+        let wanted = format!("exactly one of {} is needed", kinds.join(", "));
+        let (keyword, has) = match present.as_slice() {
+            [] => (NO_KIND, format!("{noun} has none")),
+            [one] => (SEVERAL_KINDS, format!("{noun} has {one} in a way that does not fit")),
+            [one, other] => (SEVERAL_KINDS, format!("{noun} has both {one} and {other}")),
+            [rest @ .., last] => (SEVERAL_KINDS, format!("{noun} has {} and {last}", rest.join(", "))),
+        };
+        let message = format!("{wanted}; {has}");
+        Some(Violation { pointer, at_key: false, message, help: None, keyword })
     }
 
     /// Of several forms, shows what is wrong with the one that fits best: the one whose first fault lies deepest.
@@ -230,6 +269,36 @@ impl Violation {
     pub(super) fn depends_on_parts(&self) -> bool {
         !matches!(self.keyword, "additionalProperties" | "required" | "type")
     }
+}
+
+const NO_KIND: &str = "no kind";
+const SEVERAL_KINDS: &str = "several kinds";
+
+/// Leaves out what only repeats another violation: where there are several kinds, each complains about the keys of the others; where
+/// there is none, a misspelt key is the reason, and has been named.
+fn without_echoes(violations: Vec<Violation>) -> Vec<Violation> {
+    let parent = |violation: &Violation| match violation.keyword {
+        "additionalProperties" => violation.pointer.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned(),
+        _ => violation.pointer.clone(),
+    };
+    let of_keyword = |keyword: &str| -> Vec<String> {
+        violations.iter().filter(|violation| violation.keyword == keyword).map(&parent).collect()
+    };
+    let (several, none) = (of_keyword(SEVERAL_KINDS), of_keyword(NO_KIND));
+    let misspelt: Vec<String> = violations
+        .iter()
+        .filter(|violation| violation.keyword == "additionalProperties")
+        .filter(|violation| violation.help.as_ref().is_some_and(|help| help.starts_with("did you mean")))
+        .map(&parent)
+        .filter(|place| none.contains(place))
+        .collect();
+    let is_echo = |violation: &Violation| match violation.keyword {
+        "additionalProperties" | "required" => several.contains(&parent(violation)),
+        NO_KIND => misspelt.contains(&violation.pointer),
+        _ => false,
+    };
+    let echoes: Vec<bool> = violations.iter().map(is_echo).collect();
+    violations.into_iter().zip(echoes).filter(|(_, is_echo)| !is_echo).map(|(violation, _)| violation).collect()
 }
 
 /// `steps[0].retry` for `/steps/0/retry`.

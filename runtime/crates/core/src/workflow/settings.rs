@@ -166,7 +166,7 @@ impl FromStr for Day {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let date = if text.len() == 10 { text.parse().ok() } else { None };
-        date.map(Self).ok_or_else(|| format!("`{text}` is not a day such as 2026-12-24"))
+        date.map(Self).ok_or_else(|| format!("`{text}` is not a day of the calendar such as 2026-12-24"))
     }
 }
 
@@ -174,10 +174,39 @@ serde_as_text!(TimeOfDay, Day);
 
 /// One day, or all days from one to another, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "WrittenPause", into = "WrittenPause")]
 pub enum Pause {
     Day(Day),
     Days { from: Day, to: Day },
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenPause {
+    Day(String),
+    Days { from: String, to: String },
+}
+
+impl TryFrom<WrittenPause> for Pause {
+    type Error = String;
+    fn try_from(written: WrittenPause) -> Result<Self, String> {
+        match written {
+            WrittenPause::Day(day) => day.parse().map(Self::Day),
+            WrittenPause::Days { from, to } => {
+                let (from, to): (Day, Day) = (from.parse()?, to.parse()?);
+                if to < from { Err(format!("{to} is before {from}")) } else { Ok(Self::Days { from, to }) }
+            }
+        }
+    }
+}
+
+impl From<Pause> for WrittenPause {
+    fn from(pause: Pause) -> Self {
+        match pause {
+            Pause::Day(day) => Self::Day(day.to_string()),
+            Pause::Days { from, to } => Self::Days { from: from.to_string(), to: to.to_string() },
+        }
+    }
 }
 
 impl Pause {

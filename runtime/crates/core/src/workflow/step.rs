@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::settings::Window;
-use super::written::{WrittenStep, WrittenWait};
+use super::written::{WrittenMissing, WrittenRespond, WrittenStep};
 use crate::condition::Condition;
 use crate::id::{StepId, WorkflowId};
 use crate::plugin::Uses;
@@ -182,28 +182,18 @@ pub struct Call {
 
 /// The answer to the sender that waits for this run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenRespond", into = "WrittenRespond")]
 pub struct Respond {
     /// 200 to 599, or an expression that yields it.
-    #[serde(default = "Respond::default_status")]
     pub status: Value,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub body: Option<RespondBody>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RespondBody {
     Json(Value),
     Text(String),
-}
-
-impl Respond {
-    fn default_status() -> Value {
-        200.into()
-    }
 }
 
 /// What becomes of the run when a step has failed for good.
@@ -254,34 +244,6 @@ impl Missing {
                 None => return self.0.get("*").unwrap_or(&MissingPolicy::Fail),
             }
         }
-    }
-}
-
-/// One policy for all fields, or one for each of some.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum WrittenMissing {
-    All(MissingPolicy),
-    Fields(BTreeMap<String, MissingPolicy>),
-}
-
-impl TryFrom<WrittenMissing> for Missing {
-    type Error = String;
-    fn try_from(written: WrittenMissing) -> Result<Self, String> {
-        let fields = match written {
-            WrittenMissing::All(policy) => [("*".to_owned(), policy)].into(),
-            WrittenMissing::Fields(fields) => fields,
-        };
-        match fields.keys().find(|key| *key != "*" && !key.starts_with('/')) {
-            Some(key) => Err(format!("`{key}` is neither `*` nor a pointer to a field such as /json/name")),
-            None => Ok(Self(fields)),
-        }
-    }
-}
-
-impl From<Missing> for WrittenMissing {
-    fn from(missing: Missing) -> Self {
-        Self::Fields(missing.0)
     }
 }
 
@@ -338,11 +300,7 @@ impl Step {
                 lists.extend(branches.map(|(name, steps)| (Within::Parallel(name), steps.as_slice())));
             }
             StepKind::Wait(wait) => lists.extend(wait.on_timeout.as_deref().map(|steps| (Within::OnTimeout, steps))),
-            StepKind::Action(_)
-            | StepKind::Stop(_)
-            | StepKind::Call(_)
-            | StepKind::Set(_)
-            | StepKind::Respond(_) => {}
+            StepKind::Action(_) | StepKind::Stop(_) | StepKind::Call(_) | StepKind::Set(_) | StepKind::Respond(_) => {}
         }
         if let OnError::Steps(steps) = &self.on_error {
             lists.push((Within::OnError, steps));
@@ -353,17 +311,5 @@ impl Step {
     /// The steps of one of its lists.
     pub fn list(&self, within: Within<'_>) -> Option<&[Step]> {
         self.lists().into_iter().find(|(at, _)| *at == within).map(|(_, steps)| steps)
-    }
-}
-
-impl From<WrittenWait> for WaitFor {
-    fn from(written: WrittenWait) -> Self {
-        match written {
-            WrittenWait { duration: Some(text), .. } => Self::Duration(text),
-            WrittenWait { until: Some(text), .. } => Self::Until(text),
-            WrittenWait { window: Some(window), .. } => Self::Window(window),
-            WrittenWait { event: Some(name), matches, .. } => Self::Event { name, matches },
-            _ => Self::Resume,
-        }
     }
 }

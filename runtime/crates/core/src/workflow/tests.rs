@@ -1,6 +1,8 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 #![allow(clippy::too_many_lines, clippy::format_collect, reason = "tables")]
 
+mod tree;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -309,7 +311,7 @@ fn what_is_not_yaml_is_refused_with_its_place() {
         w.yaml:1:1: `trigger` is missing in the document
           help: What starts a run.
         w.yaml:1:1: there is no `a` in the document
-          help: possible here: description, id, name, steps, trigger
+          help: possible here: description, id, input, name, output, settings, steps, trigger
     "#]]
     .assert_eq(&shown);
 }
@@ -347,58 +349,58 @@ fn what_does_not_fit_the_schema_is_said_in_sentences() {
     table(
         &cases,
         &expect![[r#"
-        # an unknown key at the top
-        w.yaml:2:1: there is no `titel` in the document
-          help: possible here: description
-        # a misspelt key
-        w.yaml:16:5: there is no `retyr` in `steps[0]`
-          help: did you mean `retry`?
-        # an unknown key in a step
-        w.yaml:16:5: there is no `colour` in `steps[0]`
-          help: possible here: on_uncertain, timeout
-        # a missing name
-        w.yaml:1:1: `name` is missing in the document
-          help: For people.
-        # a missing id
-        w.yaml:7:5: `id` is missing in `steps[0]`
-          help: Names the step in expressions: steps.<id>.output.
-        # an id in capitals
-        w.yaml:1:5: `id` is `Push_To_Build`, which is not an id: a letter, then letters, digits and hyphens in lower case, at most 64
-        # a step id with a hyphen
-        w.yaml:7:9: `steps[0].id` is `start-build`, which is not a step id: a letter, then letters, digits and underscores in lower case, at most 64
-        # a step id that is a number
-        w.yaml:7:9: `steps[0].id` is `1`, which is not a step id: a letter, then letters, digits and underscores in lower case, at most 64
-        # an empty name
-        w.yaml:2:7: `name` is empty
-        # uses without a version
-        w.yaml:4:9: `trigger.uses` is `flowcell/webhook/inbound`, which is not of the form publisher/plugin/action@major, such as flowcell/webhook/send@1
-        # with as a list
-        w.yaml:5:9: `trigger.with` must be an object, not an array
-        # steps as an object
-        w.yaml:7:5: `steps` must be an array, not an object
-        # no attempts
-        w.yaml:16:24: `steps[0].retry.attempts` is 0; the least is 1
-        # too many attempts
-        w.yaml:16:24: `steps[0].retry.attempts` is 1000; the most is 100
-        # half an attempt
-        w.yaml:16:24: `steps[0].retry.attempts` must be a whole number, not a number with a fraction
-        # an attempt in words
-        w.yaml:16:24: `steps[0].retry.attempts` must be a whole number, not a text
-        # a duration without a unit
-        w.yaml:16:23: `steps[0].retry.initial` is `5`, which is not a duration: a whole number and one of ms, s, m, h, d, such as 30s
-        # a duration in words
-        w.yaml:16:19: `steps[0].retry.max` is `5 minutes`, which is not a duration: a whole number and one of ms, s, m, h, d, such as 30s
-        # a duration beyond a year
-        w.yaml:16:14: `400d` is longer than 365d
-        # a misspelt choice
-        w.yaml:16:19: `steps[0].on_uncertain` is `repaet`, which is none of auto, repeat, park
-          help: did you mean `repeat`?
-        # another choice
-        w.yaml:16:19: `steps[0].on_uncertain` is `ignore`, which is none of auto, repeat, park
-        # a doubled step id
-        w.yaml:16:9: the step id `build` is here twice (first in line 7)
-          help: give each step an id of its own: expressions and logs name steps by it
-    "#]],
+            # an unknown key at the top
+            w.yaml:2:1: there is no `titel` in the document
+              help: possible here: description, input, output, settings
+            # a misspelt key
+            w.yaml:16:5: there is no `retyr` in `steps[0]`
+              help: did you mean `retry`?
+            # an unknown key in a step
+            w.yaml:16:5: there is no `colour` in `steps[0]`
+              help: possible here: missing, on_error, on_uncertain, timeout
+            # a missing name
+            w.yaml:1:1: `name` is missing in the document
+              help: For people.
+            # a missing id
+            w.yaml:7:5: `id` is missing in `steps[0]`
+              help: Names the step in expressions: steps.<id>.output.
+            # an id in capitals
+            w.yaml:1:5: `id` is `Push_To_Build`, which is not an id: a letter, then letters, digits and hyphens in lower case, at most 64
+            # a step id with a hyphen
+            w.yaml:7:9: `steps[0].id` is `start-build`, which is not a step id: a letter, then letters, digits and underscores in lower case, at most 64
+            # a step id that is a number
+            w.yaml:7:9: `steps[0].id` is `1`, which is not a step id: a letter, then letters, digits and underscores in lower case, at most 64
+            # an empty name
+            w.yaml:2:7: `name` is empty
+            # uses without a version
+            w.yaml:4:9: `trigger.uses` is `flowcell/webhook/inbound`, which is not of the form publisher/plugin/action@major, such as flowcell/webhook/send@1
+            # with as a list
+            w.yaml:5:9: `trigger.with` must be an object, not an array
+            # steps as an object
+            w.yaml:7:5: `steps` must be an array, not an object
+            # no attempts
+            w.yaml:16:24: `steps[0].retry.attempts` is 0; the least is 1
+            # too many attempts
+            w.yaml:16:24: `steps[0].retry.attempts` is 1000; the most is 100
+            # half an attempt
+            w.yaml:16:24: `steps[0].retry.attempts` must be a whole number, not a number with a fraction
+            # an attempt in words
+            w.yaml:16:24: `steps[0].retry.attempts` must be a whole number, not a text
+            # a duration without a unit
+            w.yaml:16:23: `steps[0].retry.initial` is `5`, which is not a duration: a whole number and one of ms, s, m, h, d, such as 30s
+            # a duration in words
+            w.yaml:16:19: `steps[0].retry.max` is `5 minutes`, which is not a duration: a whole number and one of ms, s, m, h, d, such as 30s
+            # a duration beyond a year
+            w.yaml:16:14: `400d` is longer than 365d
+            # a misspelt choice
+            w.yaml:16:19: `steps[0].on_uncertain` is `repaet`, which is none of auto, repeat, park
+              help: did you mean `repeat`?
+            # another choice
+            w.yaml:16:19: `steps[0].on_uncertain` is `ignore`, which is none of auto, repeat, park
+            # a doubled step id
+            w.yaml:16:9: the step id `build` is here twice (first in line 7)
+              help: give each step an id of its own: expressions and logs name steps by it
+        "#]],
     );
     let steps: String = (0..201).map(|number| format!("  - {{ id: s{number}, uses: a/b/c@1 }}\n")).collect();
     let many = PUSH_TO_BUILD.split("steps:\n").next().expect("a head").to_owned() + "steps:\n" + &steps;

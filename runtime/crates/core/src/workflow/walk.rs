@@ -1,9 +1,15 @@
 //! A workflow's steps one after another, nested ones included, each with where it stands.
 
-use super::step::{Step, Within};
 use super::Workflow;
+use super::step::{Step, StepKind, Within};
 use crate::expression::join_pointer;
 use crate::id::StepId;
+
+/// The name under which expressions in a loop read its `index` and `count`.
+pub const LOOP: &str = "loop";
+
+/// The name under which the `match` of a `wait` reads the event.
+pub const EVENT: &str = "event";
 
 /// A step and where it stands in the tree.
 #[derive(Debug, Clone)]
@@ -18,6 +24,16 @@ pub struct Placed<'w> {
 }
 
 impl<'w> Placed<'w> {
+    /// The names that expressions of the step read beside the usual ones: those of the loops around it.
+    pub fn locals(&self) -> Vec<&'w str> {
+        let items = self.around.iter().filter_map(|(step, within)| match &step.kind {
+            StepKind::ForEach(each) if *within == Within::Each => Some(each.item_name.as_str()),
+            _ => None,
+        });
+        let names: Vec<_> = items.collect();
+        if names.is_empty() { names } else { names.into_iter().chain([LOOP]).collect() }
+    }
+
     /// The loops around it, outermost first.
     pub fn loops(&self) -> impl Iterator<Item = &'w Step> + '_ {
         self.around.iter().filter(|(_, within)| *within == Within::Each).map(|(step, _)| *step)
@@ -40,9 +56,10 @@ impl Workflow {
 
 fn find<'w>(steps: &'w [Step], id: &StepId) -> Option<&'w Step> {
     // A line of actions, which most workflows are, is searched without building anything.
-    steps.iter().find(|step| step.id == *id).or_else(|| {
-        steps.iter().find_map(|step| step.lists().into_iter().find_map(|(_, steps)| find(steps, id)))
-    })
+    steps
+        .iter()
+        .find(|step| step.id == *id)
+        .or_else(|| steps.iter().find_map(|step| step.lists().into_iter().find_map(|(_, steps)| find(steps, id))))
 }
 
 /// See [`Workflow::all_steps`].

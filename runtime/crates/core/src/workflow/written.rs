@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::duration;
 use super::settings::Window;
 use super::step::{
-    Action, Branch, Call, ForEach, If, Join, Missing, OnError, OnItemError, OnUncertain, Parallel, Respond, Step,
-    StepKind, Stop, Wait, WaitFor,
+    Action, Branch, Call, ForEach, If, Join, Missing, MissingPolicy, OnError, OnItemError, OnUncertain, Parallel,
+    Respond, RespondBody, Step, StepKind, Stop, Wait, WaitFor,
 };
 use crate::condition::Condition;
 use crate::id::{StepId, WorkflowId};
@@ -19,8 +19,7 @@ use crate::plugin::Uses;
 use crate::run::retry::RetryPolicy;
 
 /// The keys that say the kind of a step.
-pub(super) const KINDS: [&str; 9] =
-    ["uses", "if", "for_each", "parallel", "wait", "stop", "call", "set", "respond"];
+pub(super) const KINDS: [&str; 9] = ["uses", "if", "for_each", "parallel", "wait", "stop", "call", "set", "respond"];
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -295,5 +294,93 @@ impl WrittenStep {
             WaitFor::Resume => written.resume = Some(true),
         }
         (self.wait, self.on_timeout) = (Some(written), on_timeout);
+    }
+}
+
+impl From<WrittenWait> for WaitFor {
+    fn from(written: WrittenWait) -> Self {
+        match written {
+            WrittenWait { duration: Some(text), .. } => Self::Duration(text),
+            WrittenWait { until: Some(text), .. } => Self::Until(text),
+            WrittenWait { window: Some(window), .. } => Self::Window(window),
+            WrittenWait { event: Some(name), matches, .. } => Self::Event { name, matches },
+            _ => Self::Resume,
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenRespond {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    /// `json: null` is a body, too.
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    json: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+fn there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl TryFrom<WrittenRespond> for Respond {
+    type Error = String;
+    fn try_from(written: WrittenRespond) -> Result<Self, String> {
+        let body = match (written.json, written.text) {
+            (Some(_), Some(_)) => return Err("an answer has `json` or `text`, not both".to_owned()),
+            (json, text) => json.map(RespondBody::Json).or(text.map(RespondBody::Text)),
+        };
+        Ok(Self { status: written.status.unwrap_or_else(|| 200.into()), headers: written.headers, body })
+    }
+}
+
+impl From<Respond> for WrittenRespond {
+    fn from(respond: Respond) -> Self {
+        let (json, text) = match respond.body {
+            Some(RespondBody::Json(value)) => (Some(value), None),
+            Some(RespondBody::Text(text)) => (None, Some(text)),
+            None => (None, None),
+        };
+        Self { status: Some(respond.status), headers: respond.headers, json, text }
+    }
+}
+
+/// One policy for all fields, or one for each of some.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum WrittenMissing {
+    All(MissingPolicy),
+    Fields(BTreeMap<String, MissingPolicy>),
+    /// Neither: for a sentence of our own.
+    Other(Value),
+}
+
+impl TryFrom<WrittenMissing> for Missing {
+    type Error = String;
+    fn try_from(written: WrittenMissing) -> Result<Self, String> {
+        let fields = match written {
+            WrittenMissing::All(policy) => [("*".to_owned(), policy)].into(),
+            WrittenMissing::Fields(fields) => fields,
+            WrittenMissing::Other(_) => {
+                return Err(
+                    "`missing` is one of fail, empty, { default: … }, or an object with one of these for each field"
+                        .to_owned(),
+                );
+            }
+        };
+        match fields.keys().find(|key| *key != "*" && !key.starts_with('/')) {
+            Some(key) => Err(format!("`{key}` is neither `*` nor a pointer to a field such as /json/name")),
+            None => Ok(Self(fields)),
+        }
+    }
+}
+
+impl From<Missing> for WrittenMissing {
+    fn from(missing: Missing) -> Self {
+        Self::Fields(missing.0)
     }
 }

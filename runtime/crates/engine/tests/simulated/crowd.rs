@@ -21,7 +21,7 @@ fn a_thousand_runs_end_and_never_more_than_the_limit_are_driven() {
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let gauge = Gauge { running, most: Arc::clone(&most) };
     let world = World::new(THREE, move |call| {
-        gauge.note(call.step.as_str());
+        gauge.note(call.step.id().as_str());
         echo(call).after(Duration::from_millis(u64::from(call.attempt)))
     });
     let runs = world.block_on({

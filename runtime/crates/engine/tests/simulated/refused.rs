@@ -64,7 +64,7 @@ fn an_input_that_is_too_deep_or_too_large_fails_the_step_and_is_not_written_down
 fn a_result_that_the_journal_refuses_ends_the_run_once_and_for_all() {
     for refused_step in ["first", "second", "third"] {
         let world = World::new(THREE, move |call| {
-            if call.step.as_str() == refused_step {
+            if call.step.id().as_str() == refused_step {
                 Answer::ok(json!("x".repeat(10_000)))
             } else {
                 Answer::ok(json!({ "echo": { "number": 1, "before": 2 } }))

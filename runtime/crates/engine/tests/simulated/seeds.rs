@@ -220,14 +220,14 @@ fn check_uncertain(world: &World, life: &Life, run: RunId, entries: &[Recorded])
         let attempts: Vec<_> =
             life.calls.iter().filter(|call| call.run == run && call.step == step).map(|call| call.attempt).collect();
         let failed = |number: u32| {
-            entries.iter().any(|entry| matches!(&entry.event, RunEvent::StepFailed { step: id, attempt, .. } if id.as_str() == step && *attempt == number))
+            entries.iter().any(|entry| matches!(&entry.event, RunEvent::StepFailed { step: id, attempt, .. } if id.to_string() == step && *attempt == number))
         };
         assert_eq!(
             attempts,
             (1..=attempts.len() as u32).collect::<Vec<_>>(),
             "{run} {step}: an attempt was made twice"
         );
-        let forgotten = entries.iter().any(|entry| matches!(&entry.event, RunEvent::StepFailed { step: id, retry_at: Some(_), call, .. } if id.as_str() == step && call.is_uncertain()));
+        let forgotten = entries.iter().any(|entry| matches!(&entry.event, RunEvent::StepFailed { step: id, retry_at: Some(_), call, .. } if id.to_string() == step && call.is_uncertain()));
         assert!(!forgotten, "{run} {step}: repeated though its request may have arrived");
         assert!(
             attempts.iter().all(|number| *number == 1 || failed(number - 1)),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::id::{RunId, StepId, WorkspaceId};
+use flowcell_core::id::{RunId, StepRef, WorkspaceId};
 use flowcell_core::invoke::ActionCall;
 use flowcell_core::ports::{Clock, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
+use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_core::run::fold::{Run, RunSummary};
 use flowcell_engine::{Engine, EngineConfig, EngineStopped, InstanceKey, Ports, Shutdown};
 use flowcell_store::memory::MemoryStore;
@@ -62,11 +63,13 @@ impl World {
         let ports = Ports {
             journal,
             queue,
+            index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
+            calendar: Arc::new(AlwaysOpen),
         };
         Engine::new(self.config.clone(), ports)
     }
@@ -134,7 +137,7 @@ pub(crate) fn offsets(invoker: &FakeInvoker) -> Vec<u64> {
 
 /// The last output of a step.
 pub(crate) fn output<'r>(run: &'r Run, step: &str) -> Option<&'r Value> {
-    run.steps.get(&step.parse::<StepId>().unwrap())?.output()
+    run.steps.get(&step.parse::<StepRef>().unwrap())?.output()
 }
 
 /// Three idempotent steps, each of which reads the one before.

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkspaceId};
 use flowcell_core::ports::{RunFilter, RunIndex, StoreError};
-use flowcell_core::run::fold::RunSummary;
+use flowcell_core::run::fold::{Mark, RunSummary};
 
 use super::EmbeddedStore;
 use super::guard::without_panic;
@@ -56,6 +56,25 @@ impl RunIndex for EmbeddedStore {
         // A run may also be absent from the page because of what is not durable yet.
         self.shared.is_durable(None).await?;
         Ok(page)
+    }
+
+    async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError> {
+        self.shared.check_alive()?;
+        let Some(number) = self.known_workspace(workspace) else { return Ok(Vec::new()) };
+        let runs: Vec<RunId> = {
+            let tracker = self.shared.tracker();
+            let of_workspace = |run: &RunId| tracker.get(*run).is_some_and(|tracked| tracked.workspace == number);
+            tracker.marks.runs(mark).filter(of_workspace).collect()
+        };
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = reading(&self.shared, move |shared| {
+            runs.into_iter().filter_map(|run| summary(shared, number, run).transpose()).collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+        // Some may have ended or moved on since.
+        Ok(found.into_iter().filter(|run| run.marks.contains(mark)).collect())
     }
 }
 

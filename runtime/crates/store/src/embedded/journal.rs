@@ -64,7 +64,8 @@ impl Journal for EmbeddedStore {
             taken_if.push((Table::Runs, key));
             let is_finished = run.summary.status.is_final();
             let tracked = Tracked { workspace, events: 1, is_finished };
-            effects.push(Effect::Created { run: run.id, tracked, due: run.summary.due_at });
+            let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
+            effects.push(Effect::Created { run: run.id, tracked, due, marks });
         }
         let dedupe = match &delivery.dedupe_key {
             Some(key) => {
@@ -254,7 +255,8 @@ fn write(append: &Append, tracked: &mut Tracked, rows: Vec<Row>, reply: Option<R
     let is_finished = append.summary.status.is_final();
     tracked.events = append.summary.events;
     tracked.is_finished = is_finished;
-    let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due: append.summary.due_at } };
+    let (due, marks) = (append.summary.due_at, append.summary.marks.clone());
+    let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due, marks } };
     AppendWrite { rows, effect, reply }
 }
 

@@ -4,15 +4,18 @@
 use std::collections::HashMap;
 
 use flowcell_core::id::RunId;
+use flowcell_core::run::fold::Mark;
 use flowcell_core::time::Timestamp;
 
 use super::tables::WorkspaceNumber;
+use crate::marks::Marks;
 use crate::queue::DueQueue;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     runs: HashMap<RunId, Tracked>,
     pub(crate) queue: DueQueue,
+    pub(crate) marks: Marks,
 }
 
 /// A run that has not finished on the disk, as it will be when the queued writes are applied.
@@ -25,10 +28,10 @@ pub(crate) struct Tracked {
 }
 
 /// What a synced write does to the queue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Effect {
-    Created { run: RunId, tracked: Tracked, due: Option<Timestamp> },
-    Due { run: RunId, due: Option<Timestamp> },
+    Created { run: RunId, tracked: Tracked, due: Option<Timestamp>, marks: Vec<Mark> },
+    Due { run: RunId, due: Option<Timestamp>, marks: Vec<Mark> },
     Finished { run: RunId },
     Released { run: RunId },
 }
@@ -59,13 +62,18 @@ impl Tracker {
                 self.runs.remove(&run);
                 false
             }
-            Effect::Created { run, tracked, due } => {
+            Effect::Created { run, tracked, due, marks } => {
                 self.runs.insert(run, tracked);
+                self.marks.set(run, &marks);
                 self.queue.set_due(run, due)
             }
-            Effect::Due { run, due } => self.queue.set_due(run, due),
+            Effect::Due { run, due, marks } => {
+                self.marks.set(run, &marks);
+                self.queue.set_due(run, due)
+            }
             Effect::Finished { run } => {
                 self.runs.remove(&run);
+                self.marks.set(run, &[]);
                 self.queue.finish(run);
                 false
             }

@@ -153,7 +153,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             let tracked = Tracked { workspace, events: summary.events, is_finished: false };
-            tracker.apply(Effect::Created { run, tracked, due: summary.due_at });
+            tracker.apply(Effect::Created { run, tracked, due: summary.due_at, marks: summary.marks });
             Ok(())
         })?;
         journals.finish()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::id::{EventId, RunId, StepId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -138,6 +138,7 @@ pub(crate) fn delivery_to(number: u64, workspace: &WorkspaceId, workflow: &str, 
         event,
         pins: std::collections::BTreeMap::new(),
         trigger,
+        origin: flowcell_core::run::event::Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };
     let id = run_id(number);
@@ -161,7 +162,7 @@ pub(crate) fn succeeded(attempt: u32, output: Value) -> RunEvent {
 }
 
 pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
-    RunEvent::StepFailed { step: step(), attempt, error: error(), retry_at, input: None, call: CallRecord::default() }
+    RunEvent::StepFailed { step: step(), attempt, error: error(), retry_at, input: None, origin: None, call: CallRecord::default() }
 }
 
 pub(crate) fn parked(attempt: u32) -> RunEvent {
@@ -170,13 +171,13 @@ pub(crate) fn parked(attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn finished() -> RunEvent {
-    RunEvent::Finished { outcome: Outcome::Succeeded }
+    RunEvent::Finished { outcome: Outcome::Succeeded, output: Value::Null }
 }
 
 pub(crate) fn error() -> StepError {
     StepError { code: "http-status".to_owned(), message: "503".to_owned(), retryable: true, details: None }
 }
 
-fn step() -> StepId {
+fn step() -> StepRef {
     "build".parse().unwrap()
 }

@@ -1,0 +1,226 @@
+//! What the outside asks of runs: start, answer, cancel, decide, repeat. Every call returns after the journal has it.
+
+pub(crate) mod create;
+mod deliver;
+
+use std::sync::Arc;
+
+use flowcell_core::expression::{Local, Scope};
+use flowcell_core::id::{Digest, RunId, StepRef, WorkspaceId};
+use flowcell_core::ports::StoreError;
+use flowcell_core::run::event::{Decision, Detail, RunEvent};
+use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
+use flowcell_core::run::place::locals;
+use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
+use serde_json::Value;
+
+pub use self::create::CreateError;
+pub use self::deliver::{Delivered, Incoming, Input};
+use crate::engine::Core;
+use crate::outside::{self, OutsideError};
+use crate::workflows::WorkflowError;
+
+/// Starts, resumes, cancels and repeats the runs of one engine. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct RunControl(pub(crate) Arc<Core>);
+
+/// Why something asked of a run is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("there is no run {0}")]
+    NoRun(RunId),
+    #[error("{0} has ended already")]
+    Ended(RunId),
+    /// The link is wrong, or it has been used: which of both is not told.
+    #[error("this link does not open anything, or it has been used")]
+    NotOpen,
+    #[error("step `{step}` of {run} waits for no decision")]
+    NotParked { run: RunId, step: StepRef },
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    #[error(transparent)]
+    Outside(OutsideError),
+}
+
+impl From<StoreError> for ControlError {
+    fn from(error: StoreError) -> Self {
+        Self::Outside(OutsideError::Store(error))
+    }
+}
+
+impl RunControl {
+    /// Ends a run: its attempts in progress are cut short, and nothing of it begins any more.
+    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<(), ControlError> {
+        let asked = self.append(run, |run| match (&run.outcome, &run.cancel) {
+            (Some(_), _) => Err(Some(ControlError::Ended(run.id))),
+            (None, Some(_)) => Err(None), // it is asked for already
+            (None, None) => Ok(RunEvent::CancelRequested { reason: reason.to_owned() }),
+        });
+        match asked.await? {
+            Ok(_) | Err(None) => Ok(()),
+            Err(Some(error)) => Err(error),
+        }
+    }
+
+    /// What opens the resume link of a wait (see [`Self::resume`]).
+    pub fn resume_token(&self, run: RunId, step: &StepRef) -> String {
+        self.0.config.instance_key.resume_token(run, step)
+    }
+
+    /// Ends a `wait: { resume: true }`, once: `payload` becomes part of its output.
+    pub async fn resume(&self, run: RunId, step: &StepRef, token: &str, payload: Value) -> Result<(), ControlError> {
+        if !self.0.config.instance_key.opens(run, step, token) {
+            return Err(ControlError::NotOpen);
+        }
+        let resumed = self.append(run, |run| {
+            if waits(run, step, |detail| matches!(detail, Detail::Waiting { resume: true, .. })) {
+                Ok(RunEvent::Resumed { step: step.clone(), payload: payload.clone() })
+            } else {
+                Err(ControlError::NotOpen)
+            }
+        });
+        match resumed.await {
+            // Whether a run is there is not told to everybody.
+            Err(ControlError::NoRun(_)) => Err(ControlError::NotOpen),
+            result => result?.map(drop),
+        }
+    }
+
+    /// Brings an event to every wait for its name whose `match` holds. Returns where it was taken.
+    pub async fn emit_event(
+        &self,
+        workspace: &WorkspaceId,
+        name: &str,
+        payload: Value,
+    ) -> Result<Vec<(RunId, StepRef)>, ControlError> {
+        let waiting = self.0.ports.index.marked(workspace, &Mark::Awaits(name.to_owned())).await?;
+        let mut taken = Vec::new();
+        for summary in waiting {
+            for step in self.matching(summary.id, name, &payload).await? {
+                let arrived = self.append(summary.id, |run| {
+                    if waits(run, &step, |detail| is_for(detail, name)) {
+                        Ok(RunEvent::EventArrived { step: step.clone(), payload: payload.clone() })
+                    } else {
+                        Err(())
+                    }
+                });
+                match arrived.await {
+                    Ok(Ok(_)) => taken.push((summary.id, step)),
+                    // It ended, or something else came first.
+                    Ok(Err(())) | Err(ControlError::NoRun(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The waits of a run that are for this event. A `match` that cannot be evaluated does not hold.
+    async fn matching(&self, id: RunId, name: &str, payload: &Value) -> Result<Vec<StepRef>, ControlError> {
+        let run = self.load(id).await?;
+        let prepared = self.0.workflows.get(&self.0.ports, &run).await?;
+        let compiled = &prepared.compiled;
+        let open = run.open().map(|(step, _)| step).filter(|step| waits(&run, step, |detail| is_for(detail, name)));
+        let holds = |step: &&StepRef| {
+            let Some(CompiledKind::Wait(CompiledWait::Event(condition))) =
+                compiled.steps.get(step.id()).map(|step| &step.kind)
+            else {
+                return false;
+            };
+            let Some(condition) = condition else { return true };
+            let mut known = locals(compiled, &run, step);
+            known.push(Local { name: "event", value: std::borrow::Cow::Borrowed(payload) });
+            let verdict = condition.evaluate(&Scope::of(&run, &compiled.workflow).within(step.at(), &known));
+            verdict.map_or_else(
+                |error| {
+                    tracing::info!(run = %run.id, %step, %error, "an event is passed by, because the step's `match` cannot be evaluated");
+                    false
+                },
+                |verdict| verdict.holds,
+            )
+        };
+        Ok(open.filter(holds).cloned().collect())
+    }
+
+    /// Says what is to become of a parked step.
+    pub async fn decide(&self, run: RunId, step: &StepRef, decision: Decision) -> Result<(), ControlError> {
+        let decided = self.append(run, |run| {
+            let parked = run.steps.get(step).is_some_and(|state| matches!(state.phase, Phase::Parked { .. }));
+            if run.outcome.is_some() {
+                Err(ControlError::Ended(run.id))
+            } else if parked {
+                Ok(RunEvent::Decided { step: step.clone(), decision: decision.clone() })
+            } else {
+                Err(ControlError::NotParked { run: run.id, step: step.clone() })
+            }
+        });
+        decided.await?.map(drop)
+    }
+
+    /// The plugins that are not called, because the sandbox had to end their calls again and again.
+    pub fn quarantined(&self) -> Vec<Digest> {
+        self.0.quarantine.list()
+    }
+
+    /// Lets a plugin out, and its parked runs go on. Returns them.
+    pub async fn release(&self, workspace: &WorkspaceId, digest: &Digest) -> Result<Vec<RunId>, ControlError> {
+        self.0.quarantine.release(digest);
+        let parked = self.0.ports.index.marked(workspace, &Mark::Quarantined(*digest)).await?;
+        let mut released = Vec::new();
+        for summary in parked {
+            let run = self.load(summary.id).await?;
+            let steps = run.parked().filter(|(_, state)| state.quarantine() == Some(*digest));
+            for step in steps.map(|(step, _)| step) {
+                match self.decide(run.id, step, Decision::Repeat).await {
+                    Ok(()) => released.push(run.id),
+                    Err(ControlError::NotParked { .. } | ControlError::Ended(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        released.dedup();
+        Ok(released)
+    }
+
+    /// How many runs go before this one, if it is queued for a place in its workflow's `concurrency.limit`.
+    pub async fn queue_position(&self, run: RunId) -> Result<Option<usize>, ControlError> {
+        let run = self.load(run).await?;
+        let Some(slot) = run.origin.slot.as_ref().filter(|_| run.status() == RunStatus::Queued) else { return Ok(None) };
+        let sharing = self.0.ports.index.marked(&run.workspace, &Mark::Slot(slot.clone())).await?;
+        let queued = sharing.iter().filter(|other| other.status == RunStatus::Queued);
+        Ok(Some(queued.filter(|other| other.id < run.id).count()))
+    }
+
+    async fn load(&self, id: RunId) -> Result<Run, ControlError> {
+        let entries = outside::load(&self.0.ports, id).await.map_err(|error| no_run(id, error.into()))?;
+        Run::fold_owned(id, entries).map_err(|error| ControlError::Outside(error.into()))
+    }
+
+    async fn append<T>(
+        &self,
+        run: RunId,
+        decide: impl Fn(&Run) -> Result<RunEvent, T>,
+    ) -> Result<Result<Run, T>, ControlError> {
+        outside::append(&self.0, run, decide).await.map_err(|error| no_run(run, error))
+    }
+}
+
+fn no_run(run: RunId, error: OutsideError) -> ControlError {
+    match error {
+        OutsideError::Store(StoreError::NotFound { .. }) => ControlError::NoRun(run),
+        error => ControlError::Outside(error),
+    }
+}
+
+/// Whether the step is a wait of this kind that goes on.
+fn waits(run: &Run, step: &StepRef, is_it: impl Fn(&Detail) -> bool) -> bool {
+    let state = run.steps.get(step).filter(|state| run.outcome.is_none() && state.phase == Phase::Entered);
+    let control = state.and_then(|state| state.control.as_deref());
+    control.is_some_and(|control| control.arrival.is_none() && !control.has_timed_out && is_it(&control.detail))
+}
+
+fn is_for(detail: &Detail, name: &str) -> bool {
+    matches!(detail, Detail::Waiting { event: Some(event), .. } if event == name)
+}
