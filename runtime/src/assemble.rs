@@ -1,7 +1,7 @@
 //! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
 
 mod running;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue};
+use flowcell_core::run::calendar::{AlwaysOpen, Calendar};
 use flowcell_engine::{Engine, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
@@ -74,11 +75,13 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_engine::Ports {
             journal: Arc::clone(&ports.journal),
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
+            index: Arc::clone(&ports.runs),
             definitions: Arc::clone(&ports.definitions),
             invoker: Arc::clone(&ports.invoker),
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            calendar: calendar(),
         },
     );
     let edge_settings = Settings {
@@ -139,6 +142,11 @@ async fn greet() -> &'static str {
         env!("CARGO_PKG_VERSION"),
         " runs here. The API is under /api/v2; `flowcell workflow list` talks to it.\n"
     )
+}
+
+/// In which hours steps may start.
+pub(crate) fn calendar() -> Arc<dyn Calendar> {
+    Arc::new(AlwaysOpen)
 }
 
 /// The plugins that `flowcell check` knows: those of this binary and of folders; nothing is written.

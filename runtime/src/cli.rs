@@ -4,12 +4,14 @@
 mod check;
 mod config;
 mod document;
-mod input;
+pub(crate) mod input;
 mod output;
 mod plugin;
+mod rehearse;
 mod run;
 mod schema;
 mod serve;
+mod test;
 mod workflow;
 
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the command found a problem: a bad file, a refusal, with --wait a run that did not succeed
-  2  the command line is not right
+  2  the command line is not right; with `test` a file is not
   3  no server answers
   4  the server wants another token
 
@@ -69,7 +71,9 @@ enum Command {
     Serve(serve::Serve),
     /// Check workflow files without a server
     Check(check::Check),
-    /// Apply, list and show workflows
+    /// Run the test cases beside workflows, without a server
+    Test(test::Test),
+    /// Apply, list, show and try workflows
     #[command(subcommand)]
     Workflow(workflow::Command),
     /// List and show runs
@@ -81,8 +85,8 @@ enum Command {
     /// Print the configuration with its comments
     #[command(subcommand)]
     Config(config::Command),
-    /// Print the JSON Schema of workflow files, for editors
-    Schema,
+    /// Print the JSON Schema of workflow files or test files, for editors
+    Schema(schema::Schema),
     /// Compile a plugin; the server starts this itself
     #[command(name = "__compile", hide = true)]
     Compile { order: Vec<std::ffi::OsString> },
@@ -93,6 +97,8 @@ enum Command {
 pub(crate) enum Failure {
     /// The message is printed already, as part of the output.
     Reported,
+    /// The same, and it is a file that is wrong.
+    WrongFile,
     Usage(String),
     Client(ClientError),
     Other(anyhow::Error),
@@ -142,15 +148,17 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Serve(serve) => serve::run(serve, &global, environment, output),
         Command::Check(check) => check::run(&check, output),
         Command::Config(command) => config::run(&command, output),
-        Command::Schema => {
-            schema::run(output);
+        Command::Schema(schema) => {
+            schema::run(&schema, output);
             Ok(())
         }
+        Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
+        Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(command) => {
             with_server(&global, environment, async |client| workflow::run(command, client, output).await)
         }
@@ -196,7 +204,7 @@ fn problem(title: &str, detail: &str) -> Value {
 /// What `--json` prints when a command fails; nothing when it has printed its document already.
 fn failure_document(failure: &Failure) -> Option<Value> {
     Some(match failure {
-        Failure::Reported => return None,
+        Failure::Reported | Failure::WrongFile => return None,
         Failure::Usage(message) => problem("The command line is not right", message),
         Failure::Client(ClientError::Problem(document)) => serde_json::json!(document),
         Failure::Client(error @ ClientError::Unreachable { .. }) => problem("No server answers", &error.to_string()),
@@ -212,6 +220,7 @@ fn report(failure: &Failure, output: &Output) -> ExitCode {
     }
     match failure {
         Failure::Reported => ExitCode::from(1),
+        Failure::WrongFile => ExitCode::from(2),
         Failure::Usage(message) => {
             let _ = Cli::command().error(clap::error::ErrorKind::ValueValidation, message).print();
             ExitCode::from(2)

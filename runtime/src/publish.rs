@@ -105,7 +105,7 @@ async fn secure(app: &App, plugin: &Arc<InstalledPlugin>) -> Result<(), PublishE
         .map_err(|error| unusable(error.to_string()))
 }
 
-fn pins(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> BTreeMap<Uses, Pin> {
+pub(crate) fn pins(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> BTreeMap<Uses, Pin> {
     let pin = |(uses, plugin): (&Uses, &Arc<InstalledPlugin>)| {
         let pin = Pin {
             plugin: plugin.manifest.id.clone(),
@@ -169,6 +169,7 @@ async fn write(
         source: source.to_owned(),
         created_at: now,
         pins: pins.clone(),
+        calls: BTreeMap::new(),
     };
     let token = app.hook_token(&workflow.id, head.hook_generation);
     let hook = HookBinding {

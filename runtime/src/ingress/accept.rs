@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::invoke::TriggerEvent;
 use flowcell_core::ports::{Accepted, Delivery, NewRun};
-use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
@@ -91,6 +91,7 @@ fn new_run(app: &App, route: &Route, now: Timestamp, event: EventId, payload: Va
             event,
             pins: route.pins.clone(),
             trigger: payload,
+            origin: Origin::default(),
         },
     };
     let summary = Run::fold(id, std::slice::from_ref(&created)).map_err(|error| {

@@ -41,6 +41,9 @@ pub struct Suite {
     pub workflow: Option<String>,
     /// Files of other workflows that it calls, relative to this one.
     pub workflows: Vec<String>,
+    /// What the file says for all cases.
+    pub pins: Pins,
+    pub answers: Vec<Answer>,
     pub cases: Vec<Case>,
     located: Located,
 }
@@ -155,7 +158,8 @@ impl Suite {
     fn of(written: WrittenSuite, located: Located) -> Self {
         let WrittenSuite { workflow, workflows, now, pin, answers, cases } = written;
         let cases = cases.into_iter().enumerate().map(|(index, case)| {
-            let WrittenCase { name, trigger, trigger_file, request, now: own, pin: pins, answers: first, expect } = case;
+            let WrittenCase { name, trigger, trigger_file, request, now: own, pin: pins, answers: first, expect } =
+                case;
             let start = match (request, trigger_file) {
                 (Some(request), _) => Start::Request(request),
                 (None, Some(file)) => Start::TriggerFile(file),
@@ -171,7 +175,8 @@ impl Suite {
                 line: located.value_position(&format!("/cases/{index}")).line,
             }
         });
-        Self { workflow, workflows, cases: cases.collect(), located }
+        let cases = cases.collect();
+        Self { workflow, workflows, pins: pin, answers, cases, located }
     }
 
     /// Answers that no request can get.

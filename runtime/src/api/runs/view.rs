@@ -1,7 +1,7 @@
 //! How a run looks in JSON. The shape is public: fields are added, never changed.
 
 use flowcell_core::expression::{Program, Scope};
-use flowcell_core::id::StepId;
+use flowcell_core::id::StepRef;
 use flowcell_core::plugin::Pin;
 use flowcell_core::run::event::Outcome;
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
@@ -27,7 +27,10 @@ pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
         Some(workflow) => workflow
             .steps
             .iter()
-            .map(|each| step(&each.id, Some(&Definition { run, workflow, step: each }), run.steps.get(&each.id)))
+            .map(|each| {
+                let place = StepRef::from(each.id.clone());
+                step(&place, Some(&Definition { run, workflow, step: each }), run.steps.get(&place))
+            })
             .collect(),
         None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
     };
@@ -76,7 +79,7 @@ impl<'r> Definition<'r> {
     }
 }
 
-fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
+fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepState>) -> Value {
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
     put("id", json!(id));
@@ -111,8 +114,10 @@ fn step(id: &StepId, definition: Option<&Definition<'_>>, state: Option<&StepSta
 fn status(state: Option<&StepState>) -> &'static str {
     match state.map(|state| &state.phase) {
         None => "pending",
-        Some(Phase::Started) => "running",
+        Some(Phase::Started | Phase::Entered) => "running",
         Some(Phase::Succeeded) => "succeeded",
+        Some(Phase::Handled { .. }) => "handled",
+        Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Retrying { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
         Some(Phase::Parked { .. }) => "parked",

@@ -18,6 +18,8 @@ use crate::workflow::duration;
 pub struct Expect {
     pub status: Option<RunStatus>,
     pub error: Option<ExpectError>,
+    /// What came starts no run: the trigger passes it by, or the input does not fit.
+    pub no_run: bool,
     /// By `if` step: the branch's name, its index, or `else`.
     pub branches: BTreeMap<StepRef, Value>,
     /// What became of a step; `absent` when it was never reached.
@@ -99,6 +101,10 @@ impl Expect {
     /// Everything that is not as expected.
     pub fn check(&self, story: &Story) -> Vec<Mismatch> {
         let mut found = Vec::new();
+        if self.no_run {
+            found.push(mismatch("no_run", "no run", format!("a run; it is {}", text(story.status))));
+            return found;
+        }
         self.end(story, &mut found);
         self.steps(story, &mut found);
         for (key, value) in &self.outputs {
@@ -129,6 +135,15 @@ impl Expect {
             }
         }
         found
+    }
+
+    /// What is not as expected when no run came of it; `None` when that was expected (`no_run`).
+    pub fn without_run(&self, said: &str) -> Option<Mismatch> {
+        if self.no_run {
+            return None;
+        }
+        let wanted = self.status.map_or_else(|| "a run".to_owned(), text);
+        Some(Mismatch { place: Some(said.to_owned()), ..mismatch("status", wanted, "no run was started") })
     }
 
     fn end(&self, story: &Story, found: &mut Vec<Mismatch>) {
@@ -185,7 +200,8 @@ impl Expect {
                 },
             };
             let index = branch.flatten().and_then(|branch| branch.index);
-            let fits = wanted.as_str() == Some(came.as_str()) || index.is_some() && wanted.as_u64() == index.map(u64::from);
+            let fits =
+                wanted.as_str() == Some(came.as_str()) || index.is_some() && wanted.as_u64() == index.map(u64::from);
             if !fits {
                 let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
                 found.push(mismatch(&format!("branches.{place}"), wanted, came));
@@ -285,7 +301,8 @@ impl ExpectRequest {
         });
         plain("url", self.url.as_ref(), &sent.url, url);
         for (name, wanted) in &self.headers {
-            let came = sent.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| json!(value));
+            let came =
+                sent.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| json!(value));
             differences(wanted, came.as_ref(), &format!("{what}.headers.{name}"), &mut found);
         }
         if let Some(wanted) = &self.json {

@@ -41,7 +41,8 @@ impl<'s> Check<'s> {
 
     fn add(&mut self, pointer: &str, message: String, help: Option<String>) {
         let position = self.suite.located.key_position(pointer);
-        let problem = Problem { line: position.line, column: position.column, ..self.suite.located.problem(pointer, message) };
+        let problem =
+            Problem { line: position.line, column: position.column, ..self.suite.located.problem(pointer, message) };
         self.problems.push(Problem { help, ..problem });
     }
 
@@ -103,8 +104,7 @@ impl<'s> Check<'s> {
 /// Whether such a pin can stand in for the step; else what the step is, and what could.
 fn fits(step: &Step, kind: &str) -> Result<(), (&'static str, &'static str)> {
     match (&step.kind, kind) {
-        (StepKind::Action(_), "output" | "error" | "http")
-        | (StepKind::Call(_), "output" | "error") => Ok(()),
+        (StepKind::Action(_), "output" | "error" | "http") | (StepKind::Call(_), "output" | "error") => Ok(()),
         (StepKind::Wait(wait), "event") if matches!(wait.what, WaitFor::Event { .. }) => Ok(()),
         (StepKind::Wait(wait), "resume") if matches!(wait.what, WaitFor::Resume) => Ok(()),
         (StepKind::Action(_), _) => Err(("which is an action", "possible: output, error, http")),

@@ -138,7 +138,8 @@ impl Story {
 
     /// Adds the requests of a run that this one has led to.
     pub fn add_requests_of(&mut self, other: &Self) {
-        let foreign = |request: &Request| Request { step: format!("{}:{}", other.workflow, request.step), ..request.clone() };
+        let foreign =
+            |request: &Request| Request { step: format!("{}:{}", other.workflow, request.step), ..request.clone() };
         self.requests.extend(other.requests.iter().map(foreign));
         self.requests.sort_by_key(|request| request.exchange.started_at);
     }
@@ -159,7 +160,8 @@ fn error_of(run: &Run) -> Option<StoryError> {
 impl StoryStep {
     fn of(state: &StepState) -> Self {
         let detail = state.control.as_deref();
-        let waits = matches!(detail.map(|control| &control.detail), Some(Detail::Waiting { .. } | Detail::Called { .. }));
+        let waits =
+            matches!(detail.map(|control| &control.detail), Some(Detail::Waiting { .. } | Detail::Called { .. }));
         let status = match &state.phase {
             Phase::Succeeded => "succeeded",
             Phase::Failed { .. } => "failed",

@@ -23,7 +23,9 @@ steps:
 "#;
 
 fn problems(text: &str) -> String {
-    let workflow = Authored::parse(&WORKFLOW.replace("steps: []", "steps: [{ id: x, set: { a: 1 } }]")).expect("a workflow").workflow;
+    let workflow = Authored::parse(&WORKFLOW.replace("steps: []", "steps: [{ id: x, set: { a: 1 } }]"))
+        .expect("a workflow")
+        .workflow;
     let problems = match Suite::parse(text) {
         Ok(suite) => suite.check(&workflow),
         Err(problems) => problems,
@@ -37,9 +39,12 @@ fn check(text: &str, expected: &Golden) {
 
 #[test]
 fn a_file_is_wrong_with_its_line_and_what_was_meant() {
-    check("cases: []", &golden![[r#"
+    check(
+        "cases: []",
+        &golden![[r#"
         1:8: `cases` is empty; at least one item is needed
-    "#]]);
+    "#]],
+    );
     check(
         "cases:\n  - name: a\n    expct: {}\n",
         &golden![[r#"
@@ -94,11 +99,18 @@ fn what_is_said_for_all_cases_stands_behind_what_a_case_says() {
     let place = |text: &str| text.parse::<StepRef>().expect("a place");
     assert!(matches!(one.pins.attempt(&place("a"), 1), Some(Pinned::Error(error)) if error.retryable));
     assert_eq!(one.pins.attempt(&place("a"), 2), Some(&Pinned::Output(Value::Null)));
-    assert_eq!(one.pins.attempt(&place("a[4]"), 9), Some(&Pinned::Output(Value::Null)), "the id stands for each iteration");
+    assert_eq!(
+        one.pins.attempt(&place("a[4]"), 9),
+        Some(&Pinned::Output(Value::Null)),
+        "the id stands for each iteration"
+    );
     assert_eq!(one.pins.attempt(&place("b"), 1), Some(&Pinned::Output(json!(2))));
     assert_eq!(one.pins.attempt(&place("c"), 1), None);
     assert_eq!(one.answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [Some(202), Some(201)]);
-    assert_eq!((one.now.to_string().as_str(), two.now.to_string().as_str()), ("2026-03-01T09:00:00.000Z", "2026-03-02T10:00:00.000Z"));
+    assert_eq!(
+        (one.now.to_string().as_str(), two.now.to_string().as_str()),
+        ("2026-03-01T09:00:00.000Z", "2026-03-02T10:00:00.000Z")
+    );
     assert_eq!((one.line, two.line), (5, 8));
 }
 
@@ -126,7 +138,9 @@ fn journal(events: Vec<RunEvent>) -> Story {
         origin: Origin::default(),
     };
     let events = std::iter::once(created).chain(events).zip(0..);
-    let events: Vec<_> = events.map(|(event, seq)| Recorded { seq, at: NOW + std::time::Duration::from_secs(seq.into()), event }).collect();
+    let events: Vec<_> = events
+        .map(|(event, seq)| Recorded { seq, at: NOW + std::time::Duration::from_secs(seq.into()), event })
+        .collect();
     Story::of(run, &events).expect("a possible story")
 }
 
@@ -139,10 +153,19 @@ fn story() -> Story {
     }]}))
     .expect("a record");
     journal(vec![
-        RunEvent::Entered { step: place("size"), detail: Detail::Decided { branch: Some(0), name: Some("big".to_owned()), because: Vec::new() } },
+        RunEvent::Entered {
+            step: place("size"),
+            detail: Detail::Decided { branch: Some(0), name: Some("big".to_owned()), because: Vec::new() },
+        },
         RunEvent::Left { step: place("size"), output: json!({}) },
         RunEvent::StepStarted { step: place("create"), attempt: 1 },
-        RunEvent::StepSucceeded { step: place("create"), attempt: 1, output: json!({ "body": { "id": 7 } }), input: json!({}), call },
+        RunEvent::StepSucceeded {
+            step: place("create"),
+            attempt: 1,
+            output: json!({ "body": { "id": 7 } }),
+            input: json!({}),
+            call,
+        },
         RunEvent::StepStarted { step: place("mail"), attempt: 1 },
         RunEvent::StepFailed {
             step: place("mail"),
@@ -154,7 +177,10 @@ fn story() -> Story {
             call: crate::invoke::CallRecord::default(),
         },
         RunEvent::Finished {
-            outcome: Outcome::Failed { step: place("mail"), error: StepError::permanent("http-status", "the peer answered 404") },
+            outcome: Outcome::Failed {
+                step: place("mail"),
+                error: StepError::permanent("http-status", "the peer answered 404"),
+            },
             output: Value::Null,
         },
     ])
@@ -162,10 +188,14 @@ fn story() -> Story {
 
 fn mismatches(expect: Value) -> String {
     let expect: Expect = serde_json::from_value(expect).expect("an expectation");
-    expect.check(&story()).iter().map(|each| {
-        let place = each.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"));
-        format!("{}: {} / {}{place}\n", each.what, each.expected, each.came)
-    }).collect()
+    expect
+        .check(&story())
+        .iter()
+        .map(|each| {
+            let place = each.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"));
+            format!("{}: {} / {}{place}\n", each.what, each.expected, each.came)
+        })
+        .collect()
 }
 
 #[test]
@@ -223,7 +253,8 @@ fn each_difference_says_what_was_expected_and_what_came() {
 fn the_schema_takes_what_the_types_take() {
     let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
     let properties = |pointer: &str| -> Vec<String> {
-        let mut names: Vec<String> = schema.pointer(pointer).and_then(Value::as_object).expect(pointer).keys().cloned().collect();
+        let mut names: Vec<String> =
+            schema.pointer(pointer).and_then(Value::as_object).expect(pointer).keys().cloned().collect();
         names.sort();
         names
     };

@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn it_is_easy_to_read() {
-        let text = write(&json!({ "cases": [{ "name": "all is well", "trigger": { "body": { "id": 7, "tags": ["a", "b"] } } }] }));
+        let text = write(
+            &json!({ "cases": [{ "name": "all is well", "trigger": { "body": { "id": 7, "tags": ["a", "b"] } } }] }),
+        );
         expect![[r"
             cases:
               - name: all is well
