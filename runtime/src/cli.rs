@@ -159,6 +159,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
         Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
+        Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
         Command::Workflow(command) => {
             with_server(&global, environment, async |client| workflow::run(command, client, output).await)
         }

@@ -1,15 +1,19 @@
 //! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
 
+mod others;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flowcell_core::id::Digest;
+use flowcell_core::id::{Digest, WorkflowId};
 use flowcell_core::plugin::{Pin, Uses};
 use flowcell_core::ports::{Hook, HookBinding, InstalledPlugin, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::workflow::check::Surroundings;
 use flowcell_core::workflow::problem::Problem as Fault;
-use flowcell_core::workflow::{Workflow, check};
+use flowcell_core::workflow::{StepKind, Workflow, examine};
 
 use crate::app::{App, TRIGGER_ID};
+use crate::publish::others::Stored;
 use crate::token::TokenHash;
 
 /// What becomes of the new version.
@@ -28,6 +32,8 @@ pub(crate) struct Applied {
     pub(crate) version: u32,
     /// Whether a version was written; the same text again changes nothing.
     pub(crate) created: bool,
+    /// What may be wrong with it all the same.
+    pub(crate) warnings: Vec<Fault>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,23 +53,28 @@ const CONFLICTS_MAX: usize = 16;
 
 /// Applies a workflow text. The same text with the same plugins is the same version.
 pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<Applied, PublishError> {
-    let workflow = check(source, &*app.ports.catalog, &app.grants).map_err(PublishError::Invalid)?;
+    let others = Stored::named_in(app, source).await?;
+    let examined =
+        examine(source, &Surroundings { catalog: &*app.ports.catalog, grants: &app.grants, others: &others });
+    let warnings = examined.findings.problems.iter().filter(|problem| !problem.is_error()).cloned().collect();
+    let workflow = examined.into_result().map_err(PublishError::Invalid)?;
     let plugins = resolve(app, &workflow)?;
     for plugin in unique(&plugins) {
         secure(app, plugin).await?;
     }
-    let pins = pins(&plugins);
+    let bound = Bound { pins: pins(&plugins), calls: called(app, &workflow).await? };
     let mut conflicts = 0;
     loop {
         let stored = app.ports.definitions.head(&app.workspace, &workflow.id).await?;
         if let Some(head) = &stored
-            && is_current(app, head, source, &pins, intent).await?
+            && is_current(app, head, source, &bound, intent).await?
         {
-            return Ok(Applied { version: head.latest, head: head.clone(), created: false });
+            return Ok(Applied { version: head.latest, head: head.clone(), created: false, warnings });
         }
-        match write(app, &workflow, source, &pins, intent, stored).await {
+        match write(app, &workflow, source, &bound, intent, stored).await {
             Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Ok(applied) => {
+                let applied = Applied { warnings, ..applied };
                 app.routes.forget(&workflow.id);
                 return Ok(applied);
             }
@@ -84,6 +95,27 @@ fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<Installe
         }),
     })
     .collect()
+}
+
+/// What a version is bound to, so that what others publish later does not change its runs.
+struct Bound {
+    pins: BTreeMap<Uses, Pin>,
+    /// The versions that its `call` steps start, where they do not say.
+    calls: BTreeMap<WorkflowId, u32>,
+}
+
+/// What is published today of each workflow that is called without a version.
+async fn called(app: &App, workflow: &Workflow) -> Result<BTreeMap<WorkflowId, u32>, StoreError> {
+    let mut calls = BTreeMap::new();
+    for placed in workflow.all_steps() {
+        let StepKind::Call(call) = &placed.step.kind else { continue };
+        if call.version.is_none()
+            && let Some(head) = app.ports.definitions.head(&app.workspace, &call.workflow).await?
+        {
+            calls.extend(head.published.map(|version| (call.workflow.clone(), version)));
+        }
+    }
+    Ok(calls)
 }
 
 fn unique(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> impl Iterator<Item = &Arc<InstalledPlugin>> {
@@ -124,21 +156,21 @@ async fn is_current(
     app: &App,
     head: &WorkflowHead,
     source: &str,
-    pins: &BTreeMap<Uses, Pin>,
+    bound: &Bound,
     intent: Intent,
 ) -> Result<bool, StoreError> {
     if intent == Intent::Publish && head.published != Some(head.latest) {
         return Ok(false);
     }
     let latest = app.ports.definitions.version(&app.workspace, &head.id, head.latest).await?;
-    Ok(latest.is_some_and(|latest| latest.source == source && latest.pins == *pins))
+    Ok(latest.is_some_and(|latest| latest.source == source && latest.pins == bound.pins && latest.calls == bound.calls))
 }
 
 async fn write(
     app: &App,
     workflow: &Workflow,
     source: &str,
-    pins: &BTreeMap<Uses, Pin>,
+    bound: &Bound,
     intent: Intent,
     stored: Option<WorkflowHead>,
 ) -> Result<Applied, PublishError> {
@@ -168,8 +200,8 @@ async fn write(
         version: number,
         source: source.to_owned(),
         created_at: now,
-        pins: pins.clone(),
-        calls: BTreeMap::new(),
+        pins: bound.pins.clone(),
+        calls: bound.calls.clone(),
     };
     let token = app.hook_token(&workflow.id, head.hook_generation);
     let hook = HookBinding {
@@ -177,5 +209,5 @@ async fn write(
         hook: Hook { workspace: app.workspace.clone(), workflow: workflow.id.clone(), trigger: TRIGGER_ID.to_owned() },
     };
     app.ports.definitions.put(version, head.clone(), hook).await?;
-    Ok(Applied { head, version: number, created: true })
+    Ok(Applied { head, version: number, created: true, warnings: Vec::new() })
 }

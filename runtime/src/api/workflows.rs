@@ -41,7 +41,12 @@ pub(crate) async fn apply(
     let intent = if query.draft { Intent::Draft } else { Intent::Publish };
     let applied = publish::apply(&app, source, intent).await?;
     let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = json(status, &view(&app, &applied.head, applied.version));
+    let mut document = view(&app, &applied.head, applied.version);
+    if let Some(fields) = document.as_object_mut() {
+        let warnings: Vec<Fault> = applied.warnings.into_iter().map(Fault::from).collect();
+        fields.insert("warnings".to_owned(), json!(warnings));
+    }
+    let mut response = json(status, &document);
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v2/workflows/{}", applied.head.id)) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -1,12 +1,15 @@
 //! `flowcell check FILE…`: what `workflow apply` would say, without a server.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use flowcell_core::capability::Grant;
-use flowcell_core::ports::{Catalog, CatalogError};
+use flowcell_core::id::WorkflowId;
+use flowcell_core::ports::CatalogError;
+use flowcell_core::workflow::check::others::{Callee, Found, Others};
+use flowcell_core::workflow::check::{Findings, Surroundings};
 use flowcell_core::workflow::parse::Authored;
-use flowcell_core::workflow::{self, problem::Problem};
+use flowcell_core::workflow::{self, Examined};
 use serde_json::json;
 
 use crate::cli::output::{Output, Style};
@@ -24,6 +27,9 @@ pub(crate) struct Check {
     /// The server's configuration file, for the grants and plugin folders in it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take warnings for errors
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
@@ -33,29 +39,37 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
     };
     let folders = [config.plugins.folders.as_slice(), args.plugins.as_slice()].concat();
     let catalog = crate::assemble::offline_catalog(&folders)?;
+    let texts: Vec<_> =
+        args.files.iter().map(|file| (file.display().to_string(), input::read_workflow(file))).collect();
+    let others = Beside::of(texts.iter().filter_map(|(_, text)| text.as_deref().ok()));
+    let surroundings = Surroundings { catalog: &*catalog, grants: &config.grants, others: &others };
     let mut is_good = true;
     let mut documents = Vec::new();
-    for file in &args.files {
-        let name = file.display().to_string();
-        let problems = match input::read_workflow(file) {
-            Ok(text) => problems_of(&text, &*catalog, &config.grants),
+    for (name, text) in &texts {
+        let Findings { problems, not_looked_up } = match text {
+            Ok(text) => findings(text, &surroundings),
             Err(error) => {
-                let message = chain(&error);
+                let message = chain(error);
                 output.error(&message);
                 documents.push(json!({ "file": name, "problems": [{ "message": message }] }));
                 is_good = false;
                 continue;
             }
         };
-        is_good &= problems.is_empty();
+        let is_taken = !problems.iter().any(|problem| problem.is_error() || args.strict);
+        is_good &= is_taken;
         if output.is_json() {
-            documents.push(json!({ "file": name, "problems": problems }));
-        } else if problems.is_empty() {
+            documents.push(json!({ "file": name, "problems": problems, "not_looked_up": not_looked_up }));
+            continue;
+        }
+        for problem in &problems {
+            output.line(problem.in_file(name));
+        }
+        if is_taken {
             output.line(format!("{} {name}", output.paint(Style::Good, "✓")));
-        } else {
-            for problem in &problems {
-                output.line(problem.in_file(&name));
-            }
+        }
+        if let Some(line) = not_looked_up_line(&not_looked_up) {
+            output.line(format!("  {}", output.paint(Style::Faint, line)));
         }
     }
     if output.is_json() {
@@ -65,19 +79,49 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
 }
 
 /// What a server would say, and for a plugin that is not here how to bring it: a server may have more than this binary.
-fn problems_of(text: &str, catalog: &dyn Catalog, grants: &[Grant]) -> Vec<Problem> {
-    let mut problems = workflow::check(text, catalog, grants).err().unwrap_or_default();
-    let Ok(authored) = Authored::parse(text) else { return problems };
-    for (pointer, uses) in authored.workflow.uses() {
-        if !matches!(catalog.resolve(uses), Err(CatalogError::UnknownPlugin { .. })) {
+fn findings(text: &str, surroundings: &Surroundings<'_>) -> Findings {
+    let Examined { workflow, mut findings } = workflow::examine(text, surroundings);
+    let Some(workflow) = workflow else { return findings };
+    for (pointer, uses) in workflow.uses() {
+        if !matches!(surroundings.catalog.resolve(uses), Err(CatalogError::UnknownPlugin { .. })) {
             continue;
         }
-        for problem in problems.iter_mut().filter(|problem| problem.pointer == pointer) {
+        for problem in findings.problems.iter_mut().filter(|problem| problem.pointer == pointer) {
             let known = problem.help.take().map_or_else(String::new, |help| format!("{help}; "));
             problem.help = Some(format!("{known}name the folder of others with --plugins DIR"));
         }
     }
-    problems
+    findings
+}
+
+/// Says which workflows only a server can look up.
+fn not_looked_up_line(ids: &[WorkflowId]) -> Option<String> {
+    let named: Vec<_> = ids.iter().map(|id| format!("`{id}`")).collect();
+    let hint = "name their files too, or let the server check (`flowcell workflow apply`)";
+    (!named.is_empty()).then(|| format!("not checked here: {}; {hint}", named.join(", ")))
+}
+
+/// The workflows in the other files of the command line.
+struct Beside {
+    workflows: HashMap<WorkflowId, Callee>,
+}
+
+impl Beside {
+    fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
+        let parsed = texts.filter_map(|text| Authored::parse(text).ok());
+        // Versions are the server's: here each file is the newest.
+        let workflows = parsed.map(|authored| (authored.workflow.id.clone(), Callee::of(&authored.workflow, 1)));
+        Self { workflows: workflows.collect() }
+    }
+}
+
+impl Others for Beside {
+    fn find(&self, id: &WorkflowId, version: Option<u32>) -> Found {
+        match self.workflows.get(id) {
+            Some(callee) if version.is_none() => Found::There(Box::new(callee.clone())),
+            _ => Found::Unknown,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,10 +133,35 @@ mod tests {
     fn a_plugin_that_is_not_here_may_lie_in_a_folder() {
         let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
         let text = sample::workflow("- id: one\n  uses: acme/rockets/start@1");
-        let problems = problems_of(&text, &*catalog, &[]);
+        let problems = found(&text, &[], &*catalog).problems;
         let helps: Vec<_> = problems.iter().map(|problem| problem.help.clone().unwrap_or_default()).collect();
         assert_eq!(helps, ["the plugins are test/tools; name the folder of others with --plugins DIR"]);
         let good = sample::workflow("- id: one\n  uses: test/tools/send@1");
-        assert_eq!(problems_of(&good, &*catalog, &[]), []);
+        assert_eq!(found(&good, &[], &*catalog), Findings::default());
+    }
+
+    fn found(text: &str, beside: &[&str], catalog: &dyn flowcell_core::ports::Catalog) -> Findings {
+        let others = Beside::of(beside.iter().copied());
+        findings(text, &Surroundings { catalog, grants: &[], others: &others })
+    }
+
+    #[test]
+    fn files_of_one_command_know_each_other() {
+        let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
+        let caller = sample::workflow("- id: one\n  call: { workflow: enrich, with: { emial: x } }");
+        let alone = found(&caller, &[], &*catalog);
+        assert_eq!(alone.problems, []);
+        assert_eq!(
+            not_looked_up_line(&alone.not_looked_up).as_deref(),
+            Some(
+                "not checked here: `enrich`; name their files too, or let the server check (`flowcell workflow apply`)"
+            )
+        );
+        let callee = "id: enrich\nname: E\ntrigger: { manual: true }\ninput: { properties: { email: {} }, additionalProperties: false }\n\
+                      steps: [{ id: a, stop: {} }]\n";
+        let together = found(&caller, &[&caller, callee], &*catalog);
+        let messages: Vec<_> = together.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(messages, ["7:37: there is no `emial` in `steps[0].call.with`\n  help: did you mean `email`?"]);
+        assert_eq!(together.not_looked_up, []);
     }
 }

@@ -31,6 +31,22 @@ pub(crate) fn read_any(file: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     read_file(file, bytes_max)
 }
 
+/// Puts a text in the place of a file: the new one is complete before it takes the name.
+pub(crate) fn replace_file(file: &Path, text: &str) -> Result<()> {
+    let name = file.display().to_string();
+    // What a link names is replaced, not the link.
+    let file = file.canonicalize().with_context(|| format!("{name} cannot be found"))?;
+    let mut beside = file.clone().into_os_string();
+    beside.push(".new");
+    let beside = std::path::PathBuf::from(beside);
+    let write = || {
+        std::fs::write(&beside, text)?;
+        std::fs::set_permissions(&beside, std::fs::metadata(&file)?.permissions())?;
+        std::fs::rename(&beside, &file)
+    };
+    write().with_context(|| format!("{name} cannot be written; it is as it was"))
+}
+
 fn read(source: impl Read, name: &str, bytes_max: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more tells whether there is more.

@@ -1,9 +1,11 @@
 //! `flowcell workflow apply|list|show`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use flowcell_core::id::StepId;
+use flowcell_core::workflow::rename;
+use serde_json::{Value, json};
 
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, Style, printable, table};
@@ -21,6 +23,52 @@ pub(crate) enum Command {
     Show(Show),
     /// Run a workflow file in this process, without a server; with --dry nothing leaves
     Run(Rehearse),
+    /// Give a step of a workflow file another id, in every expression that reads it too
+    RenameStep(RenameStep),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameStep {
+    /// The workflow file, YAML or JSON; it is changed in place, `-` reads standard input and prints the result
+    file: PathBuf,
+    /// The step's id
+    #[arg(value_name = "OLD")]
+    old: String,
+    /// Its new id
+    #[arg(value_name = "NEW")]
+    new: String,
+}
+
+/// Works on a file, without a server.
+pub(crate) fn rename_step(args: &RenameStep, output: &Output) -> Result<(), Failure> {
+    let id = |text: &str| text.parse::<StepId>().map_err(|error| Failure::Usage(format!("{error}.")));
+    let (old, new) = (id(&args.old)?, id(&args.new)?);
+    let text = input::read_workflow(&args.file)?;
+    let renamed = match rename::rename_step(&text, &old, &new) {
+        Ok(renamed) => renamed,
+        Err(problems) => {
+            let name = args.file.display().to_string();
+            if output.is_json() {
+                output.document(&json!({ "file": name, "problems": problems }));
+            } else {
+                problems.iter().for_each(|problem| output.line(problem.in_file(&name)));
+            }
+            return Err(Failure::Reported);
+        }
+    };
+    if args.file == Path::new("-") {
+        output.line(renamed.trim_end_matches('\n'));
+        return Ok(());
+    }
+    input::replace_file(&args.file, &renamed)?;
+    let lines = text.lines().zip(renamed.lines()).filter(|(before, after)| before != after).count();
+    if output.is_json() {
+        output.document(&json!({ "file": args.file, "old": old, "new": new, "lines_changed": lines }));
+    } else {
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        output.line(format!("{} {old} is {new} now ({lines} changed)", output.paint(Style::Good, "✓")));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +95,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
         Command::Run(_) => Ok(()), // needs no server and was answered before
+        Command::RenameStep(args) => rename_step(&args, output),
     }
 }
 
@@ -79,6 +128,10 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
     output.line(format!("{} {what}", output.paint(Style::Good, "✓")));
     for trigger in items(&applied, "/triggers") {
         output.line(format!("  {}  {}", output.paint(Style::Faint, "trigger"), text_of(trigger, "/url")));
+    }
+    for warning in items(&applied, "/warnings") {
+        let place = format!("{}:{}:{}", args.file.display(), at(warning, "/line"), at(warning, "/column"));
+        output.warning(&format!("{place}: {}", printable(&text_of(warning, "/message"))));
     }
     if args.draft {
         output.line(format!("  {}", after_draft(&applied)));
@@ -163,7 +216,27 @@ fn after_draft(applied: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_step_is_renamed_in_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("w.yaml");
+        let text = "id: w\nname: W # steps.a\ntrigger: { manual: true }\nsteps:\n- { id: a, set: {} }\n- { id: b, set: { x: '{{ steps.a.output }}' } }\n";
+        std::fs::write(&file, text).unwrap();
+        let rename = |old: &str, new: &str| {
+            rename_step(
+                &RenameStep { file: file.clone(), old: old.to_owned(), new: new.to_owned() },
+                &Output::new(false, true),
+            )
+        };
+        assert!(matches!(rename("nobody", "x"), Err(Failure::Reported)));
+        assert!(matches!(rename("a", "Not-An-Id"), Err(Failure::Usage(_))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        rename("a", "first").unwrap();
+        let expected = text.replace("id: a", "id: first").replace("{{ steps.a", "{{ steps.first");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left in the folder");
+    }
 
     #[test]
     fn a_draft_says_what_new_runs_take() {

@@ -153,9 +153,8 @@ impl Node {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items = items.map(|(index, item)| {
-                    Self::compile(item, &join_pointer(pointer, &index.to_string()), known, errors)
-                });
+                let items =
+                    items.map(|(index, item)| Self::compile(item, &join_pointer(pointer, &index.to_string()), known, errors));
                 let items: Vec<_> = items.collect();
                 if items.iter().all(Self::is_literal) { Self::literal(input) } else { Self::Array(items) }
             }
@@ -164,9 +163,8 @@ impl Node {
                     refuse(format!("the key `{key}` has an expression in it; expressions are possible in values only"));
                 }
                 let fields = fields.iter();
-                let fields = fields.map(|(key, field)| {
-                    (key.clone(), Self::compile(field, &join_pointer(pointer, key), known, errors))
-                });
+                let fields =
+                    fields.map(|(key, field)| (key.clone(), Self::compile(field, &join_pointer(pointer, key), known, errors)));
                 let fields: Vec<_> = fields.collect();
                 if fields.iter().all(|(_, field)| field.is_literal()) {
                     Self::literal(input)

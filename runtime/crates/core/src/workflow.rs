@@ -5,6 +5,7 @@ pub mod compiled;
 pub mod duration;
 pub mod parse;
 pub mod problem;
+pub mod rename;
 pub mod schema;
 pub mod settings;
 pub mod step;
@@ -18,6 +19,7 @@ mod written;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::check::{Findings, Surroundings};
 use self::parse::Authored;
 use self::problem::Problem;
 pub use self::settings::Settings;
@@ -59,11 +61,40 @@ impl Workflow {
     }
 }
 
-/// Reads a workflow file and finds everything that can be known to be wrong with it.
+/// Reads a workflow file and finds everything that can be known to be wrong with it. Other workflows are not looked up; warnings are left
+/// out: see [`examine`].
 pub fn check(text: &str, catalog: &dyn Catalog, grants: &[Grant]) -> Result<Workflow, Vec<Problem>> {
-    let authored = Authored::parse(text)?;
-    let problems = check::check(&authored, catalog, grants);
-    if problems.is_empty() { Ok(authored.workflow) } else { Err(problems) }
+    examine(text, &Surroundings { catalog, grants, others: &check::others::Unknown }).into_result()
+}
+
+/// Reads a workflow file and says what is wrong with it and what may be.
+pub fn examine(text: &str, surroundings: &Surroundings<'_>) -> Examined {
+    match Authored::parse(text) {
+        Ok(authored) => {
+            let findings = check::check(&authored, surroundings);
+            Examined { workflow: Some(authored.workflow), findings }
+        }
+        Err(problems) => Examined { workflow: None, findings: Findings { problems, not_looked_up: Vec::new() } },
+    }
+}
+
+/// A workflow text and what was found in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examined {
+    /// Absent when the text has not even the shape of one.
+    pub workflow: Option<Workflow>,
+    pub findings: Findings,
+}
+
+impl Examined {
+    /// The workflow, unless something is wrong with it; warnings do not count.
+    pub fn into_result(self) -> Result<Workflow, Vec<Problem>> {
+        let errors: Vec<_> = self.findings.problems.into_iter().filter(Problem::is_error).collect();
+        match self.workflow {
+            Some(workflow) if errors.is_empty() => Ok(workflow),
+            _ => Err(errors),
+        }
+    }
 }
 
 fn empty_object() -> Value {

@@ -5,6 +5,7 @@ use flowcell_core::id::StepRef;
 use flowcell_core::plugin::Pin;
 use flowcell_core::run::event::Outcome;
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
+use flowcell_core::workflow::walk::Placed;
 use flowcell_core::workflow::{Step, Workflow};
 use serde_json::{Map, Value, json};
 
@@ -24,15 +25,8 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
 /// A run with its steps and attempts. Steps that have not begun come from the workflow, with the status `pending`.
 pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
     let steps: Vec<Value> = match workflow {
-        Some(workflow) => workflow
-            .steps
-            .iter()
-            .map(|each| {
-                let place = StepRef::from(each.id.clone());
-                step(&place, Some(&Definition { run, workflow, step: each }), run.steps.get(&place))
-            })
-            .collect(),
-        None => run.steps.iter().map(|(id, state)| step(id, None, Some(state))).collect(),
+        Some(workflow) => workflow.all_steps().flat_map(|placed| places(run, workflow, &placed)).collect(),
+        None => run.steps.iter().map(|(place, state)| step(place, None, Some(state))).collect(),
     };
     json!({
         "id": run.id,
@@ -60,6 +54,17 @@ fn error(run: &Run) -> Value {
         Some(Outcome::Cancelled { reason }) => json!({ "code": "cancelled", "message": reason }),
         Some(Outcome::Succeeded) | None => Value::Null,
     }
+}
+
+/// Every place of a step that has begun; one of the outermost line is shown before, too.
+fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
+    let definition = Definition { run, workflow, step: placed.step };
+    let begun = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id);
+    let shown: Vec<Value> = begun.map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+    if shown.is_empty() && placed.around.is_empty() {
+        return vec![step(&placed.step.id.clone().into(), Some(&definition), None)];
+    }
+    shown
 }
 
 /// A step as its author wrote it, and where it stands.
@@ -116,11 +121,11 @@ fn status(state: Option<&StepState>) -> &'static str {
         None => "pending",
         Some(Phase::Started | Phase::Entered) => "running",
         Some(Phase::Succeeded) => "succeeded",
-        Some(Phase::Handled { .. }) => "handled",
-        Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Retrying { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
+        Some(Phase::Handled { .. }) => "handled",
         Some(Phase::Parked { .. }) => "parked",
+        Some(Phase::Cancelled { .. }) => "cancelled",
     }
 }
 

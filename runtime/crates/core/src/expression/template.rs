@@ -187,9 +187,7 @@ impl Reads {
             }
             Some((root.as_str(), parts_to_engine(&*scope.whole(root)?, &below)))
         });
-        minijinja::Value::from_object(
-            roots.map(|(root, value)| (root.to_owned(), value)).collect::<BTreeMap<String, minijinja::Value>>(),
-        )
+        minijinja::Value::from_object(roots.map(|(root, value)| (root.to_owned(), value)).collect::<BTreeMap<String, minijinja::Value>>())
     }
 
     fn explain(&self, error: &minijinja::Error, scope: &Scope<'_>) -> String {

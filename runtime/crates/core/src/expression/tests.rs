@@ -40,6 +40,7 @@ fn run(trigger: Value) -> Run {
             event: EventId::from_parts(STARTED, 8),
             pins: std::collections::BTreeMap::new(),
             trigger,
+            origin: crate::run::event::Origin::default(),
         },
         RunEvent::StepStarted { step: "build".parse().expect("an id"), attempt: 1 },
         RunEvent::StepSucceeded {
@@ -334,7 +335,7 @@ fn a_missing_value_is_named_with_what_is_there() {
             {{ steps.tell.output.id }}
                 error : `steps.tell.output` is undefined: the step is running and has no output
             {{ steps.build.outptu }}
-                error : `steps.build.outptu` is undefined; did you mean `output`? (`steps.build` has output, status)
+                error : `steps.build.outptu` is undefined; did you mean `output`? (`steps.build` has output, status, error)
             {{ steps.build.output.body.numbr }}
                 error : `steps.build.output.body.numbr` is undefined; did you mean `number`? (`steps.build.output.body` has number)
             {{ workflow.title }}

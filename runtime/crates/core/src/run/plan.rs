@@ -95,8 +95,7 @@ fn succeed(definition: Definition<'_>, run: &Run) -> Next {
         None => Next::Finish { outcome: Outcome::Succeeded, output: Value::Null },
         Some(Ok(output)) => Next::Finish { outcome: Outcome::Succeeded, output },
         Some(Err(error)) => {
-            let message =
-                format!("the workflow's output cannot be built: {} (at `output{}`)", error.message, error.pointer);
+            let message = format!("the workflow's output cannot be built: {} (at `output{}`)", error.message, error.pointer);
             match last_place(run) {
                 Some(step) => {
                     let error = StepError::permanent("expression", message);
@@ -129,8 +128,9 @@ fn last_place(run: &Run) -> Option<StepRef> {
 
 /// Cuts everything short that is in progress, and ends.
 fn end(run: &Run, reason: &str, outcome: Outcome) -> Vec<Next> {
-    let cancelled =
-        run.open().map(|(step, _)| Next::Note(RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() }));
+    let cancelled = run.open().map(|(step, _)| {
+        Next::Note(RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() })
+    });
     let mut plan: Vec<Next> = cancelled.collect();
     plan.push(Next::Finish { outcome, output: Value::Null });
     plan

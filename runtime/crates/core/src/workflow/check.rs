@@ -1,42 +1,105 @@
 //! What can be known to be wrong with a workflow before anything runs: plugins that are not there, inputs that do not fit, expressions
 //! that read what will not be there, destinations that run data would choose.
 
+mod calls;
+pub(super) mod fields;
+mod flow;
+pub mod others;
+mod reads;
+mod secrets;
+mod types;
+mod visible;
+
+use std::collections::HashSet;
+
 use serde_json::Value;
 
+use self::others::Others;
 use super::Workflow;
 use super::parse::{Authored, in_order};
-use super::problem::{Problem, similar};
+use super::problem::{Problem, Severity};
 use super::schema::Schema;
 use super::step::Action;
 use super::trigger::TriggerKind;
 use super::walk::Placed;
 use crate::capability::{Grant, StepScope, UrlScope};
-use crate::expression::{Program, Reference, has_expression, join_pointer};
+use crate::expression::{has_expression, join_pointer};
+use crate::id::WorkflowId;
 use crate::manifest::Manifest;
 use crate::plugin::Uses;
 use crate::ports::{Catalog, CatalogError};
 
-/// Finds everything that is wrong, in the order of the text. `grants` are the workspace's: where they name destinations for a plugin, run
-/// data may choose among those, and only the door can tell whether it chose one.
-pub fn check(authored: &Authored, catalog: &dyn Catalog, grants: &[Grant]) -> Vec<Problem> {
-    let mut check = Check { authored, grants, problems: Vec::new() };
-    check.trigger(catalog);
+/// What a workflow is measured against.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub catalog: &'a dyn Catalog,
+    /// The workspace's: where they name destinations for a plugin, run data may choose among those, and only the door can tell whether it
+    /// chose one.
+    pub grants: &'a [Grant],
+    pub others: &'a dyn Others,
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("grants", &self.grants).finish_non_exhaustive()
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Findings {
+    /// In the order of the text, warnings among them.
+    pub problems: Vec<Problem>,
+    /// Workflows that it names and of which nobody could say whether they are there.
+    pub not_looked_up: Vec<WorkflowId>,
+}
+
+/// Finds everything that is wrong.
+pub fn check(authored: &Authored, surroundings: &Surroundings<'_>) -> Findings {
+    let mut check = Check {
+        authored,
+        catalog: surroundings.catalog,
+        grants: surroundings.grants,
+        others: surroundings.others,
+        problems: Vec::new(),
+        not_looked_up: Vec::new(),
+        read_steps: HashSet::new(),
+        reads_all_steps: false,
+    };
+    check.trigger();
+    check.input();
     for placed in authored.workflow.all_steps() {
         if let Some(action) = placed.step.action() {
-            check.step(&placed, action, catalog);
+            check.action(&placed, action);
         }
     }
-    in_order(check.problems)
+    for field in fields::fields(&authored.workflow) {
+        check.field(&field);
+        check.secrets(&field);
+    }
+    check.unread();
+    check.flow();
+    check.calls();
+    check.not_looked_up.sort();
+    check.not_looked_up.dedup();
+    Findings { problems: in_order(check.problems), not_looked_up: check.not_looked_up }
 }
 
 struct Check<'a> {
     authored: &'a Authored,
+    catalog: &'a dyn Catalog,
     grants: &'a [Grant],
+    others: &'a dyn Others,
     problems: Vec<Problem>,
+    not_looked_up: Vec<WorkflowId>,
+    /// The steps that some expression reads.
+    read_steps: HashSet<String>,
+    /// An expression reads `steps` as a whole.
+    reads_all_steps: bool,
 }
 
-impl Check<'_> {
-    fn workflow(&self) -> &Workflow {
+impl<'a> Check<'a> {
+    fn workflow(&self) -> &'a Workflow {
         &self.authored.workflow
     }
 
@@ -44,7 +107,16 @@ impl Check<'_> {
         self.problems.push(Problem { help, ..self.authored.located.problem(pointer, message) });
     }
 
-    fn trigger(&mut self, catalog: &dyn Catalog) {
+    fn warn(&mut self, pointer: &str, message: impl Into<String>, help: Option<String>) {
+        let severity = Severity::Warning;
+        self.problems.push(Problem { help, severity, ..self.authored.located.problem(pointer, message) });
+    }
+
+    fn has_problem_at(&self, pointer: &str) -> bool {
+        self.problems.iter().any(|problem| problem.pointer == pointer)
+    }
+
+    fn trigger(&mut self) {
         let TriggerKind::Plugin { uses, with } = &self.authored.workflow.trigger.kind else { return };
         let mut places = Vec::new();
         texts_with_expressions(with, "/trigger/with", &mut places);
@@ -55,34 +127,40 @@ impl Check<'_> {
                 None,
             );
         }
-        let Some(manifest) = self.manifest("/trigger/uses", uses, catalog) else { return };
+        let Some(manifest) = self.manifest("/trigger/uses", uses) else { return };
         if let Some(member) = manifest.trigger(&uses.member) {
-            self.fits("/trigger/with", with, &member.config);
+            self.fits("/trigger/with", with, &member.config, "the plugin's schema");
         } else {
             let triggers: Vec<_> = manifest.triggers.iter().map(|trigger| trigger.id.as_str()).collect();
             self.wrong_kind("/trigger/uses", uses, ("an action", "a trigger"), &triggers);
         }
     }
 
-    fn step(&mut self, placed: &Placed<'_>, step: &Action, catalog: &dyn Catalog) {
-        let with = format!("{}/with", placed.pointer);
-        self.expressions(&with, placed.index, step);
-        let uses = format!("{}/uses", placed.pointer);
-        let Some(manifest) = self.manifest(&uses, &step.uses, catalog) else { return };
-        if let Some(action) = manifest.action(&step.uses.member) {
-            self.fits(&with, &step.with, &action.input);
-            self.destinations(&with, step, &manifest);
-        } else {
-            let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
-            self.wrong_kind(&uses, &step.uses, ("a trigger", "an action"), &actions);
+    fn input(&mut self) {
+        let Some(input) = &self.authored.workflow.input else { return };
+        if let Err(error) = crate::manifest::schema::compile(input) {
+            self.add("/input", error.to_string(), None);
         }
     }
 
-    fn manifest(&mut self, pointer: &str, uses: &Uses, catalog: &dyn Catalog) -> Option<Manifest> {
-        match catalog.resolve(uses) {
+    fn action(&mut self, placed: &Placed<'_>, action: &Action) {
+        let with = format!("{}/with", placed.pointer);
+        let uses = format!("{}/uses", placed.pointer);
+        let Some(manifest) = self.manifest(&uses, &action.uses) else { return };
+        if let Some(member) = manifest.action(&action.uses.member) {
+            self.fits(&with, &action.with, &member.input, "the plugin's schema");
+            self.destinations(&with, action, &manifest);
+        } else {
+            let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
+            self.wrong_kind(&uses, &action.uses, ("a trigger", "an action"), &actions);
+        }
+    }
+
+    fn manifest(&mut self, pointer: &str, uses: &Uses) -> Option<Manifest> {
+        match self.catalog.resolve(uses) {
             Ok(plugin) => Some(plugin.manifest.clone()),
             Err(error) => {
-                let help = help_for(&error, uses, catalog);
+                let help = help_for(&error, uses, self.catalog);
                 self.add(pointer, error.to_string(), help);
                 None
             }
@@ -101,12 +179,12 @@ impl Check<'_> {
         self.add(pointer, format!("`{uses}` is {is}; {wanted} is needed here"), Some(help));
     }
 
-    /// Compares the authored values with a manifest's schema. What an expression will make of a place is not known, so nothing is
+    /// Compares the authored values with a schema, which is called `name`. What an expression will make of a place is not known, so nothing is
     /// said about it.
-    fn fits(&mut self, prefix: &str, with: &Value, schema: &Value) {
+    fn fits(&mut self, prefix: &str, with: &Value, schema: &Value, name: &str) {
         let schema = match Schema::compile(schema) {
             Ok(schema) => schema,
-            Err(message) => return self.add(prefix, format!("the plugin's schema cannot be used: {message}"), None),
+            Err(message) => return self.add(prefix, format!("{name} cannot be used: {message}"), None),
         };
         for violation in schema.check(with, prefix) {
             let place = with.pointer(&violation.pointer);
@@ -120,59 +198,6 @@ impl Check<'_> {
                 self.problems.push(problem);
             }
         }
-    }
-
-    fn expressions(&mut self, with: &str, index: usize, step: &Action) {
-        match Program::compile(&step.with) {
-            Ok(program) => {
-                for Reference { pointer, path } in program.references() {
-                    self.reference(&format!("{with}{pointer}"), index, &path);
-                }
-            }
-            Err(errors) => {
-                for error in errors {
-                    self.add(&format!("{with}{}", error.pointer), error.message, None);
-                }
-            }
-        }
-    }
-
-    /// A step reads only steps before it.
-    fn reference(&mut self, pointer: &str, index: usize, path: &str) {
-        let mut names = path.split(['.', '[']);
-        if names.next() != Some("steps") {
-            return;
-        }
-        let Some(name) = names.next() else { return };
-        let steps = &self.workflow().steps;
-        let earlier: Vec<&str> = steps.iter().take(index).map(|step| step.id.as_str()).collect();
-        if earlier.contains(&name) {
-            if let Some(part) = names.next().filter(|part| !matches!(*part, "output" | "status")) {
-                let near = similar(part, ["output", "status"]).unwrap_or("output");
-                self.add(
-                    pointer,
-                    format!("`steps.{name}.{part}`: a step has `output` and `status`"),
-                    Some(format!("did you mean `steps.{name}.{near}`?")),
-                );
-            }
-            return;
-        }
-        let (message, help) = match steps.iter().position(|step| step.id.as_str() == name) {
-            Some(at) if at == index => (format!("step `{name}` reads its own result, which is not there yet"), None),
-            Some(_) => {
-                let help = "a step can read the steps before it; change the order, or read another step".to_owned();
-                (format!("`steps.{name}` runs later than this step"), Some(help))
-            }
-            None => {
-                let help = match similar(name, earlier.iter().copied()) {
-                    Some(near) => format!("did you mean `steps.{near}`?"),
-                    None if earlier.is_empty() => "no step runs before this one".to_owned(),
-                    None => format!("the steps before this one are {}", earlier.join(", ")),
-                };
-                (format!("there is no step `{name}`"), Some(help))
-            }
-        };
-        self.add(pointer, message, help);
     }
 
     /// Run data never chooses a destination, unless a grant of the workspace names it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
 use super::step::{Action, ForEach, If, OnError, Respond, StepKind, Wait, WaitFor, Within};
 use super::walk::{EVENT, LOOP, Placed};
 use crate::capability::StepScope;
@@ -301,6 +301,7 @@ impl<'w> Compiler<'w> {
     }
 
     fn add(&mut self, pointer: String, message: String) {
-        self.problems.push(Problem { line: 0, column: 0, pointer, message, help: None });
+        let severity = Severity::Error;
+        self.problems.push(Problem { line: 0, column: 0, pointer, message, help: None, severity });
     }
 }

@@ -8,6 +8,12 @@ use super::schema::{Violation, WORKFLOW_SCHEMA};
 use super::text::Located;
 use crate::id::StepId;
 
+/// The most steps, nested ones included. The journal of a run and its picture stay readable, and a text of 256 KiB has room for them.
+pub const STEPS_MAX: usize = 200;
+
+/// The deepest nesting of steps: more is not followed by anybody, and every level costs each place inside it.
+pub const DEPTH_MAX: usize = 8;
+
 /// A workflow and the text it was read from, with the places of its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Authored {
@@ -33,8 +39,25 @@ impl Authored {
             vec![located.problem(&pointer, error.into_inner().to_string())]
         })?;
         let authored = Self { workflow, located };
-        let doubled = authored.doubled_steps();
-        if doubled.is_empty() { Ok(authored) } else { Err(doubled) }
+        let wrong = in_order([authored.doubled_steps(), authored.beyond_limits()].concat());
+        if wrong.is_empty() { Ok(authored) } else { Err(wrong) }
+    }
+
+    fn beyond_limits(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (number, placed) in self.workflow.all_steps().enumerate() {
+            if number == STEPS_MAX {
+                let message = format!("the workflow has more than {STEPS_MAX} steps");
+                let help = "move some of them to a workflow of their own and `call` it";
+                problems.push(self.located.problem(&placed.pointer, message).with_help(help));
+            }
+            if placed.around.len() == DEPTH_MAX + 1 && placed.index == 0 {
+                let message = format!("step `{}` is nested more than {DEPTH_MAX} deep", placed.step.id);
+                let help = "move the inner steps to a workflow of their own and `call` it";
+                problems.push(self.located.problem(&placed.pointer, message).with_help(help));
+            }
+        }
+        problems
     }
 
     fn doubled_steps(&self) -> Vec<Problem> {

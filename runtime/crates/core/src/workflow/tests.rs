@@ -1,6 +1,7 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 #![allow(clippy::too_many_lines, clippy::format_collect, reason = "tables")]
 
+mod meaning;
 mod tree;
 
 use std::fmt::Write as _;
@@ -538,7 +539,7 @@ fn what_cannot_work_is_found_before_it_runs() {
             # itself
             w.yaml:14:17: step `build` reads its own result, which is not there yet
             # what a step does not have
-            w.yaml:19:42: `steps.build.outptu`: a step has `output` and `status`
+            w.yaml:19:42: `steps.build.outptu`: a step has `output`, `status` and `error`
               help: did you mean `steps.build.output`?
             # a host from data
             w.yaml:12:12: `https://{{ trigger.body.host }}/repos/{{ trigger.body.repository.name }}/builds` lets run data choose where the request goes: scheme, host and port must stand in the text

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 use serde_json::{Map, Number, Value};
 
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
 use crate::expression::join_pointer;
 
 /// The largest text that is read: a thousand lines of YAML per megabyte of patience, and far beyond what 200 steps need.
@@ -61,6 +61,11 @@ impl Located {
         self.place(pointer).key
     }
 
+    /// Everything that has a place.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
     /// A problem with the value at `pointer`.
     pub fn problem(&self, pointer: &str, message: impl Into<String>) -> Problem {
         self.value_position(pointer).problem(pointer, message)
@@ -83,6 +88,13 @@ impl Located {
 const START: Position = Position { line: 1, column: 1 };
 
 impl Position {
+    /// The byte of the text at this place.
+    pub(super) fn offset_in(self, text: &str) -> usize {
+        let line = text.split_inclusive('\n').take(self.line - 1).map(str::len).sum::<usize>();
+        let rest = text.get(line..).unwrap_or_default();
+        line + rest.char_indices().nth(self.column - 1).map_or(rest.len(), |(at, _)| at)
+    }
+
     pub(super) fn problem(self, pointer: &str, message: impl Into<String>) -> Problem {
         Problem {
             line: self.line,
@@ -90,6 +102,7 @@ impl Position {
             pointer: pointer.to_owned(),
             message: message.into(),
             help: None,
+            severity: Severity::Error,
         }
     }
 }

@@ -8,7 +8,7 @@ use flowcell_core::invoke::ActionCall;
 use flowcell_core::ports::{Clock, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
 use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_core::run::fold::{Run, RunSummary};
-use flowcell_engine::{Engine, EngineConfig, EngineStopped, InstanceKey, Ports, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, InstanceKey, Ports, RunControl, Shutdown};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{Answer, FakeInvoker, SeededEntropy, SimClock, StaticCatalog, sample};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) invoker: Arc<FakeInvoker>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) version: WorkflowVersion,
+    /// Other workflows that are published beside it.
+    pub(crate) others: Vec<WorkflowVersion>,
     pub(crate) config: EngineConfig,
 }
 
@@ -31,6 +33,7 @@ impl World {
         let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
         Self {
             version: sample::version(&sample::workflow(steps), 1, &*catalog),
+            others: Vec::new(),
             invoker: FakeInvoker::new(&clock, script),
             entropy: Arc::new(SeededEntropy::always(255)),
             config: EngineConfig::new(InstanceKey::new(&[7; 32])),
@@ -46,7 +49,27 @@ impl World {
 
     /// Publishes the workflow in the store.
     pub(crate) async fn publish(&self) {
-        sample::publish(&self.store, &self.version).await.unwrap();
+        for version in self.others.iter().chain([&self.version]) {
+            sample::publish(&self.store, version).await.unwrap();
+        }
+    }
+
+    /// With keys at the top of the workflow's text beside its steps.
+    pub(crate) fn with(mut self, head: &str) -> Self {
+        let source = format!("{}{head}", self.version.source);
+        self.version = sample::version(&source, 1, &*self.catalog);
+        self
+    }
+
+    /// Publishes another workflow too, and binds `call` steps to it.
+    pub(crate) fn beside(mut self, source: &str) -> Self {
+        let version = sample::version(source, 1, &*self.catalog);
+        self.version.calls.insert(version.id.clone(), 1);
+        for other in &mut self.others {
+            other.calls.insert(version.id.clone(), 1);
+        }
+        self.others.push(version);
+        self
     }
 
     pub(crate) async fn accept(&self, journal: &dyn Journal, number: u32) -> RunId {
@@ -101,6 +124,39 @@ impl World {
             world.work().await;
             world.run(id).await
         })
+    }
+
+    /// An engine over the world's own store, and what others ask of its runs.
+    pub(crate) fn engine_here(&self) -> (Engine, RunControl) {
+        let engine = self.engine(Arc::new(self.store.clone()), Arc::new(self.store.clone()));
+        let control = engine.control();
+        (engine, control)
+    }
+
+    /// Accepts one event and works, while `meanwhile` happens; ends two days after that.
+    pub(crate) fn run_while<F>(&self, meanwhile: impl FnOnce(World, RunControl, RunId) -> F + Send + 'static) -> Run
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let world = self.clone();
+        self.block_on(async move {
+            world.publish().await;
+            let id = world.accept(&world.store, 1).await;
+            let (engine, control) = world.engine_here();
+            let shutdown = Shutdown::new();
+            let others = async {
+                meanwhile(world.clone(), control, id).await;
+                world.sleep(Duration::from_hours(48)).await;
+                shutdown.request();
+            };
+            let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), others);
+            ended.unwrap();
+            world.run(id).await
+        })
+    }
+
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.clock.sleep_until(self.clock.now() + time).await;
     }
 
     pub(crate) async fn run(&self, id: RunId) -> Run {

@@ -22,6 +22,7 @@ fn definition(
         source: format!("id: {id} # {version}"),
         created_at: at(u64::from(version)),
         pins: std::collections::BTreeMap::new(),
+        calls: std::collections::BTreeMap::new(),
     };
     let head = WorkflowHead {
         workspace: workspace.clone(),

@@ -75,8 +75,7 @@ impl<'w> Walk<'w> {
     /// What an iteration that has ended well yields.
     fn collect(&self, step: &Step, index: u32) -> Result<Value, Failure> {
         let compiled = self.definition.compiled;
-        let Some(CompiledKind::ForEach { collect: Some(collect), .. }) =
-            compiled.steps.get(&step.id).map(|step| &step.kind)
+        let Some(CompiledKind::ForEach { collect: Some(collect), .. }) = compiled.steps.get(&step.id).map(|step| &step.kind)
         else {
             return Ok(Value::Null);
         };

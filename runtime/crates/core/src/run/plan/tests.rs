@@ -7,17 +7,24 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod flow;
+
+use std::sync::Arc;
+
 use super::*;
-use crate::id::{Digest, EventId, RunId, WorkspaceId};
+use crate::id::{Digest, EventId, WorkspaceId};
 use crate::invoke::CallRecord;
+use crate::manifest::{Capabilities, Limits, Manifest};
 use crate::plugin::{Pin, Uses};
-use crate::run::event::{Recorded, RunEvent, StepError};
+use crate::run::calendar::AlwaysOpen;
+use crate::run::event::{Origin, Recorded};
+use crate::run::fold::Phase;
 
 const T0: u64 = 1_763_884_800_000;
 
 /// Steps `a` (idempotent), `b` (not) and, with what its author chose, `c` (not, repeated) and `d` (idempotent, parked).
-fn workflow() -> Workflow {
-    serde_json::from_value(json!({
+fn workflow() -> CompiledWorkflow {
+    compiled(json!({
         "id": "w", "name": "W", "trigger": { "uses": "t/t/in@1" },
         "steps": [
             { "id": "a", "uses": "t/t/safe@1" },
@@ -26,7 +33,37 @@ fn workflow() -> Workflow {
             { "id": "d", "uses": "t/t/safe@1", "on_uncertain": "park" },
         ],
     }))
-    .expect("a workflow")
+}
+
+fn compiled(workflow: Value) -> CompiledWorkflow {
+    let manifest = Arc::new(Manifest {
+        id: "t/t".parse().expect("a plugin id"),
+        version: "1.0.0".parse().expect("a version"),
+        api: "flowcell:plugin@1".to_owned(),
+        title: String::new(),
+        description: String::new(),
+        icon: None,
+        actions: Vec::new(),
+        triggers: Vec::new(),
+        capabilities: Capabilities::default(),
+        limits: Limits::default(),
+    });
+    let workflow = serde_json::from_value(workflow).expect("a workflow");
+    CompiledWorkflow::compile(workflow, |_| Some(Arc::clone(&manifest))).expect("it compiles")
+}
+
+/// What is planned by a worker that has `flying` attempts under way.
+fn plan_at(compiled: &CompiledWorkflow, run: &Run, now: Timestamp, flying: &[&str]) -> Vec<Next> {
+    let in_flight = flying.iter().map(|step| step.parse().expect("a place")).collect();
+    let definition = Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen };
+    plan(definition, run, Moment { now, in_flight: &in_flight })
+}
+
+/// The same, as the only thing to do.
+fn only(compiled: &CompiledWorkflow, run: &Run, now: Timestamp) -> Next {
+    let mut plan = plan_at(compiled, run, now, &[]);
+    assert_eq!(plan.len(), 1, "{plan:?}");
+    plan.remove(0)
 }
 
 fn run_id() -> RunId {
@@ -51,7 +88,8 @@ fn created() -> RunEvent {
         version: 1,
         event: EventId::from_parts(Timestamp::from_millis(T0), 2),
         pins: [pin("safe", true), pin("charge", false)].into(),
-        trigger: Value::Null,
+        trigger: json!({ "list": [3, 4, 5], "n": 2 }),
+        origin: Origin::default(),
     }
 }
 
@@ -70,7 +108,7 @@ fn history(text: &str) -> Vec<Recorded> {
 
 fn event(word: &str) -> RunEvent {
     if word == "end" {
-        return RunEvent::Finished { outcome: Outcome::Succeeded };
+        return RunEvent::Finished { outcome: Outcome::Succeeded, output: Value::Null };
     }
     if word == "new" {
         return created();
@@ -93,7 +131,7 @@ fn event(word: &str) -> RunEvent {
         },
         ("-", seconds) => {
             let retry_at = seconds.parse::<u64>().ok().map(|seconds| Timestamp::from_millis(T0 + seconds * 1_000));
-            RunEvent::StepFailed { step, attempt, error: error(), retry_at, input: None, call }
+            RunEvent::StepFailed { step, attempt, error: error(), retry_at, input: None, origin: None, call }
         }
         _ => panic!("{word} is no event"),
     }
@@ -103,10 +141,13 @@ fn shown(next: &Next) -> String {
     match next {
         Next::Start { step, attempt } => format!("start {step}{attempt}"),
         Next::WaitUntil(at) => format!("wait until +{} s", (at.as_millis() - T0) / 1_000),
-        Next::Park { step, attempt, reason } => format!("park {step}{attempt}: {reason}"),
-        Next::Finish(Outcome::Succeeded) => "finish: succeeded".to_owned(),
-        Next::Finish(Outcome::Failed { step, error }) => format!("finish: {step} failed with {}", error.code),
-        Next::Finish(Outcome::Cancelled { reason }) => format!("finish: cancelled, {reason}"),
+        Next::Note(RunEvent::StepParked { step, attempt, reason, .. }) => format!("park {step}{attempt}: {reason}"),
+        Next::Note(event) => format!("note {}", flow::noted(event)),
+        Next::Call { step, .. } => format!("call {step}"),
+        Next::Finish { outcome: Outcome::Succeeded, output: Value::Null } => "finish: succeeded".to_owned(),
+        Next::Finish { outcome: Outcome::Succeeded, output } => format!("finish: succeeded with {output}"),
+        Next::Finish { outcome: Outcome::Failed { step, error }, .. } => format!("finish: {step} failed with {}", error.code),
+        Next::Finish { outcome: Outcome::Cancelled { reason }, .. } => format!("finish: cancelled, {reason}"),
         Next::Rest => "rest".to_owned(),
         Next::Done => "done".to_owned(),
     }
@@ -115,7 +156,7 @@ fn shown(next: &Next) -> String {
 /// What is planned four seconds after the run's creation.
 fn planned(text: &str) -> String {
     let run = Run::fold(run_id(), &history(text)).unwrap_or_else(|error| panic!("{text}: {error}"));
-    shown(&plan(&workflow(), &run, Timestamp::from_millis(T0 + 4_000)))
+    shown(&only(&workflow(), &run, Timestamp::from_millis(T0 + 4_000)))
 }
 
 fn table(histories: &[&str], expected: &Expect) {
@@ -160,6 +201,9 @@ fn an_attempt_that_a_crash_cut_off_is_repeated_only_where_that_is_harmless_or_al
         &[
             "a1",
             "a1 a2",
+            "a1 a2 a3 a4",
+            "a1 a2 a3 a4 a5",
+            "a1 a2 a2-3 a3 a4 a5 a6",
             "a1 a1-3 a2",
             "a1 a1+ b1",
             "a1 a1+ b1 b1-3 b2",
@@ -171,6 +215,9 @@ fn an_attempt_that_a_crash_cut_off_is_repeated_only_where_that_is_harmless_or_al
         &expect![[r#"
             a1                           → start a2
             a1 a2                        → start a3
+            a1 a2 a3 a4                  → start a5
+            a1 a2 a3 a4 a5               → park a5: Flowcell stopped 5 times in a row while step `a` was running, so it may be the reason: somebody has to decide whether it is tried again
+            a1 a2 a2-3 a3 a4 a5 a6       → start a7
             a1 a1-3 a2                   → start a3
             a1 a1+ b1                    → park b1: Flowcell stopped while step `b` was running: it may or may not have happened, and its action must not be repeated unasked, so somebody has to decide
             a1 a1+ b1 b1-3 b2            → park b2: Flowcell stopped while step `b` was running: it may or may not have happened, and its action must not be repeated unasked, so somebody has to decide
@@ -278,9 +325,10 @@ fn obey(next: &Next, luck: u8, now: &mut u64) -> Vec<String> {
             *now = (at.as_millis() - T0).div_ceil(1_000);
             Vec::new()
         }
-        Next::Park { step, attempt, .. } => vec![format!("{step}{attempt}?")],
-        Next::Finish(_) => vec!["end".to_owned()],
-        Next::Rest | Next::Done => Vec::new(),
+        Next::Note(RunEvent::StepParked { step, attempt, .. }) => vec![format!("{step}{attempt}?")],
+        Next::Note(event) => panic!("a line of actions decides nothing: {event:?}"),
+        Next::Finish { .. } => vec!["end".to_owned()],
+        Next::Call { .. } | Next::Rest | Next::Done => Vec::new(),
     }
 }
 
@@ -297,11 +345,11 @@ proptest! {
         let mut incremental = Run::fold(run_id(), &history("")).expect("a beginning");
         for luck in luck {
             let at = Timestamp::from_millis(T0 + now * 1_000);
-            let next = plan(&workflow, &incremental, at);
+            let next = only(&workflow, &incremental, at);
             let entries = history(&words.join(" "));
             let whole = Run::fold(run_id(), &entries);
             prop_assert_eq!(whole.as_ref(), Ok(&incremental));
-            prop_assert_eq!(plan(&workflow, &whole.expect("possible"), at), next.clone());
+            prop_assert_eq!(only(&workflow, &whole.expect("possible"), at), next.clone());
             if matches!(next, Next::Rest | Next::Done) {
                 prop_assert_eq!(incremental.due_at(), None);
                 return Ok(());
