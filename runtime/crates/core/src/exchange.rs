@@ -125,16 +125,16 @@ impl RecordedBody {
     /// Whether both are records of the same bytes, however much of them was kept. Where neither the whole nor its digest is left, size and
     /// beginning decide.
     pub fn is_same_as(&self, other: &Self) -> bool {
+        if self == other || self.bytes != other.bytes {
+            return self == other;
+        }
         let digest = |body: &Self| body.digest.or_else(|| body.whole().map(|whole| Digest::of(&whole)));
-        self == other
-            || self.bytes == other.bytes
-                && match (digest(self), digest(other)) {
-                    (Some(ours), Some(theirs)) => ours == theirs,
-                    _ => {
-                        let (ours, theirs) = (self.text.as_deref().unwrap_or(""), other.text.as_deref().unwrap_or(""));
-                        ours.starts_with(theirs) || theirs.starts_with(ours)
-                    }
-                }
+        if let (Some(ours), Some(theirs)) = (digest(self), digest(other)) {
+            return ours == theirs;
+        }
+        let beginning = |body: &Self| body.text.clone().unwrap_or_default();
+        let (ours, theirs) = (beginning(self), beginning(other));
+        ours.starts_with(&theirs) || theirs.starts_with(&ours)
     }
 
     /// Leaves the size, the digest and at most so much of the beginning.

@@ -3,7 +3,7 @@
 //!
 //! Without arguments it calls the fixture that behaves. An action may send to 127.0.0.1, where the benchmark's receiver listens; a trigger is
 //! configured with INPUT and gets the 297 bytes of W1 (PERF.md). Prints, for one and for two at a time, calls per second, the time of one call, and
-//! processor time per call of the whole process (the guest's own share in brackets); first, what compiling and loading cost.
+//! processor time per call of the whole process (the guest's own share and its fuel in brackets); first, what compiling and loading cost.
 
 #![allow(
     clippy::print_stdout,
@@ -84,22 +84,24 @@ async fn measure(plugin: One, action: String, input: Value) {
         let callers: Vec<_> = (0..at_once)
             .map(|_| tokio::spawn(repeat(Arc::clone(&sandbox), calling.clone(), CALLS / at_once)))
             .collect();
-        let (mut times, mut guest) = (Vec::new(), 0.0);
+        let (mut times, mut guest, mut fuel) = (Vec::new(), 0.0, 0);
         for caller in callers {
-            let (theirs, cpu_ms) = caller.await.unwrap();
+            let (theirs, cpu_ms, burnt) = caller.await.unwrap();
             times.extend(theirs);
             guest += cpu_ms;
+            fuel += burnt;
         }
         let (elapsed, cpu) = (started.elapsed(), process_cpu().saturating_sub(cpu));
         times.sort();
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
         println!(
-            "{at_once} at once: {:>8.0} calls/s, p50 {:.1} µs, p99 {:.1} µs, processor {:.1} µs per call ({:.1} instance and guest)",
+            "{at_once} at once: {:>8.0} calls/s, p50 {:.1} µs, p99 {:.1} µs, processor {:.1} µs per call ({:.1} instance and guest, {} fuel)",
             times.len() as f64 / elapsed.as_secs_f64(),
             micros(times[times.len() / 2]),
             micros(times[times.len() * 99 / 100]),
             micros(cpu) / times.len() as f64,
             guest * 1e3 / times.len() as f64,
+            fuel / times.len() as u64,
         );
     }
 }
@@ -110,8 +112,8 @@ enum Calling {
     Trigger(WebhookCall),
 }
 
-async fn repeat(sandbox: Arc<Sandbox>, calling: Calling, calls: usize) -> (Vec<Duration>, f64) {
-    let (mut times, mut cpu_ms) = (Vec::with_capacity(calls), 0.0);
+async fn repeat(sandbox: Arc<Sandbox>, calling: Calling, calls: usize) -> (Vec<Duration>, f64, u64) {
+    let (mut times, mut cpu_ms, mut fuel) = (Vec::with_capacity(calls), 0.0, 0);
     for _ in 0..calls {
         let calling = calling.clone();
         let started = Instant::now();
@@ -129,8 +131,9 @@ async fn repeat(sandbox: Arc<Sandbox>, calling: Calling, calls: usize) -> (Vec<D
         };
         times.push(started.elapsed());
         cpu_ms += record.cpu_ms;
+        fuel += record.fuel;
     }
-    (times, cpu_ms)
+    (times, cpu_ms, fuel)
 }
 
 fn delivery(digest: Digest, trigger: &str, config: &Value) -> WebhookCall {

@@ -193,3 +193,17 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_data()?;
     std::fs::rename(&temporary, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_does_not_count_fuel_is_not_found_where_fuel_is_counted() {
+        let named = |counts_fuel: bool| {
+            let engine = Engine::new(wasmtime::Config::new().consume_fuel(counts_fuel)).expect("an engine");
+            entry_name(&engine, &Digest::of(b"a plugin"))
+        };
+        assert_ne!(named(true), named(false));
+    }
+}

@@ -119,7 +119,7 @@ impl Sandbox {
             engine::for_calls(&pool, &ceiling, &limits).map_err(|error| failed(&format_args!("{error:#}")))?;
         engine::start_ticking(&engine).map_err(|error| failed(&error))?;
         let catalog = Arc::clone(&ports.catalog);
-        let loader = Loader::new(engine, cache, compiler, catalog, (limits, ceiling))
+        let loader = Loader::new(engine, cache, compiler, catalog, &(limits, ceiling))
             .map_err(|error| failed(&format_args!("{error:#}")))?;
         let seed_key = seed_key.unwrap_or_else(|| {
             let mut key = [0; 32];

@@ -83,7 +83,7 @@ impl Loader {
         cache: CodeCache,
         compiler: Compiler,
         catalog: Arc<dyn Catalog>,
-        limits: (Limits, Ceiling),
+        limits: &(Limits, Ceiling),
     ) -> wasmtime::Result<Self> {
         Ok(Self {
             linker: host::linker(&engine)?,
@@ -91,7 +91,7 @@ impl Loader {
             cache,
             compile: Compile::new(compiler),
             catalog,
-            limits,
+            limits: *limits,
             entries: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -83,9 +83,21 @@ pub struct CallPass {
 struct Record {
     begun: u32,
     exchanges: Vec<Exchange>,
-    /// What `exchanges` take up in the journal.
+    /// What `exchanges` take up in the journal, as far as it was counted.
     bytes: usize,
+    /// The exchanges that were not: counting means writing them once more, and while nothing is near a limit an upper bound will do.
+    uncounted: usize,
+    uncounted_bytes_max: usize,
     dropped: u64,
+}
+
+impl Record {
+    /// Counts what was only bounded so far.
+    fn count(&mut self) {
+        let counted = self.exchanges.len().saturating_sub(self.uncounted);
+        self.bytes += self.exchanges.iter().skip(counted).map(record::bytes_of).sum::<usize>();
+        (self.uncounted, self.uncounted_bytes_max) = (0, 0);
+    }
 }
 
 impl CallPass {
@@ -214,8 +226,18 @@ impl CallPass {
 
     /// Records an exchange: whole, in outline or only counted, as there is room.
     pub(super) fn keep(&self, mut exchange: Exchange) {
-        let mut bytes = record::bytes_of(&exchange);
+        let at_most = record::bytes_at_most(&exchange);
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let exchanges_max = self.budget.requests as usize + EXCHANGES_BEYOND_BUDGET;
+        let bound = record.bytes.saturating_add(record.uncounted_bytes_max).saturating_add(at_most);
+        if bound <= WHOLE_BYTES_MAX && record.exchanges.len() < exchanges_max {
+            record.uncounted += 1;
+            record.uncounted_bytes_max += at_most;
+            record.exchanges.push(exchange);
+            return;
+        }
+        record.count();
+        let mut bytes = record::bytes_of(&exchange);
         for shorten in [record::excerpt, record::outline] {
             if record.bytes.saturating_add(bytes) > WHOLE_BYTES_MAX {
                 shorten(&mut exchange);
@@ -223,7 +245,6 @@ impl CallPass {
             }
         }
         let bytes = record.bytes.saturating_add(bytes);
-        let exchanges_max = self.budget.requests as usize + EXCHANGES_BEYOND_BUDGET;
         let has_room = record.exchanges.len() < exchanges_max && bytes <= RECORD_BYTES_MAX;
         // What may have had an effect is never only counted; it has cost budget, which bounds it.
         if has_room || exchange.possibly_sent {

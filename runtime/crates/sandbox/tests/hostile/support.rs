@@ -238,7 +238,7 @@ impl Dial for Loopback {
     }
 }
 
-/// Answers requests without bodies, by path, until the peer hangs up.
+/// Answers requests by path, whatever their bodies say, until the peer hangs up.
 async fn serve(mut stream: TcpStream) {
     let mut seen = Vec::new();
     let mut piece = [0; 4096];
@@ -248,11 +248,24 @@ async fn serve(mut stream: TcpStream) {
         while let Some(end) = seen.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).into_owned();
             seen.drain(..end + 4);
+            let mut body = content_length(&head).saturating_sub(seen.len());
+            seen.drain(..content_length(&head).min(seen.len()));
+            while body > 0 {
+                let most = body.min(piece.len());
+                let Ok(read @ 1..) = stream.read(&mut piece[..most]).await else { return };
+                body -= read;
+            }
             if answer(&mut stream, head.split(' ').nth(1).unwrap_or_default()).await.is_err() {
                 return;
             }
         }
     }
+}
+
+fn content_length(head: &str) -> usize {
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
+    length.map_or(0, |length| length.trim().parse().unwrap())
 }
 
 async fn answer(stream: &mut TcpStream, path: &str) -> io::Result<()> {
