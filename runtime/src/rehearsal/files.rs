@@ -32,16 +32,14 @@ pub(crate) fn read(file: &Path, stage: &Stage) -> Result<Ready, NotReady> {
 /// The same for a text.
 pub(crate) fn of(source: &str, stage: &Stage) -> Result<Ready, Vec<Problem>> {
     let workflow = workflow::check(source, stage.catalog(), stage.grants())?;
-    let pins = pins(&workflow, stage.catalog())?;
+    let pins = pins(&workflow, stage.catalog());
     Ok(Ready { workflow, source: source.to_owned(), pins })
 }
 
-fn pins(workflow: &Workflow, catalog: &dyn Catalog) -> Result<BTreeMap<Uses, Pin>, Vec<Problem>> {
-    let plugins = workflow.uses().map(|(pointer, uses)| match catalog.resolve(uses) {
-        Ok(plugin) => Ok((uses.clone(), plugin)),
-        Err(error) => Err(vec![Problem { line: 1, column: 1, pointer, message: error.to_string(), help: None }]),
-    });
-    Ok(publish::pins(&plugins.collect::<Result<_, _>>()?))
+/// What each `uses` means today; the check has found them all.
+fn pins(workflow: &Workflow, catalog: &dyn Catalog) -> BTreeMap<Uses, Pin> {
+    let plugins = workflow.uses().filter_map(|(_, uses)| Some((uses.clone(), catalog.resolve(uses).ok()?)));
+    publish::pins(&plugins.collect())
 }
 
 /// The workflows that `ready` names and that lie beside it, and those that they name.
