@@ -6,6 +6,7 @@ pub mod event;
 pub mod fold;
 pub mod place;
 pub mod plan;
+pub mod rerun;
 pub mod retry;
 pub mod state;
 pub mod summary;

@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 mod deliver;
+mod rerun;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use flowcell_core::ports::StoreError;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
 use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
 use flowcell_core::run::place::locals;
+use flowcell_core::run::rerun::RerunRefusal;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use serde_json::Value;
 
@@ -36,6 +38,8 @@ pub enum ControlError {
     NotOpen,
     #[error("step `{step}` of {run} waits for no decision")]
     NotParked { run: RunId, step: StepRef },
+    #[error(transparent)]
+    Rerun(#[from] RerunRefusal),
     #[error(transparent)]
     Create(#[from] CreateError),
     #[error(transparent)]

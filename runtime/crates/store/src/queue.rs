@@ -12,6 +12,8 @@ pub(crate) struct DueQueue {
     runs: HashMap<RunId, Place>,
     /// Those that are due some time and not claimed, the longest due first.
     waiting: BTreeSet<(Timestamp, RunId)>,
+    /// Those of them that are due since they were created: they are due by any clock, also by one that was set back after that.
+    at_once: BTreeSet<RunId>,
 }
 
 #[derive(Debug, Default)]
@@ -30,26 +32,36 @@ impl DueQueue {
             return false;
         }
         if let Some(at) = before {
-            self.waiting.remove(&(at, run));
+            self.remove(at, run);
         }
-        due.is_some_and(|at| self.waiting.insert((at, run)))
+        due.is_some_and(|at| self.insert(at, run))
+    }
+
+    fn insert(&mut self, at: Timestamp, run: RunId) -> bool {
+        if at <= run.created_at() {
+            self.at_once.insert(run);
+        }
+        self.waiting.insert((at, run))
+    }
+
+    fn remove(&mut self, at: Timestamp, run: RunId) {
+        self.at_once.remove(&run);
+        self.waiting.remove(&(at, run));
     }
 
     /// Forgets a run that has finished, and its claim.
     pub(crate) fn finish(&mut self, run: RunId) {
         if let Some(Place { due: Some(at), .. }) = self.runs.remove(&run) {
-            self.waiting.remove(&(at, run));
+            self.remove(at, run);
         }
     }
 
     pub(crate) fn claim(&mut self, now: Timestamp, limit: usize) -> Vec<RunId> {
         let mut claimed = Vec::new();
         while claimed.len() < limit {
-            let Some(&(at, run)) = self.waiting.first() else { break };
-            if at > now {
-                break;
-            }
-            self.waiting.pop_first();
+            let first = self.waiting.first().copied().filter(|(at, _)| *at <= now);
+            let Some((at, run)) = first.or_else(|| self.first_at_once()) else { break };
+            self.remove(at, run);
             if let Some(place) = self.runs.get_mut(&run) {
                 place.is_claimed = true;
             }
@@ -58,13 +70,19 @@ impl DueQueue {
         claimed
     }
 
+    fn first_at_once(&self) -> Option<(Timestamp, RunId)> {
+        let run = *self.at_once.first()?;
+        Some((self.runs.get(&run)?.due?, run))
+    }
+
     /// Returns whether the run waits for a worker again.
     pub(crate) fn release(&mut self, run: RunId) -> bool {
         let Some(place) = self.runs.get_mut(&run) else { return false };
         if !std::mem::take(&mut place.is_claimed) {
             return false;
         }
-        place.due.is_some_and(|at| self.waiting.insert((at, run)))
+        let due = place.due;
+        due.is_some_and(|at| self.insert(at, run))
     }
 
     /// Does what a crash does.
@@ -76,6 +94,6 @@ impl DueQueue {
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.waiting.first().map(|(at, _)| *at)
+        if self.at_once.is_empty() { self.waiting.first().map(|(at, _)| *at) } else { Some(Timestamp::from_millis(0)) }
     }
 }

@@ -81,14 +81,14 @@ impl Explanation {
         }
         write!(f, "{:indent$}{answer}: ", "", indent = depth * 2)?;
         match &self.asked {
-            Asked::Expression(shown) => shown.write(f, Quote::Always),
+            Asked::Expression(shown) => shown.write(f, &Quote::Always),
             Asked::Compare { value, is, to } => {
-                value.write(f, Quote::Expressions)?;
+                value.write(f, &Quote::Expressions)?;
                 write!(f, " {}", is.verb())?;
                 match to {
                     Some(to) => {
                         f.write_str(" ")?;
-                        to.write(f, Quote::Expressions)
+                        to.write(f, &Quote::Expressions)
                     }
                     None => Ok(()),
                 }
@@ -113,7 +113,7 @@ enum Quote {
 }
 
 impl Shown {
-    fn write(&self, f: &mut fmt::Formatter<'_>, quote: Quote) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, quote: &Quote) -> fmt::Result {
         let is_computed = matches!(quote, Quote::Always) || has_expression(&self.text);
         match &self.value {
             Some(value) if is_computed => write!(f, "`{}` ({value})", self.text),

@@ -97,7 +97,8 @@ impl Run {
 
     /// When the run wants a worker: at once, at the end of a wait, or (finished, parked, waiting for something from outside) never.
     pub fn due_at(&self) -> Option<Timestamp> {
-        let at_once = Some(self.created_at);
+        // By its id, because the queue knows by that that the run is due whatever the clock says now.
+        let at_once = Some(self.id.created_at());
         if self.outcome.is_some() {
             return None;
         }

@@ -121,7 +121,7 @@ impl CompiledWorkflow {
         if !compiler.problems.is_empty() {
             return Err(compiler.problems);
         }
-        Ok(Self { steps, filter, output, concurrency_key, reentry_key, workflow })
+        Ok(Self { workflow, steps, filter, output, concurrency_key, reentry_key })
     }
 
     /// The workflow with nothing compiled, for those who have to say why its steps cannot run.

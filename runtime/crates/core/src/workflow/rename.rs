@@ -218,13 +218,11 @@ fn of_condition(condition: &Condition, pointer: &str, bare: &mut HashSet<String>
 /// What follows `steps.` or `steps['`, when the code begins with it. In a text of double quotes YAML and JSON write `\"`.
 fn after_steps(code: &str) -> Option<&str> {
     let rest = code.strip_prefix("steps")?.trim_start();
-    match rest.strip_prefix('.') {
-        Some(rest) => Some(rest.trim_start()),
-        None => {
-            let rest = rest.strip_prefix('[')?.trim_start();
-            rest.strip_prefix('\'').or_else(|| rest.strip_prefix('"')).or_else(|| rest.strip_prefix("\\\""))
-        }
+    if let Some(rest) = rest.strip_prefix('.') {
+        return Some(rest.trim_start());
     }
+    let rest = rest.strip_prefix('[')?.trim_start();
+    rest.strip_prefix('\'').or_else(|| rest.strip_prefix('"')).or_else(|| rest.strip_prefix("\\\""))
 }
 
 /// How long the text in quotes is with which the code begins; the whole, when it has no end.

@@ -115,9 +115,11 @@ impl TimeOfDay {
     fn end_of_day() -> Self {
         Self { minutes: 24 * 60 }
     }
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_midnight(&self) -> bool {
         self.minutes == 0
     }
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_end_of_day(&self) -> bool {
         *self == Self::end_of_day()
     }

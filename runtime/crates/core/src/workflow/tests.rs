@@ -1,6 +1,7 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 #![allow(clippy::too_many_lines, clippy::format_collect, reason = "tables")]
 
+mod documented;
 mod meaning;
 mod tree;
 

@@ -18,6 +18,8 @@ mod line;
 mod outside;
 mod pinned;
 mod refused;
+mod rerun;
 mod retry;
 mod seeds;
+mod shapes;
 mod uncertain;

@@ -99,10 +99,14 @@ impl World {
 
     /// Lets an engine work for two days (longer than any wait of these tests) or until its store stops.
     pub(crate) async fn work_over(&self, journal: Arc<dyn Journal>) -> Result<(), EngineStopped> {
+        self.work_for(journal, Duration::from_hours(48)).await
+    }
+
+    pub(crate) async fn work_for(&self, journal: Arc<dyn Journal>, time: Duration) -> Result<(), EngineStopped> {
         let shutdown = Shutdown::new();
         let engine = self.engine(journal, Arc::new(self.store.clone())).run(shutdown.clone());
         tokio::pin!(engine);
-        let end = self.clock.now() + Duration::from_hours(48);
+        let end = self.clock.now() + time;
         tokio::select! {
             biased;
             ended = &mut engine => return ended,

@@ -61,15 +61,10 @@ impl Check<'_> {
                     self.add(&place("wait/for"), message, None);
                 }
             }
-            WaitFor::Until(text) if !has_expression(text) && text.starts_with(|c: char| c.is_ascii_digit()) => {
-                if text.parse::<jiff::Timestamp>().is_err() {
-                    let message = format!("`{text}` is not a date and time with its offset");
-                    self.add(
-                        &place("wait/until"),
-                        message,
-                        Some("write it as in 2026-12-24T09:00:00+01:00".to_owned()),
-                    );
-                }
+            WaitFor::Until(text) if is_no_instant(text) => {
+                let message = format!("`{text}` is not a date and time with its offset");
+                let help = "write it as in 2026-12-24T09:00:00+01:00".to_owned();
+                self.add(&place("wait/until"), message, Some(help));
             }
             WaitFor::Window(window) => self.window(window, &place("wait/window")),
             _ => {}
@@ -177,4 +172,10 @@ impl Check<'_> {
             near.map_or_else(|| "write it as in Europe/Berlin".to_owned(), |near| format!("did you mean `{near}`?"));
         self.add(pointer, format!("there is no time zone `{name}`"), Some(help));
     }
+}
+
+/// Whether a text that begins as a date is none; other texts are expressions.
+fn is_no_instant(text: &str) -> bool {
+    let is_written_out = !has_expression(text) && text.starts_with(|c: char| c.is_ascii_digit());
+    is_written_out && text.parse::<jiff::Timestamp>().is_err()
 }

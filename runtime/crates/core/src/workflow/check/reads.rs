@@ -79,7 +79,7 @@ impl Check<'_> {
         if root != "steps" {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);
-            self.fits_place(read, leaf);
+            self.fits_place(read, &leaf);
             return;
         }
         match keys.as_slice() {
@@ -185,7 +185,7 @@ impl Check<'_> {
                 }
                 let known = self.output_of(name);
                 let leaf = self.follow(read, &format!("steps.{name}.output"), known, rest);
-                self.fits_place(read, leaf);
+                self.fits_place(read, &leaf);
             }
             [Key::Name(part), ..] if !matches!(part.as_str(), "status" | "error") => {
                 let near = similar(part, ["output", "status", "error"]).unwrap_or("output");
@@ -233,15 +233,12 @@ impl Check<'_> {
     }
 
     /// Compares what an expression yields with what its place takes.
-    fn fits_place(&mut self, read: &Read<'_, '_>, leaf: Known) {
+    fn fits_place(&mut self, read: &Read<'_, '_>, leaf: &Known) {
         let types = leaf.types();
         if !read.is_whole || types.is_empty() {
             return;
         }
-        let wanted = match self.wanted(read) {
-            Some(wanted) => wanted,
-            None => return,
-        };
+        let Some(wanted) = self.wanted(read) else { return };
         if !overlap(&types, &wanted) {
             let place = readable(&read.pointer);
             let message = format!("`{}` is {}; {place} takes {}", read.path, article(&types), article(&wanted));

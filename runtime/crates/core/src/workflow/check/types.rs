@@ -150,7 +150,6 @@ fn schema_of(value: &Value) -> Value {
         Value::String(text) if whole(text) => json!({}),
         Value::String(_) => json!({ "type": "string" }),
         Value::Array(items) => match items.as_slice() {
-            [] => json!({ "type": "array" }),
             [first, ..] if items.iter().all(|item| schema_of(item) == schema_of(first)) => {
                 json!({ "type": "array", "items": schema_of(first) })
             }

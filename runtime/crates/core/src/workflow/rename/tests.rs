@@ -1,4 +1,5 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+#![allow(clippy::format_collect, reason = "tables")]
 
 use expect_test::{Expect, expect};
 

@@ -55,6 +55,9 @@ fn table(cases: &[(&str, &str)], expected: &Expect) {
     expected.assert_eq(&cases.iter().map(|(name, text)| format!("# {name}\n{}", steps(text))).collect::<String>());
 }
 
+const INPUT: &str = "trigger: { manual: true }\ninput: { type: object, properties: { email: { type: string }, total: { type: integer }, lines: { type: array, items: { type: object, properties: { sku: { type: string } } } } } }\n---\n";
+const CALL: &str = "- id: c\n  call: { workflow: enrich, with: { email: '{{ trigger.email }}' } }\n";
+
 /// An action that reads something.
 const SEND: &str = "uses: flowcell/webhook/send@1";
 
@@ -224,7 +227,9 @@ fn a_step_reads_only_what_has_run() {
         ),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r##"
+    table(
+        &cases,
+        &expect![[r##"
         # the step before
         no problem
         # a later step
@@ -300,14 +305,13 @@ fn a_step_reads_only_what_has_run() {
           help: read `trigger` here: it is asked before the run begins
         # the last step, from the workflow's output
         no problem
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]
 fn paths_and_types_are_followed_where_they_are_known() {
     let send = |id: &str, read: &str| format!("- {{ id: {id}, {SEND}, with: {{ x: '{{{{ {read} }}}}' }} }}\n");
-    const INPUT: &str = "trigger: { manual: true }\ninput: { type: object, properties: { email: { type: string }, total: { type: integer }, lines: { type: array, items: { type: object, properties: { sku: { type: string } } } } } }\n---\n";
-    const CALL: &str = "- id: c\n  call: { workflow: enrich, with: { email: '{{ trigger.email }}' } }\n";
     let cases = [
         ("an unknown field of the input", format!("{INPUT}{}", send("a", "trigger.emial"))),
         ("a field of a text", format!("{INPUT}{}", send("a", "trigger.email.domain"))),
@@ -366,7 +370,9 @@ fn paths_and_types_are_followed_where_they_are_known() {
         ),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r##"
+    table(
+        &cases,
+        &expect![[r##"
         # an unknown field of the input
         6:56: there is no `emial` in `trigger`
           help: did you mean `trigger.email`?
@@ -408,7 +414,8 @@ fn paths_and_types_are_followed_where_they_are_known() {
         4:8: the schema is not a JSON Schema (2020-12) at `/type`: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
         6:19: warning: nobody reads what step `a` sets
           help: read `steps.a.output` somewhere, or leave it out
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]
@@ -448,7 +455,9 @@ fn what_is_in_vain_or_without_an_end_is_found() {
         ("nine levels", nested(9)),
     ];
     let cases: Vec<_> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a step after a stop
         7:11: step `b` is never reached: `a` ends the run
           help: move it before `a`, or leave it out
@@ -509,13 +518,15 @@ fn what_is_in_vain_or_without_an_end_is_found() {
         # nine levels
         41:41: step `inner` is nested more than 8 deep
           help: move the inner steps to a workflow of their own and `call` it
-    "#]]);
+    "#]],
+    );
     let many: String =
         (0..101).map(|n| format!("- id: i{n}\n  for_each: trigger.x\n  steps: [{{ id: s{n}, {SEND} }}]\n")).collect();
     expect![[r#"
         305:5: the workflow has more than 200 steps
           help: move some of them to a workflow of their own and `call` it
-    "#]].assert_eq(&steps(&many));
+    "#]]
+    .assert_eq(&steps(&many));
 }
 
 #[test]
@@ -544,7 +555,9 @@ fn other_workflows_are_looked_up() {
         ),
         ("itself as on_failure", "trigger: { error: true }\nsettings: { on_failure: w }\n---\n- { id: a, stop: {} }"),
     ];
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a good call
         no problem
         # an unknown workflow
@@ -584,7 +597,8 @@ fn other_workflows_are_looked_up() {
         # itself as on_failure
         4:25: a workflow cannot be its own error workflow
           help: name another workflow: one that fails cannot report its own failures
-    "#]]);
+    "#]],
+    );
     let text = "id: w\nname: W\ntrigger: { manual: true }\nsettings: { on_failure: tell }\nsteps: [{ id: a, call: { workflow: enrich } }]\n";
     let plugins = Plugins::new();
     let alone = Surroundings { catalog: &plugins, grants: &[], others: &check::others::Unknown };
@@ -625,7 +639,9 @@ fn credentials_in_a_url_are_found_wherever_it_stands() {
             "- id: a\n  uses: flowcell/webhook/send@1\n  with: { url: 'https://a.example/@someone?mail=a@b.example' }",
         ),
     ];
-    table(&cases, &expect![[r#"
+    table(
+        &cases,
+        &expect![[r#"
         # a user
         7:46: a user name or password stands in this URL
           help: use a connection for credentials
@@ -643,5 +659,6 @@ fn credentials_in_a_url_are_found_wherever_it_stands() {
         no problem
         # an address in a path
         no problem
-    "#]]);
+    "#]],
+    );
 }

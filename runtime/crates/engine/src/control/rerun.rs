@@ -1,0 +1,70 @@
+//! Repeating a run: the plan, for whoever has to decide, and the new run.
+
+use std::sync::Arc;
+
+use flowcell_core::id::{EventId, RunId};
+use flowcell_core::ports::Delivery;
+use flowcell_core::run::event::Origin;
+use flowcell_core::run::fold::Run;
+use flowcell_core::run::rerun::{RerunKeys, RerunPlan, RerunRequest, RerunVersion, plan_rerun};
+
+use super::create::{Creation, first_entry, published};
+use super::deliver::bits;
+use super::{ControlError, RunControl};
+use crate::workflows::Prepared;
+
+impl RunControl {
+    /// Says what a rerun would skip and repeat, and what of that has happened already. Changes nothing.
+    pub async fn plan_rerun(&self, run: RunId, request: &RerunRequest) -> Result<RerunPlan, ControlError> {
+        Ok(self.planned(run, request).await?.1)
+    }
+
+    /// Repeats a run that has ended: a new run, linked to the old one.
+    pub async fn rerun(&self, run: RunId, request: &RerunRequest) -> Result<(RunId, RerunPlan), ControlError> {
+        let (old, plan, prepared) = self.planned(run, request).await?;
+        let core = &*self.0;
+        let now = core.ports.clock.now();
+        let (id, event) = (
+            RunId::from_parts(now, bits(&*core.ports.entropy)),
+            EventId::from_parts(now, bits(&*core.ports.entropy)),
+        );
+        let creation = Creation {
+            id,
+            event,
+            workspace: old.workspace.clone(),
+            workflow: old.workflow.clone(),
+            version: plan.version,
+            trigger: request.trigger.clone().unwrap_or(old.trigger),
+            origin: Origin {
+                failure_of: old.origin.failure_of,
+                rerun_of: Some(old.id),
+                keys_of: (request.keys == RerunKeys::Keep).then(|| old.origin.keys_of.unwrap_or(old.id)),
+                seed: plan.seed.clone(),
+                ..Origin::default()
+            },
+        };
+        let (run, _) = first_entry(&prepared, creation, now)?;
+        let trigger = format!("rerun/{}", old.workflow);
+        let workspace = old.workspace;
+        let delivery =
+            Delivery { event, workspace, trigger, received_at: now, dedupe_key: None, runs: vec![run] };
+        core.ports.journal.accept(delivery).await?;
+        Ok((id, plan))
+    }
+
+    async fn planned(
+        &self,
+        run: RunId,
+        request: &RerunRequest,
+    ) -> Result<(Run, RerunPlan, Arc<Prepared>), ControlError> {
+        let core = &*self.0;
+        let old = self.load(run).await?;
+        let version = match request.version {
+            RerunVersion::Same => old.version,
+            RerunVersion::Latest => published(core, &old.workspace, &old.workflow).await?,
+        };
+        let prepared = core.workflows.version(&core.ports, &old.workspace, (&old.workflow, version)).await?;
+        let plan = plan_rerun(&old, (&prepared.compiled.workflow, version), request)?;
+        Ok((old, plan, prepared))
+    }
+}
