@@ -1,17 +1,21 @@
 //! The REST API, `/api/v2`: what the CLI and the web page use, and nothing else does more.
 
 pub(crate) mod auth;
+pub(crate) mod cancel;
+pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod runs;
 pub(crate) mod server;
+pub(crate) mod start;
+pub(crate) mod triggers;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -30,8 +34,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/server", get(server::show))
         .route("/api/v2/workflows", get(workflows::list).post(workflows::apply))
         .route("/api/v2/workflows/{id}", get(workflows::show))
+        .route("/api/v2/workflows/{id}/runs", post(start::start))
+        .route("/api/v2/workflows/{id}/trigger", get(triggers::show))
+        .route("/api/v2/events", post(events::send))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/cancel", post(cancel::cancel))
+        .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -5,14 +5,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
-use flowcell_core::id::{WorkflowId, WorkspaceId};
+use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, RunIndex};
+use flowcell_engine::RunControl;
 use url::Url;
 
 use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
+use crate::ingress::published::Cache;
+use crate::ingress::resume;
 use crate::ingress::routes::Routes;
+use crate::ingress::tally::Tallies;
+use crate::ingress::waiting::Waiting;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -48,14 +53,26 @@ pub(crate) struct App {
     /// What trigger URLs begin with, without a slash at the end.
     base_url: String,
     pub(crate) routes: Routes,
+    pub(crate) published: Cache,
+    /// Starts, resumes and cancels runs.
+    pub(crate) control: RunControl,
+    /// The senders that wait for a run's answer.
+    pub(crate) waiting: Arc<Waiting>,
+    /// What came to the triggers.
+    pub(crate) tallies: Tallies,
     pub(crate) readiness: Readiness,
 }
 
 impl App {
     pub(crate) fn new(ports: Ports, key: InstanceKey, admin: TokenHash, settings: Settings) -> Self {
+        let published_max = size(settings.ingress.routes_cached_max);
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
         Self {
             workspace: WorkspaceId::default_workspace(),
+            published: Cache::new(published_max),
+            tallies: Tallies::new(ports.clock.now()),
+            control: settings.control,
+            waiting: settings.waiting,
             ports,
             key,
             admin,
@@ -73,6 +90,11 @@ impl App {
         self.key.hook_token(&self.workspace, workflow, TRIGGER_ID, generation)
     }
 
+    /// The resume link of a wait.
+    pub(crate) fn resume_url(&self, run: RunId, step: &StepRef) -> String {
+        format!("{}/resume/{}", self.base_url, resume::link_token(self, run, step))
+    }
+
     /// The URL of a workflow's trigger.
     pub(crate) fn hook_url(&self, workflow: &WorkflowId, generation: u32) -> String {
         format!("{}/hooks/{}", self.base_url, self.hook_token(workflow, generation))
@@ -82,13 +104,15 @@ impl App {
 /// A workflow has one trigger. Its id is part of what its URL is derived from, so that a trigger that changes its kind keeps its URL.
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
-/// What the configuration says about the edge.
+/// What the edge is made of beside its ports.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
     pub(crate) base_url: Url,
+    pub(crate) control: RunControl,
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 /// Whether the server wants new work: what `/readyz` says.

@@ -3,7 +3,9 @@
 
 mod check;
 mod config;
+mod control;
 mod document;
+mod event;
 pub(crate) mod input;
 mod output;
 mod plugin;
@@ -11,7 +13,9 @@ mod rehearse;
 mod run;
 mod schema;
 mod serve;
+mod start;
 mod test;
+mod trigger;
 mod workflow;
 
 use std::path::PathBuf;
@@ -73,12 +77,18 @@ enum Command {
     Check(check::Check),
     /// Run the test cases beside workflows, without a server
     Test(test::Test),
-    /// Apply, list, show and try workflows
+    /// Apply, list, show, start and try workflows
     #[command(subcommand)]
     Workflow(workflow::Command),
-    /// List and show runs
+    /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
+    /// Send events by name
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Show what starts a workflow, and why the latest deliveries started nothing
+    #[command(subcommand)]
+    Trigger(trigger::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -165,6 +175,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
+        }
+        Command::Event(command) => {
+            with_server(&global, environment, async |client| event::run(&command, client, output).await)
+        }
+        Command::Trigger(command) => {
+            with_server(&global, environment, async |client| trigger::run(&command, client, output).await)
         }
         Command::Compile { .. } => Ok(()), // answered before
     }

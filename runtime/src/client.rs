@@ -59,6 +59,12 @@ impl Client {
         self.send(Method::POST, path, Some(("application/yaml", Bytes::from(text)))).await
     }
 
+    /// `POST /api/v2/{path}` with a JSON document; nothing is sent when there is none.
+    pub(crate) async fn post_json(&self, path: &str, document: Option<&Value>) -> Result<Value, ClientError> {
+        let body = document.map(|document| ("application/json", Bytes::from(document.to_string())));
+        self.send(Method::POST, path, body).await
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Value, ClientError> {
         let base = self.server.as_str().trim_end_matches('/');
         let mut request = Request::builder()

@@ -2,8 +2,14 @@
 //! success before the journal has it.
 
 pub(crate) mod accept;
+mod answer;
+pub(crate) mod dedupe;
+pub(crate) mod published;
 pub(crate) mod reply;
+pub(crate) mod resume;
 pub(crate) mod routes;
+pub(crate) mod tally;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +26,9 @@ use http::{HeaderValue, Method, Request};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::http::request_id::RequestId;
+use crate::ingress::dedupe::Sent;
 use crate::ingress::routes::Route;
+use crate::ingress::tally::{Came, Rejected};
 use crate::token::TokenHash;
 
 /// The methods a trigger may be called with.
@@ -47,6 +55,8 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     let (body, _held) = app.bodies.read(&parts.headers, body).await?.into_parts();
     let request_id = parts.extensions.get::<RequestId>().cloned();
     let request_id = request_id.as_ref().map_or("", RequestId::as_str);
+    let trigger = &route.published.workflow.trigger;
+    let sent = Sent::new(parts.headers.clone(), &body, trigger.dedupe.as_ref());
     let request = WebhookRequest {
         method: parts.method.as_str().to_owned(),
         path: rest.to_owned(),
@@ -58,11 +68,27 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
             .collect(),
         body: body.into(),
     };
-    match call(&app, &route, request_id, request).await? {
-        WebhookOutcome::Events(events) => accept::accept(&app, &route, events).await,
-        WebhookOutcome::Ignore { reason } => Ok(accept::ignored(&reason)),
-        WebhookOutcome::Reply { status, headers, body } => Ok(reply::render(status, headers, body, request_id)),
+    let tally = &route.published.tally;
+    let outcome = match call(&app, &route, request_id, request).await {
+        Ok(WebhookOutcome::Events(events)) => accept::accept(&app, &route, (&sent, request_id), events).await,
+        Ok(WebhookOutcome::Ignore { reason }) => {
+            tally.count(Came::Ignored);
+            Ok(accept::ignored(&reason))
+        }
+        Ok(WebhookOutcome::Reply { status, headers, body }) => {
+            if status >= 400 {
+                let message = "the trigger's plugin answered the request itself".to_owned();
+                tally.rejected(Rejected { at: app.ports.clock.now(), status, message });
+            }
+            Ok(reply::render(status, headers, body, request_id))
+        }
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = &outcome {
+        let (status, message) = (problem.status().as_u16(), problem.detail().to_owned());
+        tally.rejected(Rejected { at: app.ports.clock.now(), status, message });
     }
+    outcome
 }
 
 /// How many of a plugin's last log lines stand beside its failure: the end is where the reason is.

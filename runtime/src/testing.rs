@@ -8,6 +8,8 @@ use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
 use flowcell_core::ports::{InstalledPlugin, Invoker};
+use flowcell_core::run::calendar::AlwaysOpen;
+use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{StaticCatalog, sample};
 use http::{HeaderMap, Request};
@@ -19,6 +21,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
+use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
 
 const TOKEN: &str = "fcat_a-token-for-tests";
@@ -43,22 +46,39 @@ impl Bench {
         let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
+        let waiting = Arc::new(Waiting::new(2));
         let ports = Ports {
-            journal: Arc::clone(&store) as _,
+            journal: Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting))),
             runs: Arc::clone(&store) as _,
-            definitions: store,
+            definitions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
+        let engine = Engine::new(
+            EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
+            flowcell_engine::Ports {
+                journal: Arc::clone(&ports.journal),
+                queue: store,
+                index: Arc::clone(&ports.runs),
+                definitions: Arc::clone(&ports.definitions),
+                invoker: Arc::clone(&ports.invoker),
+                catalog: Arc::clone(&ports.catalog),
+                clock: Arc::clone(&ports.clock),
+                entropy: Arc::clone(&ports.entropy),
+                calendar: Arc::new(AlwaysOpen),
+            },
+        );
         let config = Config::default();
         let settings = Settings {
             grants: Vec::new(),
             limits: config.http.limits(),
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
+            control: engine.control(),
+            waiting,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
         app.readiness.set(Phase::Ready);

@@ -12,9 +12,12 @@ mod command_line;
 mod crash;
 mod egress;
 mod examples;
+mod flow;
 mod hostile;
+mod ingest;
 mod journal;
 mod pins;
+mod reply;
 mod shutdown;
 
 use serde_json::Value;

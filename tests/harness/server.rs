@@ -156,6 +156,12 @@ impl Server {
         format!("{}/hooks/{path}", self.origin)
     }
 
+    /// A resume link after a restart on another port.
+    pub fn rebase_link(&self, link: &str) -> String {
+        let (_, path) = link.split_once("/resume/").unwrap_or_else(|| panic!("no resume link: {link}"));
+        format!("{}/resume/{path}", self.origin)
+    }
+
     /// Calls the REST API with the administrator's token.
     pub fn api(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let token = std::fs::read_to_string(self.data().join("admin-token")).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use flowcell_core::id::{RunId, WorkflowId};
+use flowcell_core::id::{RunId, StepRef, WorkflowId};
 use flowcell_core::ports::RunFilter;
 use flowcell_core::run::fold::{Run, RunStatus};
 use flowcell_core::workflow::parse::Authored;
@@ -18,6 +18,7 @@ use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
+use crate::ingress::resume::is_waiting;
 
 /// A page when nothing is said, and the largest one: a few hundred kilobytes of JSON at most.
 const PAGE_DEFAULT: usize = 50;
@@ -72,5 +73,24 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Strin
     let version = app.ports.definitions.version(&app.workspace, &run.workflow, run.version).await?;
     // Without its definition a run still shows what its journal has.
     let workflow = version.and_then(|version| Authored::parse(&version.source).ok()).map(|authored| authored.workflow);
-    Ok(json(StatusCode::OK, &view::run(&run, workflow.as_ref())))
+    let mut document = view::run(&run, workflow.as_ref());
+    if run.status() == RunStatus::Queued
+        && let Some(position) = app.control.queue_position(id).await?
+        && let Some(fields) = document.as_object_mut()
+    {
+        fields.insert("queue_position".to_owned(), json!(position));
+    }
+    add_resume_links(&app, &run, &mut document);
+    Ok(json(StatusCode::OK, &document))
+}
+
+/// Adds to each step that waits for one the link that resumes it.
+fn add_resume_links(app: &App, run: &Run, document: &mut Value) {
+    let steps = document.get_mut("steps").and_then(Value::as_array_mut);
+    for fields in steps.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let place = fields.get("id").and_then(Value::as_str).and_then(|id| id.parse::<StepRef>().ok());
+        if let Some(place) = place.filter(|place| is_waiting(run, place)) {
+            fields.insert("resume_url".to_owned(), Value::from(app.resume_url(run.id, &place)));
+        }
+    }
 }

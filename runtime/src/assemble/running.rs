@@ -52,6 +52,8 @@ impl Running {
         }
         tracing::info!("draining: finishing what has begun; a second signal ends at once");
         self.app.readiness.set(Phase::Draining);
+        // Whoever waits for a run learns where to look: the run goes on, if need be at the next start.
+        self.app.waiting.stop();
         self.stop_http.cancel();
         self.shutdown.request();
         let fatal = self.fatal.clone();

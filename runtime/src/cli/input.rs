@@ -31,6 +31,20 @@ pub(crate) fn read_any(file: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     read_file(file, bytes_max)
 }
 
+/// The largest JSON document that is sent: what the server takes by default (`http.body_bytes_max`).
+const JSON_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// Reads a JSON document; `-` is standard input.
+pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value> {
+    let (bytes, name) = if file == Path::new("-") {
+        let name = "standard input".to_owned();
+        (read(std::io::stdin().lock(), &name, JSON_BYTES_MAX)?, name)
+    } else {
+        (read_file(file, JSON_BYTES_MAX)?, file.display().to_string())
+    };
+    serde_json::from_slice(&bytes).map_err(|error| anyhow::anyhow!("{name} is not JSON: {error}"))
+}
+
 /// Puts a text in the place of a file: the new one is complete before it takes the name.
 pub(crate) fn replace_file(file: &Path, text: &str) -> Result<()> {
     let name = file.display().to_string();

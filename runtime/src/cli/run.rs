@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use flowcell_core::ports::Clock;
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, control};
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, table};
 use crate::client::Client;
@@ -20,6 +20,10 @@ pub(crate) enum Command {
     List(List),
     /// Show a run step by step: input, output, HTTP exchanges, errors
     Show(Show),
+    /// End a run: attempts in progress are cut short
+    Cancel(control::Cancel),
+    /// Say what is to become of a parked step
+    Decide(control::Decide),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +58,8 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
     match command {
         Command::List(args) => list(&args, client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Cancel(args) => control::cancel(&args, client, output).await,
+        Command::Decide(args) => control::decide(&args, client, output).await,
     }
 }
 
@@ -98,6 +104,16 @@ async fn list(args: &List, client: &Client, output: &Output) -> Result<(), Failu
         output.line(format!("There are more: --cursor {cursor}"));
     }
     Ok(())
+}
+
+/// Waits for a run and shows it.
+pub(crate) async fn show_when_ended(
+    id: String,
+    timeout: u64,
+    client: &Client,
+    output: &Output,
+) -> Result<(), Failure> {
+    show(&Show { id, wait: true, timeout }, client, output).await
 }
 
 async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failure> {

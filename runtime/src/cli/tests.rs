@@ -21,6 +21,12 @@ fn the_documented_commands_parse() {
         "workflow show id --at 3",
         "run list --workflow w --status failed --limit 5",
         "run show run_x --wait --timeout 5 --json",
+        "workflow start w --input f.json --wait --timeout 5 --json",
+        "run cancel run_x --reason enough",
+        "run decide run_x send[3.1] --happened --output f.json",
+        "run decide run_x send --repeat",
+        "event send order.paid --payload -",
+        "trigger show w",
         "plugin list",
         "plugin inspect f.wasm --json",
         "plugin build dir -o f.wasm",
@@ -42,6 +48,8 @@ fn what_cannot_be_meant_is_refused_as_usage() {
         "check",
         "run list --limit 0",
         "run list --status asleep",
+        "run decide run_x send",
+        "run decide run_x send --repeat --happened",
         "nonsense",
     ] {
         let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();

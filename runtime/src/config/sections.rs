@@ -54,6 +54,8 @@ section! {
         trigger_timeout_ms: u64 = 5_000,
         events_max: u64 = 100,
         routes_cached_max: u64 = 10_000,
+        replies_waiting_max: u64 = 1_000,
+        reply_wait_max_ms: u64 = 30_000,
     }
 }
 

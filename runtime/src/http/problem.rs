@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use flowcell_core::invoke::{Disposition, InvokeError};
 use flowcell_core::ports::StoreError;
+use flowcell_engine::{ControlError, CreateError, OutsideError};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,19 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     RequestTimeout,
     Conflict,
+    NotStartable,
+    RunEnded,
+    NotParked,
+    LinkGone,
     TooLarge,
     UnsupportedMediaType,
     InvalidWorkflow,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
+    InvalidInput,
+    FilterFailed,
+    KeyReused,
     HeadersTooLarge,
     Internal,
     TriggerCrashed,
@@ -48,6 +56,10 @@ impl Kind {
             }
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request came too slowly"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Somebody else changed this first"),
+            Self::NotStartable => (StatusCode::CONFLICT, "not-startable", "This workflow cannot be started like this"),
+            Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended already"),
+            Self::NotParked => (StatusCode::CONFLICT, "not-parked", "The step waits for no decision"),
+            Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -66,6 +78,13 @@ impl Kind {
             Self::PayloadUnusable => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "payload-unusable", "The trigger can make nothing of this request")
             }
+            Self::InvalidInput => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "The input does not fit the workflow")
+            }
+            Self::FilterFailed => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "filter-failed", "The trigger's filter cannot be asked about this")
+            }
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "This key belongs to another request"),
             Self::HeadersTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "The headers are too large")
             }
@@ -220,6 +239,12 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::Conflict, format!("{error}. Load it again, then repeat the change."))
             }
             StoreError::NotFound { .. } => Self::new(Kind::NotFound, format!("{error}.")),
+            StoreError::OtherBody { event } => Self::new(
+                Kind::KeyReused,
+                format!(
+                    "The request of event `{event}` came with the same `Idempotency-Key` and another body. Nothing was stored; send a new request with a key of its own."
+                ),
+            ),
             StoreError::Busy => Self::new(
                 Kind::Busy,
                 "Too many writes are waiting for the disk. Nothing was stored; send the request again a little later.",
@@ -235,6 +260,57 @@ impl From<StoreError> for Problem {
             }
             StoreError::Damaged { .. } | StoreError::Failed { .. } | StoreError::Refused { .. } => {
                 tracing::error!(%error, "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::NoRun(run) => Self::new(
+                Kind::NotFound,
+                format!("There is no run `{run}`. `flowcell run list` prints the newest ones."),
+            ),
+            ControlError::Ended(_) => {
+                Self::new(Kind::RunEnded, format!("{error}: nothing of it can be changed any more."))
+            }
+            ControlError::NotOpen => {
+                Self::new(Kind::LinkGone, "This link does not open anything, or it was used, or it came too late.")
+            }
+            ControlError::NotParked { .. } => {
+                Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
+            }
+            ControlError::Create(error) => error.into(),
+            ControlError::Workflow(error) => CreateError::from(error).into(),
+            ControlError::Outside(OutsideError::Store(error)) => error.into(),
+            ControlError::Outside(error @ OutsideError::Journal(_)) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(error, "a journal cannot be read");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Store(error) => error.into(),
+            CreateError::NoWorkflow(_) => Self::new(
+                Kind::NotFound,
+                format!("There is no {}.", error.to_string().trim_start_matches("there is no ")),
+            ),
+            CreateError::NotPublished(_) => Self::new(Kind::NotStartable, format!("{error}.")),
+            CreateError::InvalidInput { pointer, message, .. } => {
+                let detail = format!("The input does not fit the workflow's `input`: {message}.");
+                Self::new(Kind::InvalidInput, detail).with_errors(vec![Fault { pointer, message, ..Fault::default() }])
+            }
+            CreateError::Key { .. } => Self::new(Kind::PayloadUnusable, format!("No run was started: {error}.")),
+            CreateError::Workflow(_) | CreateError::Journal(_) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(error, "a run cannot be started");
                 Self::internal()
             }
         }

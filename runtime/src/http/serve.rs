@@ -264,9 +264,13 @@ impl Edge {
     }
 }
 
-/// A path fit for a log: a trigger's token opens something, so it stays out.
+/// A path fit for a log: the token of a trigger or of a resume link opens something, so it stays out.
 fn loggable_path(path: &str) -> &str {
-    if path.starts_with("/hooks/") { "/hooks/…" } else { path }
+    match path {
+        path if path.starts_with("/hooks/") => "/hooks/…",
+        path if path.starts_with("/resume/") => "/resume/…",
+        path => path,
+    }
 }
 
 #[cfg(test)]

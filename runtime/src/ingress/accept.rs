@@ -1,25 +1,49 @@
-//! From a trigger's events to runs in the journal, and the answer that is given once they are there.
+//! From a trigger's events to runs in the journal, and the answer that is given once they are there: what the filter lets pass starts runs,
+//! and what came before starts none.
 
 use axum::response::{IntoResponse, Response};
+use flowcell_core::condition::Explanation;
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::invoke::TriggerEvent;
-use flowcell_core::ports::{Accepted, Delivery, NewRun};
-use flowcell_core::run::event::{Origin, Recorded, RunEvent};
-use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
+use flowcell_engine::{Delivered, Incoming, Input};
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::config::size;
 use crate::entropy::id_bits;
 use crate::http::problem::{Kind, Problem};
+use crate::ingress::answer;
+use crate::ingress::dedupe::{Key, Sent};
+use crate::ingress::published::{Asked, Published};
 use crate::ingress::routes::Route;
+use crate::ingress::tally::{Came, Filtered};
 
-/// Stores the events and their runs, then answers 202.
-pub(crate) async fn accept(app: &App, route: &Route, events: Vec<TriggerEvent>) -> Result<Response, Problem> {
+/// What a request to start runs came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) delivered: Vec<Delivered>,
+    /// What the filter kept out.
+    pub(crate) filtered: Vec<(EventId, Explanation)>,
+}
+
+/// Events that are stored together or not at all, and by what they are recognised.
+struct Group {
+    key: Option<Key>,
+    payloads: Vec<Value>,
+}
+
+/// Stores the events and their runs, then answers: with 202, or with what the first run has to say if the workflow's `reply` asks for that.
+pub(crate) async fn accept(
+    app: &App,
+    route: &Route,
+    (sent, request_id): (&Sent, &str),
+    events: Vec<TriggerEvent>,
+) -> Result<Response, Problem> {
     if events.is_empty() {
+        route.published.tally.count(Came::Ignored);
         return Ok(ignored("the trigger found no event in the request"));
     }
     if events.len() > size(app.ingress.events_max) {
@@ -32,88 +56,150 @@ pub(crate) async fn accept(app: &App, route: &Route, events: Vec<TriggerEvent>) 
             ),
         ));
     }
-    let mut accepted = Vec::new();
-    for delivery in deliveries(app, route, events)? {
-        accepted.push(app.ports.journal.accept(delivery).await?);
+    let now = app.ports.clock.now();
+    let trigger = format!("{}/{}", route.hook.workflow, route.hook.trigger);
+    let (groups, filtered) = sort(app, &route.published, sent, (now, events))?;
+    let mut outcome = Outcome { delivered: Vec::new(), filtered };
+    // Whoever waits has to know the run before it begins.
+    let reply = route.published.workflow.trigger.reply.filter(|_| !groups.is_empty());
+    let first = RunId::from_parts(now, id_bits(&*app.ports.entropy));
+    let mut call = reply.and_then(|_| app.waiting.begin(first));
+    for (index, Group { key, payloads }) in groups.into_iter().enumerate() {
+        let ids = if index == 0 { vec![first] } else { Vec::new() };
+        let (dedupe_key, dedupe) = key.map_or_else(Default::default, |key| (Some(key.text), key.terms));
+        let incoming = Incoming {
+            workspace: route.hook.workspace.clone(),
+            workflow: route.hook.workflow.clone(),
+            version: Some(route.published.version),
+            // Keys of one workflow's trigger say nothing about another's.
+            trigger: trigger.clone(),
+            dedupe_key,
+            dedupe,
+            payloads,
+            ids,
+            input: Input::Trusted,
+        };
+        outcome.deliver(app, &route.published, incoming).await?;
     }
-    Ok(answer(&accepted))
+    let Some(reply) = reply else { return Ok(outcome.answer()) };
+    answer::wait(app, (&outcome, reply), &mut call, request_id).await
 }
 
-/// One delivery for each event with a key of its own, then one for all the others.
+/// What the filter lets pass, in groups: with a key of the whole request one for all; else one for each event with a key of its own, then one
+/// for all the others.
 ///
 /// The others come last because nothing recognises them when the sender repeats a request that failed half way: by then everything
 /// before them is known by its key, and they are written together or not at all.
-fn deliveries(app: &App, route: &Route, events: Vec<TriggerEvent>) -> Result<Vec<Delivery>, Problem> {
-    let now = app.ports.clock.now();
-    let mut deliveries = Vec::new();
-    let mut keyless = Vec::new();
-    for event in events {
-        match event.dedupe_key {
-            Some(key) => deliveries.push(delivery(app, route, now, Some(key), vec![event.payload])?),
-            None => keyless.push(event.payload),
+fn sort(
+    app: &App,
+    published: &Published,
+    sent: &Sent,
+    (now, events): (Timestamp, Vec<TriggerEvent>),
+) -> Result<(Vec<Group>, Vec<(EventId, Explanation)>), Problem> {
+    let rule = published.workflow.trigger.dedupe.as_ref();
+    let whole = sent.of_request(rule);
+    let (mut groups, mut keyless, mut filtered) = (Vec::new(), Vec::new(), Vec::new());
+    for TriggerEvent { payload, dedupe_key } in events {
+        let event = EventId::from_parts(now, id_bits(&*app.ports.entropy));
+        match published.ask(now, event, payload)? {
+            Asked::Filtered(because) => {
+                published.tally.filtered(Filtered { event_id: event, at: now, because: because.clone() });
+                filtered.push((event, because));
+            }
+            Asked::Passes(payload) if whole.is_some() => keyless.push(payload),
+            Asked::Passes(payload) => match sent.of_event(rule, &payload, dedupe_key) {
+                Some(key) => groups.push(Group { key: Some(key), payloads: vec![payload] }),
+                None => keyless.push(payload),
+            },
         }
     }
     if !keyless.is_empty() {
-        deliveries.push(delivery(app, route, now, None, keyless)?);
+        groups.push(Group { key: whole, payloads: keyless });
     }
-    Ok(deliveries)
+    Ok((groups, filtered))
 }
 
-fn delivery(
-    app: &App,
-    route: &Route,
-    now: Timestamp,
-    dedupe_key: Option<String>,
-    payloads: Vec<Value>,
-) -> Result<Delivery, Problem> {
-    let event = EventId::from_parts(now, id_bits(&*app.ports.entropy));
-    let runs = payloads.into_iter().map(|payload| new_run(app, route, now, event, payload));
-    Ok(Delivery {
-        event,
-        workspace: route.hook.workspace.clone(),
-        // Keys of one workflow's trigger say nothing about another's.
-        trigger: format!("{}/{}", route.hook.workflow, route.hook.trigger),
-        received_at: now,
-        dedupe_key,
-        runs: runs.collect::<Result<_, _>>()?,
-    })
-}
-
-fn new_run(app: &App, route: &Route, now: Timestamp, event: EventId, payload: Value) -> Result<NewRun, Problem> {
-    let id = RunId::from_parts(now, id_bits(&*app.ports.entropy));
-    let created = Recorded {
-        seq: 0,
-        at: now,
-        event: RunEvent::Created {
-            workspace: route.hook.workspace.clone(),
-            workflow: route.hook.workflow.clone(),
-            version: route.version,
-            event,
-            pins: route.pins.clone(),
-            trigger: payload,
-            origin: Origin::default(),
-        },
-    };
-    let summary = Run::fold(id, std::slice::from_ref(&created)).map_err(|error| {
-        tracing::error!(%error, "a new run does not fold");
-        Problem::internal()
-    })?;
-    Ok(NewRun { id, summary: summary.summary(), created })
-}
-
-fn answer(accepted: &[Accepted]) -> Response {
-    let runs: Vec<RunId> = accepted.iter().flat_map(|one| one.runs.iter().copied()).collect();
-    let mut document = json!({ "event_id": accepted.first().map(|one| one.event), "run_ids": runs });
-    if accepted.iter().all(|one| one.duplicate)
-        && let Some(fields) = document.as_object_mut()
-    {
-        fields.insert("duplicate".to_owned(), Value::Bool(true));
+impl Outcome {
+    /// Asks the filter about one payload and starts a run with it, if it passes.
+    pub(crate) async fn start(app: &App, published: &Published, incoming: Incoming) -> Result<Self, Problem> {
+        let mut outcome = Self::default();
+        let Incoming { payloads, .. } = incoming;
+        let now = app.ports.clock.now();
+        let mut passing = Vec::new();
+        for payload in payloads {
+            let event = EventId::from_parts(now, id_bits(&*app.ports.entropy));
+            match published.ask(now, event, payload)? {
+                Asked::Passes(payload) => passing.push(payload),
+                Asked::Filtered(because) => {
+                    published.tally.filtered(Filtered { event_id: event, at: now, because: because.clone() });
+                    outcome.filtered.push((event, because));
+                }
+            }
+        }
+        if !passing.is_empty() {
+            outcome.deliver(app, published, Incoming { payloads: passing, ..incoming }).await?;
+        }
+        Ok(outcome)
     }
-    let mut response = json_202(&document);
-    if let Some(location) = runs.first().and_then(|run| HeaderValue::from_str(&format!("/api/v2/runs/{run}")).ok()) {
-        response.headers_mut().insert(LOCATION, location);
+
+    async fn deliver(&mut self, app: &App, published: &Published, incoming: Incoming) -> Result<(), Problem> {
+        let delivered = app.control.deliver(incoming).await?;
+        published.tally.count(if delivered.accepted.duplicate { Came::Duplicate } else { Came::Started });
+        self.delivered.push(delivered);
+        Ok(())
     }
-    response
+
+    pub(crate) fn runs(&self) -> impl Iterator<Item = RunId> {
+        self.delivered.iter().flat_map(|one| one.accepted.runs.iter().copied())
+    }
+
+    /// Whether everything was there already.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        !self.delivered.is_empty() && self.delivered.iter().all(|one| one.accepted.duplicate)
+    }
+
+    /// What is said about it; the same fields wherever runs are started.
+    pub(crate) fn document(&self) -> Map<String, Value> {
+        let mut document = Map::new();
+        let mut put = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
+        let event = self.delivered.first().map(|one| one.accepted.event);
+        if let (None, Some((event, because))) = (event, self.filtered.first()) {
+            put("event_id", json!(event));
+            put("filtered", Value::Bool(true));
+            put("because", json!(because));
+            return document;
+        }
+        put("event_id", json!(event));
+        put("run_ids", json!(self.runs().collect::<Vec<_>>()));
+        if self.is_duplicate() {
+            put("duplicate", Value::Bool(true));
+        }
+        let several = |of: fn(&Delivered) -> &Vec<RunId>| self.delivered.iter().flat_map(of).collect::<Vec<_>>();
+        for (key, runs) in
+            [("skipped_for", several(|one| &one.skipped_for)), ("replaced", several(|one| &one.replaced))]
+        {
+            if !runs.is_empty() {
+                put(key, json!(runs));
+            }
+        }
+        if !self.filtered.is_empty() {
+            put("filtered_events", json!(self.filtered.len()));
+        }
+        document
+    }
+
+    pub(crate) fn answer(&self) -> Response {
+        self.answer_with(self.document())
+    }
+
+    pub(crate) fn answer_with(&self, document: Map<String, Value>) -> Response {
+        let mut response = json_202(&Value::Object(document));
+        let location = self.runs().next().map(|run| HeaderValue::from_str(&format!("/api/v2/runs/{run}")));
+        if let Some(Ok(location)) = location {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
+    }
 }
 
 /// The trigger saw the request and wants nothing done.

@@ -1,25 +1,23 @@
 //! Where tokens lead, kept in memory: the hot path reads no store and parses no workflow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flowcell_core::id::WorkflowId;
-use flowcell_core::plugin::{Pin, Uses};
+use flowcell_core::plugin::Pin;
 use flowcell_core::ports::Hook;
 use flowcell_core::workflow::TriggerKind;
-use flowcell_core::workflow::parse::Authored;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::http::problem::Problem;
+use crate::ingress::published::Published;
 
 /// A published workflow version as the ingress needs it.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) hook: Hook,
-    pub(crate) version: u32,
-    /// Every pin of the version: a run takes them all.
-    pub(crate) pins: BTreeMap<Uses, Pin>,
+    pub(crate) published: Arc<Published>,
     /// The trigger's.
     pub(crate) pin: Pin,
     /// The trigger's `with`.
@@ -83,18 +81,13 @@ async fn load(app: &App, token_hash: [u8; 32]) -> Result<Option<Route>, Problem>
         tracing::error!(workflow = %hook.workflow, version = number, "the published version is missing from the store");
         return Err(Problem::internal());
     };
-    let trigger = match Authored::parse(&version.source) {
-        Ok(authored) => authored.workflow.trigger,
-        Err(problems) => {
-            tracing::error!(workflow = %hook.workflow, version = number, ?problems, "a stored workflow cannot be read");
-            return Err(Problem::internal());
-        }
-    };
+    let published = Arc::new(Published::read(app, &version)?);
     // Deliveries to other kinds of triggers do not come through a plugin.
-    let TriggerKind::Plugin { uses, with: config } = trigger.kind else { return Ok(None) };
-    let Some(pin) = version.pins.get(&uses).cloned() else {
+    let TriggerKind::Plugin { uses, with } = &published.workflow.trigger.kind else { return Ok(None) };
+    let config = with.clone();
+    let Some(pin) = version.pins.get(uses).cloned() else {
         tracing::error!(workflow = %hook.workflow, version = number, "a stored workflow has no pin for its trigger");
         return Err(Problem::internal());
     };
-    Ok(Some(Route { hook, version: number, pins: version.pins, pin, config }))
+    Ok(Some(Route { hook, published, pin, config }))
 }

@@ -1,6 +1,7 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub enum StoreError {
     Conflict { what: String, expected: u32, actual: u32 },
     #[error("{what} does not exist")]
     NotFound { what: String },
+    /// The key of a delivery is that of an earlier one with another body.
+    #[error("the key belongs to {event}, which came with another body")]
+    OtherBody { event: EventId },
     /// A record's check sum, sequence or count is wrong.
     #[error("{what} is damaged: {problem}")]
     Damaged { what: String, problem: String },
@@ -57,10 +61,32 @@ pub struct Delivery {
     /// The trigger it came to (see [`Hook::trigger`]).
     pub trigger: String,
     pub received_at: Timestamp,
-    /// A delivery with the key of an earlier one (same workspace and trigger, 72 hours) starts nothing.
+    /// A delivery with the key of an earlier one (same workspace and trigger, within its terms' window) starts nothing.
     pub dedupe_key: Option<String>,
+    /// What else counts when its key is compared; nothing without a key.
+    pub dedupe: DedupeTerms,
     /// First entries of the journals: each run begins with its `Created`.
     pub runs: Vec<NewRun>,
+}
+
+/// On what terms a delivery repeats an earlier one with its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DedupeTerms {
+    /// The earlier one came less than this before it.
+    pub window: Duration,
+    /// The SHA-256 of its body, where the same key promises the same body: another one is refused ([`StoreError::OtherBody`]).
+    pub body: Option<Digest>,
+}
+
+impl DedupeTerms {
+    /// How long a key is remembered at most: 72 hours, longer than any known sender goes on retrying one delivery (PROMISES §1, 5).
+    pub const WINDOW_MAX: Duration = Duration::from_hours(72);
+}
+
+impl Default for DedupeTerms {
+    fn default() -> Self {
+        Self { window: Self::WINDOW_MAX, body: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -26,6 +26,7 @@ impl<'c> Patience<'c> {
             StoreError::Busy | StoreError::Failed { .. } => true,
             StoreError::Conflict { .. }
             | StoreError::NotFound { .. }
+            | StoreError::OtherBody { .. }
             | StoreError::Damaged { .. }
             | StoreError::Refused { .. }
             | StoreError::Stopped => false,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
-use flowcell_core::ports::{Append, Delivery, Durability, Journal as _, NewRun, RunQueue as _};
+use flowcell_core::ports::{Append, DedupeTerms, Delivery, Durability, Journal as _, NewRun, RunQueue as _};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
@@ -108,6 +108,7 @@ async fn start(store: &EmbeddedStore, number: u64) -> Result<Recorded, flowcell_
         trigger: "inbound".to_owned(),
         received_at: at(number),
         dedupe_key: Some(format!("delivery-{number}")),
+        dedupe: DedupeTerms::default(),
         runs: vec![NewRun { id, created: created.clone(), summary }],
     };
     store.accept(delivery).await?;

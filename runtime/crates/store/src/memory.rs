@@ -28,7 +28,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     events: HashMap<EventId, Accepted>,
-    dedupe: HashMap<(WorkspaceId, String, String), (Timestamp, EventId)>,
+    dedupe: HashMap<(WorkspaceId, String, String), rules::Earlier>,
     runs: BTreeMap<RunId, Kept>,
     queue: DueQueue,
     marks: Marks,
@@ -88,9 +88,9 @@ impl State {
     fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
         let key =
             delivery.dedupe_key.as_ref().map(|key| (delivery.workspace.clone(), delivery.trigger.clone(), key.clone()));
-        if let Some((at, event)) = key.as_ref().and_then(|key| self.dedupe.get(key))
-            && rules::repeats(*at, delivery.received_at)
-            && let Some(first) = self.events.get(event)
+        if let Some(earlier) = key.as_ref().and_then(|key| self.dedupe.get(key))
+            && rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?
+            && let Some(first) = self.events.get(&earlier.event)
         {
             return Ok(Accepted { duplicate: true, ..first.clone() });
         }
@@ -104,7 +104,8 @@ impl State {
         let accepted = Accepted { event: delivery.event, runs, duplicate: false };
         self.events.insert(delivery.event, accepted.clone());
         if let Some(key) = key {
-            self.dedupe.insert(key, (delivery.received_at, delivery.event));
+            let (event, at, body) = (delivery.event, delivery.received_at, delivery.dedupe.body);
+            self.dedupe.insert(key, rules::Earlier { event, at, body });
         }
         for run in delivery.runs {
             self.queue.set_due(run.id, run.summary.due_at);

@@ -2,21 +2,38 @@
 
 use std::time::Duration;
 
-use flowcell_core::ports::{Append, Delivery, HookBinding, RunFilter, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::id::{Digest, EventId};
+use flowcell_core::ports::{
+    Append, DedupeTerms, Delivery, HookBinding, RunFilter, StoreError, WorkflowHead, WorkflowVersion,
+};
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
 
-/// How long a delivery's key is remembered: 72 hours, longer than any known sender goes on retrying one delivery (PROMISES §1, 5).
-pub const DEDUPE_WINDOW: Duration = Duration::from_hours(72);
+/// How long a delivery's key is remembered, whatever its terms say.
+pub const DEDUPE_WINDOW: Duration = DedupeTerms::WINDOW_MAX;
 
 /// The most summaries one page of a list holds; a longer page is cut. 1,000 summaries are some 300 KiB of JSON, what an
 /// answer of the API may weigh.
 pub(crate) const PAGE_RUNS_MAX: usize = 1_000;
 
-/// Whether a delivery at `now` repeats one that came at `first`.
-pub(crate) fn repeats(first: Timestamp, now: Timestamp) -> bool {
-    now.since(first) < DEDUPE_WINDOW
+/// An earlier delivery with the key of a new one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Earlier {
+    pub(crate) event: EventId,
+    pub(crate) at: Timestamp,
+    pub(crate) body: Option<Digest>,
+}
+
+/// Whether a delivery at `now` repeats the earlier one. Where both say what their body was, it has to be the same.
+pub(crate) fn repeats(earlier: Earlier, now: Timestamp, terms: &DedupeTerms) -> Result<bool, StoreError> {
+    if now.since(earlier.at) >= terms.window.min(DEDUPE_WINDOW) {
+        return Ok(false);
+    }
+    match (earlier.body, terms.body) {
+        (Some(first), Some(second)) if first != second => Err(StoreError::OtherBody { event: earlier.event }),
+        _ => Ok(true),
+    }
 }
 
 /// Refuses a delivery whose runs do not begin as a run must.

@@ -34,6 +34,8 @@ on_every_backend! {
         the_same_key_starts_nothing_and_answers_with_the_first_event,
         the_same_key_on_another_trigger_or_workspace_is_another_delivery,
         a_key_is_forgotten_after_seventy_two_hours,
+        a_key_is_forgotten_after_the_window_of_its_terms,
+        the_same_key_with_another_body_is_refused_where_bodies_count,
         sixty_four_concurrent_duplicates_are_one_event_before_and_after_a_restart,
         an_event_or_run_that_is_there_is_never_replaced,
         a_delivery_whose_run_does_not_begin_right_is_refused,

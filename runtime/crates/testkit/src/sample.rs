@@ -6,7 +6,7 @@ use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
 use flowcell_core::manifest::{ActionManifest, Capabilities, Limits, Manifest, TriggerKind, TriggerManifest};
 use flowcell_core::plugin::{Pin, Uses, Version};
 use flowcell_core::ports::{
-    Catalog, Definitions, Delivery, Hook, HookBinding, InstalledPlugin, NewRun, StoreError, WorkflowHead,
+    Catalog, DedupeTerms, Definitions, Delivery, Hook, HookBinding, InstalledPlugin, NewRun, StoreError, WorkflowHead,
     WorkflowVersion,
 };
 use flowcell_core::run::event::{Origin, Recorded, RunEvent};
@@ -126,6 +126,7 @@ pub fn delivery(version: &WorkflowVersion, number: u32, at: Timestamp, trigger: 
         trigger: format!("{}/trigger", version.id),
         received_at: at,
         dedupe_key: None,
+        dedupe: DedupeTerms::default(),
         runs: vec![NewRun { id, created, summary }],
     }
 }

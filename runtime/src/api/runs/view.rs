@@ -3,8 +3,9 @@
 use flowcell_core::expression::{Program, Scope};
 use flowcell_core::id::StepRef;
 use flowcell_core::plugin::Pin;
-use flowcell_core::run::event::Outcome;
+use flowcell_core::run::event::{Detail, Outcome};
 use flowcell_core::run::fold::{Attempt, Phase, Run, RunSummary, StepState};
+use flowcell_core::run::state::Control;
 use flowcell_core::workflow::walk::Placed;
 use flowcell_core::workflow::{Step, Workflow};
 use serde_json::{Map, Value, json};
@@ -38,6 +39,8 @@ pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
         "duration_ms": run.finished_at.map(|end| end.since(run.created_at).as_millis()),
         "trigger": run.trigger,
         "error": error(run),
+        "output": run.output,
+        "cancel_requested": run.cancel,
         "steps": steps,
     })
 }
@@ -59,8 +62,10 @@ fn error(run: &Run) -> Value {
 /// Every place of a step that has begun; one of the outermost line is shown before, too.
 fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
     let definition = Definition { run, workflow, step: placed.step };
-    let begun = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id);
-    let shown: Vec<Value> = begun.map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+    let mut begun: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
+    // In the order of their iterations, whichever began first.
+    begun.sort_by_key(|(place, _)| place.at());
+    let shown: Vec<Value> = begun.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
     if shown.is_empty() && placed.around.is_empty() {
         return vec![step(&placed.step.id.clone().into(), Some(&definition), None)];
     }
@@ -106,7 +111,18 @@ fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepSt
         Some(Phase::Parked { reason }) => {
             put("parked", json!(reason));
         }
+        Some(Phase::Cancelled { reason }) => {
+            put("cancelled", json!(reason));
+        }
         _ => {}
+    }
+    if let Some(control) = state.and_then(|state| state.control.as_deref()) {
+        put("control", control_view(control));
+    }
+    // An action's output and error stand in its attempts.
+    if let Some(state) = state.filter(|state| state.attempts.is_empty()) {
+        put("output", json!(state.output));
+        put("error", json!(state.error()));
     }
     let input = || definition.and_then(Definition::input);
     put(
@@ -116,16 +132,40 @@ fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepSt
     Value::Object(fields)
 }
 
+/// What a control step is about. The items of a loop stand in the input of its steps and are not repeated.
+fn control_view(control: &Control) -> Value {
+    let mut view = json!(control.detail);
+    if let Some(fields) = view.as_object_mut() {
+        fields.remove("items");
+        fields.insert("entered_at".to_owned(), json!(control.entered_at));
+        if matches!(control.detail, Detail::Each { .. }) {
+            fields.insert("ended".to_owned(), json!(control.iterations.ended().count()));
+            fields.insert("failed".to_owned(), json!(control.iterations.failed()));
+        }
+        if matches!(control.detail, Detail::Waiting { .. }) {
+            fields.insert("timed_out".to_owned(), json!(control.has_timed_out));
+        }
+    }
+    view
+}
+
+fn is_waiting(state: &StepState) -> bool {
+    let waits = |control: &Control| matches!(control.detail, Detail::Waiting { .. } | Detail::Called { .. });
+    state.control.as_deref().is_some_and(|control| waits(control) && !control.has_timed_out)
+}
+
 fn status(state: Option<&StepState>) -> &'static str {
     match state.map(|state| &state.phase) {
         None => "pending",
-        Some(Phase::Started | Phase::Entered) => "running",
+        Some(Phase::Started) => "running",
+        Some(Phase::Entered) if state.is_some_and(is_waiting) => "waiting",
+        Some(Phase::Entered) => "running",
+        Some(Phase::Handled { .. }) => "handled",
+        Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Succeeded) => "succeeded",
         Some(Phase::Retrying { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
-        Some(Phase::Handled { .. }) => "handled",
         Some(Phase::Parked { .. }) => "parked",
-        Some(Phase::Cancelled { .. }) => "cancelled",
     }
 }
 

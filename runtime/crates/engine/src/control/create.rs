@@ -2,7 +2,7 @@
 
 use flowcell_core::expression::Scope;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Delivery, NewRun, StoreError};
+use flowcell_core::ports::{DedupeTerms, Delivery, NewRun, StoreError};
 use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::{ImpossibleJournal, Run};
 use flowcell_core::time::Timestamp;
@@ -145,8 +145,15 @@ pub(crate) async fn once(core: &Core, creation: Creation, source: &str) -> Resul
     let (id, event, workspace) = (creation.id, creation.event, creation.workspace.clone());
     let now = core.ports.clock.now();
     let (run, _) = first_entry(&prepared, creation, now)?;
-    let delivery =
-        Delivery { event, workspace, trigger: source.to_owned(), received_at: now, dedupe_key: None, runs: vec![run] };
+    let delivery = Delivery {
+        event,
+        workspace,
+        trigger: source.to_owned(),
+        received_at: now,
+        dedupe_key: None,
+        dedupe: DedupeTerms::default(),
+        runs: vec![run],
+    };
     let mut patience = Patience::new(&*core.ports.clock);
     loop {
         match core.ports.journal.accept(delivery.clone()).await {

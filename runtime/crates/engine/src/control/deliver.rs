@@ -1,7 +1,7 @@
 //! From an incoming payload to runs in the journal, with what the workflow's `reentry` says about unfinished ones.
 
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
-use flowcell_core::ports::{Accepted, Delivery, Entropy};
+use flowcell_core::ports::{Accepted, DedupeTerms, Delivery, Entropy};
 use flowcell_core::run::event::Origin;
 use flowcell_core::run::fold::Mark;
 use flowcell_core::workflow::settings::ReentryPolicy;
@@ -20,8 +20,11 @@ pub struct Incoming {
     /// The trigger it came to, the scope of `dedupe_key`.
     pub trigger: String,
     pub dedupe_key: Option<String>,
+    pub dedupe: DedupeTerms,
     /// Each starts a run, which reads it as `trigger`.
     pub payloads: Vec<Value>,
+    /// The ids of the runs, for whoever has to know them before they begin; drawn where there are fewer than payloads.
+    pub ids: Vec<RunId>,
     /// Whether the payloads are checked against the workflow's `input`: those of people and the API are, a plugin's are its own matter.
     pub input: Input,
 }
@@ -46,7 +49,7 @@ impl RunControl {
     /// Writes a delivery and the runs it starts; returns after the sync.
     pub async fn deliver(&self, incoming: Incoming) -> Result<Delivered, ControlError> {
         let core = &*self.0;
-        let Incoming { workspace, workflow, version, trigger, dedupe_key, payloads, input } = incoming;
+        let Incoming { workspace, workflow, version, trigger, dedupe_key, dedupe, payloads, ids, input } = incoming;
         let version = match version {
             Some(version) => version,
             None => published(core, &workspace, &workflow).await?,
@@ -61,12 +64,13 @@ impl RunControl {
             Some(ReentryPolicy::Allow) | None => None,
         };
         let (mut runs, mut skipped_for, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ids = ids.into_iter();
         for payload in payloads {
             if input == Input::Checked {
                 check_input(&prepared, &payload)?;
             }
             let creation = Creation {
-                id: RunId::from_parts(now, bits(&*core.ports.entropy)),
+                id: ids.next().unwrap_or_else(|| RunId::from_parts(now, bits(&*core.ports.entropy))),
                 event,
                 workspace: workspace.clone(),
                 workflow: workflow.clone(),
@@ -91,7 +95,7 @@ impl RunControl {
                 _ => runs.push(run),
             }
         }
-        let delivery = Delivery { event, workspace, trigger, received_at: now, dedupe_key, runs };
+        let delivery = Delivery { event, workspace, trigger, received_at: now, dedupe_key, dedupe, runs };
         let accepted = core.ports.journal.accept(delivery).await?;
         if accepted.duplicate {
             return Ok(Delivered { accepted, skipped_for: Vec::new(), replaced: Vec::new() });

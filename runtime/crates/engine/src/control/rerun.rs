@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flowcell_core::id::{EventId, RunId};
-use flowcell_core::ports::Delivery;
+use flowcell_core::ports::{DedupeTerms, Delivery};
 use flowcell_core::run::event::Origin;
 use flowcell_core::run::fold::Run;
 use flowcell_core::run::rerun::{RerunKeys, RerunPlan, RerunRequest, RerunVersion, plan_rerun};
@@ -24,10 +24,8 @@ impl RunControl {
         let (old, plan, prepared) = self.planned(run, request).await?;
         let core = &*self.0;
         let now = core.ports.clock.now();
-        let (id, event) = (
-            RunId::from_parts(now, bits(&*core.ports.entropy)),
-            EventId::from_parts(now, bits(&*core.ports.entropy)),
-        );
+        let (id, event) =
+            (RunId::from_parts(now, bits(&*core.ports.entropy)), EventId::from_parts(now, bits(&*core.ports.entropy)));
         let creation = Creation {
             id,
             event,
@@ -46,8 +44,15 @@ impl RunControl {
         let (run, _) = first_entry(&prepared, creation, now)?;
         let trigger = format!("rerun/{}", old.workflow);
         let workspace = old.workspace;
-        let delivery =
-            Delivery { event, workspace, trigger, received_at: now, dedupe_key: None, runs: vec![run] };
+        let delivery = Delivery {
+            event,
+            workspace,
+            trigger,
+            received_at: now,
+            dedupe_key: None,
+            dedupe: DedupeTerms::default(),
+            runs: vec![run],
+        };
         core.ports.journal.accept(delivery).await?;
         Ok((id, plan))
     }

@@ -46,6 +46,7 @@ impl Journal for EmbeddedStore {
             event: delivery.event,
             runs: delivery.runs.iter().map(|run| run.id).collect(),
             at: delivery.received_at,
+            body: delivery.dedupe.body,
         };
         let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
         let event_key = tables::event(workspace, delivery.event);
@@ -85,7 +86,8 @@ impl Journal for EmbeddedStore {
             }
         }
         let (reply, answer) = oneshot::channel();
-        let write = AcceptWrite { rows, taken_if, dedupe, received_at: seen.at, accepted, effects, reply };
+        let (received_at, terms) = (seen.at, delivery.dedupe);
+        let write = AcceptWrite { rows, taken_if, dedupe, received_at, terms, accepted, effects, reply };
         place.send(Write::Accept(Box::new(write)));
         let answered = self.writer.answer(answer).await;
         if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcell_core::id::{RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, HookBinding, StoreError, WorkflowVersion};
+use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -80,6 +80,7 @@ pub(crate) struct AcceptWrite {
     pub(crate) taken_if: Vec<(super::tables::Table, sled::IVec)>,
     pub(crate) dedupe: Option<Row>,
     pub(crate) received_at: Timestamp,
+    pub(crate) terms: DedupeTerms,
     pub(crate) accepted: Accepted,
     pub(crate) effects: Vec<Effect>,
     pub(crate) reply: Reply<Accepted>,

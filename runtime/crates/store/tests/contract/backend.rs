@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
-use flowcell_core::ports::{Append, Changed, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Append, Changed, DedupeTerms, Definitions, Delivery, Durability, Journal, NewRun, RunIndex, RunQueue,
+};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
@@ -149,6 +151,7 @@ pub(crate) fn delivery_to(number: u64, workspace: &WorkspaceId, workflow: &str, 
         trigger: "inbound".to_owned(),
         received_at: at(number),
         dedupe_key: None,
+        dedupe: DedupeTerms::default(),
         runs: vec![NewRun { id, created, summary }],
     }
 }

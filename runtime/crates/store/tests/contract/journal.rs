@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use flowcell_core::ports::{Accepted, Durability, StoreError};
+use flowcell_core::id::Digest;
+use flowcell_core::ports::{Accepted, DedupeTerms, Durability, StoreError};
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::run::fold::Run;
 use flowcell_store::DEDUPE_WINDOW;
@@ -86,6 +87,48 @@ pub(crate) async fn a_key_is_forgotten_after_seventy_two_hours(store: Backend) {
     // The key now stands for the third delivery, also for a clock that has gone back.
     let repeated = store.journal.accept(keyed(4, at(5))).await.unwrap();
     assert_eq!((repeated.event, repeated.duplicate), (event_id(3), true));
+}
+
+pub(crate) async fn a_key_is_forgotten_after_the_window_of_its_terms(store: Backend) {
+    let (hour, terms) = (std::time::Duration::from_hours(1), |window| DedupeTerms { window, body: None });
+    let keyed = |number, received_at, terms| {
+        let mut delivery = delivery(number);
+        (delivery.dedupe_key, delivery.received_at, delivery.dedupe) = (Some("k".to_owned()), received_at, terms);
+        delivery
+    };
+    assert!(!store.journal.accept(keyed(1, at(0), terms(hour))).await.unwrap().duplicate);
+    assert!(store.journal.accept(keyed(2, at(0) + hour / 2, terms(hour))).await.unwrap().duplicate);
+    assert!(!store.journal.accept(keyed(3, at(0) + hour, terms(hour))).await.unwrap().duplicate);
+    // No terms reach beyond what the store keeps.
+    let late = keyed(4, at(0) + hour + DEDUPE_WINDOW, terms(DEDUPE_WINDOW * 2));
+    assert!(!store.journal.accept(late).await.unwrap().duplicate);
+}
+
+pub(crate) async fn the_same_key_with_another_body_is_refused_where_bodies_count(store: Backend) {
+    let keyed = |number, body: Option<&str>| {
+        let mut delivery = delivery(number);
+        delivery.dedupe_key = Some("k".to_owned());
+        delivery.dedupe.body = body.map(|body| Digest::of(body.as_bytes()));
+        delivery
+    };
+    let first = store.journal.accept(keyed(1, Some("a"))).await.unwrap();
+    let store = store.restart();
+    let refused = store.journal.accept(keyed(2, Some("b"))).await;
+    assert!(matches!(refused, Err(StoreError::OtherBody { event }) if event == first.event), "{refused:?}");
+    for same in [keyed(3, Some("a")), keyed(4, None)] {
+        assert_eq!(store.journal.accept(same).await.unwrap(), Accepted { duplicate: true, ..first.clone() });
+    }
+    assert!(matches!(store.journal.load(run_id(2)).await, Err(StoreError::NotFound { .. })));
+    // A record of before bodies counted says nothing about its body.
+    let mut unsaid = [keyed(5, None), keyed(6, Some("c"))];
+    for delivery in &mut unsaid {
+        delivery.dedupe_key = Some("unsaid".to_owned());
+    }
+    let mut duplicates = Vec::new();
+    for delivery in unsaid {
+        duplicates.push(store.journal.accept(delivery).await.unwrap().duplicate);
+    }
+    assert_eq!(duplicates, [false, true]);
 }
 
 pub(crate) async fn sixty_four_concurrent_duplicates_are_one_event_before_and_after_a_restart(store: Backend) {

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use flowcell_core::id::{EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, StoreError};
+use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
+use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub(crate) struct Seen {
     pub(crate) event: EventId,
     pub(crate) runs: Vec<RunId>,
     pub(crate) at: Timestamp,
+    /// The SHA-256 of its body, where it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Digest>,
 }
 
 /// A group in the making.
@@ -112,7 +115,7 @@ impl<'a> Applied<'a> {
 
     fn accept(&mut self, write: AcceptWrite) {
         let first = match &write.dedupe {
-            Some(row) => match self.first(&row.key, write.received_at) {
+            Some(row) => match self.first(&row.key, write.received_at, &write.terms) {
                 Ok(first) => first,
                 Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
             },
@@ -133,7 +136,8 @@ impl<'a> Applied<'a> {
             }
         }
         if let Some(row) = write.dedupe {
-            let seen = Seen { event: write.accepted.event, runs: write.accepted.runs.clone(), at: write.received_at };
+            let (event, runs) = (write.accepted.event, write.accepted.runs.clone());
+            let seen = Seen { event, runs, at: write.received_at, body: write.terms.body };
             self.seen.insert(row.key.clone(), seen);
             self.group.put(row);
         }
@@ -145,12 +149,14 @@ impl<'a> Applied<'a> {
     }
 
     /// The delivery that one at `now` with this key repeats.
-    fn first(&self, key: &sled::IVec, now: Timestamp) -> Result<Option<Seen>, StoreError> {
+    fn first(&self, key: &sled::IVec, now: Timestamp, terms: &DedupeTerms) -> Result<Option<Seen>, StoreError> {
         let seen = match self.seen.get(key) {
             Some(seen) => Some(seen.clone()),
             None => self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?,
         };
-        Ok(seen.filter(|seen| rules::repeats(seen.at, now)))
+        let Some(seen) = seen else { return Ok(None) };
+        let earlier = rules::Earlier { event: seen.event, at: seen.at, body: seen.body };
+        Ok(rules::repeats(earlier, now, terms)?.then_some(seen))
     }
 
     fn is_taken(&self, table: Table, key: &sled::IVec) -> Result<bool, StoreError> {

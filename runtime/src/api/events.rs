@@ -1,0 +1,129 @@
+//! `POST /api/v2/events`: an event by name. It starts the workflows whose trigger it is, and goes on with the runs that wait for it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use flowcell_core::id::EventId;
+use flowcell_core::ports::Delivery;
+use flowcell_core::workflow::TriggerKind;
+use http::{Request, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::json;
+use crate::api::start::{incoming, read_json};
+use crate::app::App;
+use crate::entropy::id_bits;
+use crate::http::problem::{Kind, Problem};
+use crate::ingress::accept::Outcome;
+use crate::ingress::dedupe::{Key, Sent};
+use crate::ingress::published::Published;
+
+/// The longest name of an event; people choose names such as `order.shipped`.
+const NAME_BYTES_MAX: usize = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sending {
+    name: String,
+    #[serde(default)]
+    payload: Value,
+}
+
+/// What the keys of events are told apart by from those of other deliveries.
+const SOURCE: &str = "event";
+
+/// `POST /events {name, payload}`: 202 with what it did, after that is durable. With an `Idempotency-Key` the same event twice is one.
+pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body).await?;
+    let document = read_json(&parts.headers, &body)?.unwrap_or(Value::Null);
+    let Sending { name, payload } = serde_json::from_value(document).map_err(|error| {
+        Problem::new(Kind::InvalidRequest, format!("The body has to be {{\"name\": \"…\", \"payload\": …}}: {error}."))
+    })?;
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let detail = format!("`name` has {} bytes; it goes from 1 to {NAME_BYTES_MAX}.", name.len());
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
+    let sent = Sent::new(parts.headers, &body, None);
+    let key = sent.idempotency_key();
+    let seen = Seen::look(&app, key.as_ref()).await?;
+    let (mut started, mut filtered) = (Vec::new(), Vec::new());
+    for published in listening(&app, &name).await? {
+        let key = key.clone().or_else(|| sent.of_event(published.workflow.trigger.dedupe.as_ref(), &payload, None));
+        let incoming = incoming(&published, (SOURCE, key), payload.clone());
+        let outcome = Outcome::start(&app, &published, incoming).await?;
+        let workflow = &published.workflow.id;
+        filtered
+            .extend(outcome.filtered.iter().map(|(_, because)| json!({ "workflow": workflow, "because": because })));
+        started.extend(outcome.runs().map(|run| json!({ "workflow": workflow, "run_id": run })));
+    }
+    let resumed =
+        if seen.is_done { Vec::new() } else { app.control.emit_event(&app.workspace, &name, payload).await? };
+    let resumed: Vec<Value> = resumed.iter().map(|(run, step)| json!({ "run_id": run, "step": step })).collect();
+    seen.done(&app, key.as_ref()).await?;
+    let mut document = json!({ "event_id": seen.event, "started": started, "resumed": resumed, "filtered": filtered });
+    if let (true, Some(fields)) = (seen.is_duplicate, document.as_object_mut()) {
+        fields.insert("duplicate".to_owned(), Value::Bool(true));
+    }
+    Ok(json(StatusCode::ACCEPTED, &document))
+}
+
+/// The published workflows whose trigger is this event.
+async fn listening(app: &App, name: &str) -> Result<Vec<Arc<Published>>, Problem> {
+    let mut found = Vec::new();
+    for head in app.ports.definitions.list(&app.workspace).await? {
+        let Some(version) = head.published else { continue };
+        let published = Published::at(app, &head.id, version).await?;
+        if matches!(&published.workflow.trigger.kind, TriggerKind::Event { name: own } if own == name) {
+            found.push(published);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an event with this key came before, and whether everything that follows from it was done.
+///
+/// Two notes in the journal tell that: one before and one after. An event that a crash cut off between them is done when its sender repeats it;
+/// runs that it started are found by the same key. Without a key nothing is noted: there is nothing to recognise it by.
+struct Seen {
+    event: EventId,
+    is_duplicate: bool,
+    is_done: bool,
+}
+
+impl Seen {
+    async fn look(app: &App, key: Option<&Key>) -> Result<Self, Problem> {
+        let begun = note(app, ("events", key)).await?;
+        let Some(begun) = begun else {
+            let event = EventId::from_parts(app.ports.clock.now(), id_bits(&*app.ports.entropy));
+            return Ok(Self { event, is_duplicate: false, is_done: false });
+        };
+        let (event, is_duplicate) = begun;
+        let is_done = is_duplicate && note(app, ("events/done", key)).await?.is_some_and(|(_, was_there)| was_there);
+        Ok(Self { event, is_duplicate, is_done })
+    }
+
+    async fn done(&self, app: &App, key: Option<&Key>) -> Result<(), Problem> {
+        note(app, ("events/done", key)).await.map(drop)
+    }
+}
+
+/// Notes an event without runs; the first one with the key, and whether that was there before.
+async fn note(app: &App, (trigger, key): (&str, Option<&Key>)) -> Result<Option<(EventId, bool)>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let now = app.ports.clock.now();
+    let delivery = Delivery {
+        event: EventId::from_parts(now, id_bits(&*app.ports.entropy)),
+        workspace: app.workspace.clone(),
+        trigger: trigger.to_owned(),
+        received_at: now,
+        dedupe_key: Some(key.text.clone()),
+        dedupe: key.terms,
+        runs: Vec::new(),
+    };
+    let accepted = app.ports.journal.accept(delivery).await?;
+    Ok(Some((accepted.event, accepted.duplicate)))
+}

@@ -1,0 +1,139 @@
+//! Published workflow versions as those need them who start runs: read and compiled once per version.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flowcell_core::condition::{CompiledCondition, Explanation};
+use flowcell_core::expression::Scope;
+use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::ports::WorkflowVersion;
+use flowcell_core::run::event::{Origin, Recorded, RunEvent};
+use flowcell_core::run::fold::Run;
+use flowcell_core::time::Timestamp;
+use flowcell_core::workflow::Workflow;
+use flowcell_core::workflow::parse::Authored;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::http::problem::{Kind, Problem};
+use crate::ingress::tally::Tally;
+
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) workflow: Workflow,
+    pub(crate) version: u32,
+    filter: Option<CompiledCondition>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What the trigger's filter says of a payload, which comes back.
+pub(crate) enum Asked {
+    Passes(Value),
+    Filtered(Explanation),
+}
+
+/// The versions that were read. An entry of an older version is replaced when the newer one is asked for.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    read: RwLock<HashMap<WorkflowId, Arc<Published>>>,
+    max: usize,
+}
+
+impl Cache {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { read: RwLock::default(), max }
+    }
+
+    fn get(&self, id: &WorkflowId, version: u32) -> Option<Arc<Published>> {
+        let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
+        read.get(id).filter(|found| found.version == version).cloned()
+    }
+
+    fn keep(&self, published: &Arc<Published>) {
+        let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
+        if read.len() >= self.max {
+            read.clear(); // rare, and cheaper than bookkeeping on every request
+        }
+        read.insert(published.workflow.id.clone(), Arc::clone(published));
+    }
+}
+
+impl Published {
+    /// The version of a workflow that new runs take.
+    pub(crate) async fn find(app: &App, id: &WorkflowId) -> Result<Arc<Self>, Problem> {
+        let head = app.ports.definitions.head(&app.workspace, id).await?.ok_or_else(|| {
+            Problem::new(
+                Kind::NotFound,
+                format!("There is no workflow `{id}`. `flowcell workflow list` prints those there are."),
+            )
+        })?;
+        let version = head.published.ok_or_else(|| {
+            let detail = format!("Workflow `{id}` has drafts only. Apply it without `--draft`, then start it.");
+            Problem::new(Kind::NotStartable, detail)
+        })?;
+        Self::at(app, id, version).await
+    }
+
+    /// This version, which is published.
+    pub(crate) async fn at(app: &App, id: &WorkflowId, version: u32) -> Result<Arc<Self>, Problem> {
+        if let Some(found) = app.published.get(id, version) {
+            return Ok(found);
+        }
+        let Some(stored) = app.ports.definitions.version(&app.workspace, id, version).await? else {
+            tracing::error!(workflow = %id, version, "the published version is missing from the store");
+            return Err(Problem::internal());
+        };
+        let published = Arc::new(Self::read(app, &stored)?);
+        app.published.keep(&published);
+        Ok(published)
+    }
+
+    pub(crate) fn read(app: &App, version: &WorkflowVersion) -> Result<Self, Problem> {
+        let unreadable = |problems: String| {
+            tracing::error!(workflow = %version.id, version = version.version, problems, "a stored workflow cannot be read");
+            Problem::internal()
+        };
+        let workflow =
+            Authored::parse(&version.source).map_err(|problems| unreadable(format!("{problems:?}")))?.workflow;
+        let filter = workflow.trigger.filter.as_ref().map(|filter| CompiledCondition::compile(filter, &[])).transpose();
+        Ok(Self {
+            workspace: version.workspace.clone(),
+            version: version.version,
+            filter: filter.map_err(|errors| unreadable(format!("{errors:?}")))?,
+            tally: app.tallies.of(&version.id),
+            workflow,
+        })
+    }
+
+    /// Asks the trigger's filter about a payload, as a run would see it that began with it.
+    pub(crate) fn ask(&self, at: Timestamp, event: EventId, payload: Value) -> Result<Asked, Problem> {
+        let Some(filter) = &self.filter else { return Ok(Asked::Passes(payload)) };
+        let created = RunEvent::Created {
+            workspace: self.workspace.clone(),
+            workflow: self.workflow.id.clone(),
+            version: self.version,
+            event,
+            pins: std::collections::BTreeMap::new(),
+            trigger: payload,
+            origin: Origin::default(),
+        };
+        // It is never stored; the filter only looks at it.
+        let draft = Run::fold_owned(RunId::from_parts(at, 0), vec![Recorded { seq: 0, at, event: created }]);
+        let draft = draft.map_err(|error| {
+            tracing::error!(%error, "a new run does not fold");
+            Problem::internal()
+        })?;
+        match filter.evaluate(&Scope::of(&draft, &self.workflow)) {
+            Ok(verdict) if verdict.holds => Ok(Asked::Passes(draft.trigger)),
+            Ok(verdict) => Ok(Asked::Filtered(verdict.because)),
+            Err(error) => Err(Problem::new(
+                Kind::FilterFailed,
+                format!(
+                    "The filter of the workflow's trigger cannot be asked about this: {} (at `trigger/filter{}`). Nothing was stored.",
+                    error.message, error.pointer
+                ),
+            )),
+        }
+    }
+}
