@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod query;
+pub(crate) mod reruns;
 pub(crate) mod runs;
 pub(crate) mod server;
 pub(crate) mod start;
@@ -40,6 +41,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
         .route("/api/v2/runs/{id}/cancel", post(cancel::cancel))
+        .route("/api/v2/runs/{id}/rerun", post(reruns::one))
+        .route("/api/v2/reruns", post(reruns::many))
         .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
-use flowcell_core::ports::{Catalog, Clock, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
+use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
@@ -81,7 +81,6 @@ pub(crate) enum Cue {
 /// A run that was played.
 #[derive(Debug)]
 pub(crate) struct Played {
-    pub(crate) run: RunId,
     /// With the requests of the others.
     pub(crate) story: Story,
     pub(crate) journal: Vec<Recorded>,
@@ -254,7 +253,9 @@ impl Stage {
             version: Some(1),
             trigger: TRIGGER_ID.to_owned(),
             dedupe_key: None,
+            dedupe: DedupeTerms::default(),
             payloads: vec![trigger],
+            ids: Vec::new(),
             input,
         };
         let delivered = self.while_moving(control.deliver(incoming)).await;
@@ -317,7 +318,7 @@ async fn collect(store: &MemoryStore, run: RunId, stubs: &[Ready], notes: Vec<St
     for (other, _) in &others {
         story.add_requests_of(other);
     }
-    Ok(Played { run, story, journal, others, notes })
+    Ok(Played { story, journal, others, notes })
 }
 
 /// More runs than any rehearsal is worth looking at.

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     NotStartable,
     RunEnded,
     NotParked,
+    NotRepeatable,
     LinkGone,
     TooLarge,
     UnsupportedMediaType,
@@ -59,6 +60,7 @@ impl Kind {
             Self::NotStartable => (StatusCode::CONFLICT, "not-startable", "This workflow cannot be started like this"),
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended already"),
             Self::NotParked => (StatusCode::CONFLICT, "not-parked", "The step waits for no decision"),
+            Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
@@ -282,6 +284,7 @@ impl From<ControlError> for Problem {
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
+            ControlError::Rerun(error) => Self::new(Kind::NotRepeatable, format!("{error}.")),
             ControlError::Create(error) => error.into(),
             ControlError::Workflow(error) => CreateError::from(error).into(),
             ControlError::Outside(OutsideError::Store(error)) => error.into(),
