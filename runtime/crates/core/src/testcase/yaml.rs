@@ -7,6 +7,10 @@ use serde_json::Value;
 /// A short list or object of plain values stands in one line up to this length.
 const LINE_CHARS_MAX: usize = 100;
 
+/// Fields of test files in the order in which people think of them; any other comes after these.
+const ORDER: [&str; 11] =
+    ["name", "now", "trigger", "pin", "expect", "status", "step", "method", "url", "error", "output"];
+
 /// Writes a document; reading it again gives the same document.
 pub fn write(document: &Value) -> String {
     let mut text = String::new();
@@ -17,6 +21,8 @@ pub fn write(document: &Value) -> String {
 fn block(value: &Value, depth: usize, text: &mut String) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()));
             for (key, value) in fields {
                 let _ = write!(text, "{:indent$}{}:", "", scalar(key), indent = depth * 2);
                 after_key(value, depth, text);
