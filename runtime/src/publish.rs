@@ -1,6 +1,8 @@
 //! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
 
 mod others;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -187,26 +187,26 @@ impl<'e> Drive<'e> {
     async fn settle(&mut self) -> Result<Vec<Next>, DriveError> {
         loop {
             let todo = self.plan();
-            let mut has_noted = false;
-            let mut end = None;
-            for next in &todo {
-                match next {
-                    Next::Note(event) => {
-                        self.before(event).await?;
-                        self.note(event.clone())?;
-                        has_noted = true;
-                    }
-                    Next::Finish { outcome, output } => end = Some((outcome.clone(), output.clone())),
-                    _ => {}
-                }
-            }
+            let end = todo.iter().find_map(|next| match next {
+                Next::Finish { outcome, output } => Some((outcome.clone(), output.clone())),
+                _ => None,
+            });
+            let notes: Vec<RunEvent> = todo
+                .iter()
+                .filter_map(|next| if let Next::Note(event) = next { Some(event.clone()) } else { None })
+                .collect();
             if let Some((outcome, output)) = end {
-                self.finish(outcome, output).await?;
+                self.finish(notes, outcome, output).await?;
                 if self.run.outcome.is_some() {
                     return Ok(Vec::new());
                 }
-            } else if !has_noted {
+            } else if notes.is_empty() {
                 return Ok(todo);
+            } else {
+                for event in notes {
+                    self.before(&event).await?;
+                    self.note(event)?;
+                }
             }
             if self.unwritten.len() >= UNWRITTEN_ENTRIES_MAX {
                 self.write(Durability::NextGroup).await?;
@@ -300,8 +300,16 @@ impl<'e> Drive<'e> {
         Ok(())
     }
 
-    async fn finish(&mut self, outcome: Outcome, output: Value) -> Result<(), DriveError> {
+    /// Ends the run. What is cut short with it (`notes`) and the end are written together: one without the other would leave a run of which
+    /// nobody knows any more why it was to end.
+    async fn finish(&mut self, notes: Vec<RunEvent>, outcome: Outcome, output: Value) -> Result<(), DriveError> {
+        for event in &notes {
+            self.before(event).await?;
+        }
         self.tell_family(&outcome, &output).await?;
+        for event in notes {
+            self.note(event)?;
+        }
         self.note(RunEvent::Finished { outcome, output })?;
         self.write(Durability::NextGroup).await
     }

@@ -363,9 +363,8 @@ impl Run {
             RunEvent::StepStarted { .. }
             | RunEvent::StepSucceeded { .. }
             | RunEvent::StepParked { .. }
-            | RunEvent::Cancelled { .. }
             | RunEvent::Responded { .. } => true,
-            RunEvent::StepFailed { step, .. } => self.steps.get(step).is_some_and(|state| !state.attempts.is_empty()),
+            RunEvent::StepFailed { step, .. } | RunEvent::Cancelled { step, .. } => self.steps.get(step).is_some_and(|state| !state.attempts.is_empty()),
             event => event.is_outside(),
         }
     }

@@ -14,7 +14,7 @@ use crate::run::calendar::Calendar;
 use crate::run::event::{Outcome, RunEvent, StepError};
 use crate::run::fold::Run;
 pub use crate::run::uncertain::{may_repeat, start_must_be_durable, why_parked};
-use crate::run::walk::{Standing, Walk};
+use crate::run::walk::{Standing, Walk, cancelled};
 use crate::time::Timestamp;
 use crate::workflow::compiled::CompiledWorkflow;
 
@@ -128,10 +128,7 @@ fn last_place(run: &Run) -> Option<StepRef> {
 
 /// Cuts everything short that is in progress, and ends.
 fn end(run: &Run, reason: &str, outcome: Outcome) -> Vec<Next> {
-    let cancelled = run.open().map(|(step, _)| {
-        Next::Note(RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() })
-    });
-    let mut plan: Vec<Next> = cancelled.collect();
+    let mut plan = cancelled(run, |_| true, reason);
     plan.push(Next::Finish { outcome, output: Value::Null });
     plan
 }

@@ -217,15 +217,18 @@ impl<'w> Walk<'w> {
         Standing::Open
     }
 
+    /// Cuts short what is in progress inside a step, and forgets what this walk wanted to begin there.
     pub(super) fn cancel_inside(&mut self, step: &Step, reason: &str) {
         let mut ids = Vec::new();
         collect_ids(step, &mut ids);
-        let open = self.run.open().map(|(place, _)| place);
-        let inside = open.filter(|place| place.is_within(&self.at) && ids.contains(&place.id()));
-        let inside: Vec<StepRef> = inside.cloned().collect();
-        for step in inside {
-            self.note(RunEvent::Cancelled { step, reason: reason.to_owned() });
-        }
+        let is_inside = |place: &StepRef, at: &[u32]| place.is_within(at) && ids.contains(&place.id());
+        let at = &self.at;
+        self.next.retain(|next| match next {
+            Next::Note(event) => !event.step().is_some_and(|place| is_inside(place, at)),
+            Next::Start { step, .. } | Next::Call { step, .. } => !is_inside(step, at),
+            Next::Finish { .. } | Next::WaitUntil(_) | Next::Rest | Next::Done => true,
+        });
+        self.next.extend(cancelled(self.run, |place| is_inside(place, at), reason));
     }
 
     /// Whether the workflow's window is open.
@@ -248,6 +251,14 @@ impl<'w> Walk<'w> {
             None => false,
         }
     }
+}
+
+/// Cuts short what is in progress. Attempts come first: what follows from them is decided again, should something from outside come between.
+pub(super) fn cancelled(run: &Run, is_meant: impl Fn(&StepRef) -> bool, reason: &str) -> Vec<Next> {
+    let mut open: Vec<_> = run.open().filter(|(place, _)| is_meant(place)).collect();
+    open.sort_by_key(|(_, state)| state.attempts.is_empty());
+    let cancelled = open.into_iter().map(|(step, _)| RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() });
+    cancelled.map(Next::Note).collect()
 }
 
 /// Why an attempt that was cut off is not simply made again.

@@ -4,6 +4,7 @@
 mod calls;
 pub(super) mod fields;
 mod flow;
+mod known;
 pub mod others;
 mod reads;
 mod secrets;

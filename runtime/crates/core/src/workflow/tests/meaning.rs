@@ -321,6 +321,8 @@ fn paths_and_types_are_followed_where_they_are_known() {
             format!("- id: s\n  set: {{ name: x, size: 3 }}\n{}", send("a", "steps.s.output.nmae")),
         ),
         ("an unknown field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.scroe"))),
+        ("a branch that is none", format!("- id: p\n  parallel: {{ x: [{{ id: a, stop: {{}} }}], y: [{{ id: b, stop: {{}} }}] }}\n  join: race\n{}", send("c", "steps.p.output.z.status"))),
+        ("a field that a wait has not", format!("- id: p\n  wait: {{ for: 3s }}\n{}", send("c", "steps.p.output.reasn"))),
         ("a field of a call's output", format!("{CALL}{}", send("a", "steps.c.output.score"))),
         (
             "a loop over a number",
@@ -373,48 +375,54 @@ fn paths_and_types_are_followed_where_they_are_known() {
     table(
         &cases,
         &expect![[r##"
-        # an unknown field of the input
-        6:56: there is no `emial` in `trigger`
-          help: did you mean `trigger.email`?
-        # a field of a text
-        6:56: there is no `domain` in `trigger.email`, which is a text
-        # an unknown field of the run
-        5:56: there is no `started` in `run`
-          help: `run` has created_at, id
-        # an unknown field of what was set
-        7:56: there is no `nmae` in `steps.s.output`
-          help: did you mean `steps.s.output.name`?
-        # an unknown field of a call's output
-        7:56: there is no `scroe` in `steps.c.output`
-          help: did you mean `steps.c.output.score`?
-        # a field of a call's output
-        no problem
-        # a loop over a number
-        7:15: `trigger.total` is a number; `steps[0].for_each` takes a list
-        # a loop over what was set
-        8:15: `steps.s.output` is an object; `steps[1].for_each` takes a list
-        # an unknown field of an item
-        9:60: there is no `skuu` in `item`
-          help: did you mean `item.sku`?
-        # an unknown field of the loop
-        9:60: there is no `number` in `loop`
-          help: `loop` has count, index
-        # a field of a batch
-        10:60: there is no `sku` in `item`, which is a list
-        # a number where a text is needed
-        8:72: `trigger.total` is a number; `steps[0].with.headers.total` takes a text
-        # a number within a text
-        no problem
-        # a number until which is waited
-        7:20: `trigger.total` is a number; `steps[0].wait.until` takes a text
-        # a field that is filled in
-        8:20: step `a` has no field `/y`
-          help: its fields are /x
-        # an input that is no schema
-        4:8: the schema is not a JSON Schema (2020-12) at `/type`: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
-        6:19: warning: nobody reads what step `a` sets
-          help: read `steps.a.output` somewhere, or leave it out
-    "##]],
+            # an unknown field of the input
+            6:56: there is no `emial` in `trigger`
+              help: did you mean `trigger.email`?
+            # a field of a text
+            6:56: there is no `domain` in `trigger.email`, which is a text
+            # an unknown field of the run
+            5:56: there is no `started` in `run`
+              help: `run` has created_at, id
+            # an unknown field of what was set
+            7:56: there is no `nmae` in `steps.s.output`
+              help: did you mean `steps.s.output.name`?
+            # an unknown field of a call's output
+            7:56: there is no `scroe` in `steps.c.output`
+              help: did you mean `steps.c.output.score`?
+            # a branch that is none
+            8:56: there is no `z` in `steps.p.output`
+              help: `steps.p.output` has winner, x, y
+            # a field that a wait has not
+            7:56: there is no `reasn` in `steps.p.output`
+              help: did you mean `steps.p.output.reason`?
+            # a field of a call's output
+            no problem
+            # a loop over a number
+            7:15: `trigger.total` is a number; `steps[0].for_each` takes a list
+            # a loop over what was set
+            8:15: `steps.s.output` is an object; `steps[1].for_each` takes a list
+            # an unknown field of an item
+            9:60: there is no `skuu` in `item`
+              help: did you mean `item.sku`?
+            # an unknown field of the loop
+            9:60: there is no `number` in `loop`
+              help: `loop` has count, index
+            # a field of a batch
+            10:60: there is no `sku` in `item`, which is a list
+            # a number where a text is needed
+            8:72: `trigger.total` is a number; `steps[0].with.headers.total` takes a text
+            # a number within a text
+            no problem
+            # a number until which is waited
+            7:20: `trigger.total` is a number; `steps[0].wait.until` takes a text
+            # a field that is filled in
+            8:20: step `a` has no field `/y`
+              help: its fields are /x
+            # an input that is no schema
+            4:8: the schema is not a JSON Schema (2020-12) at `/type`: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
+            6:19: warning: nobody reads what step `a` sets
+              help: read `steps.a.output` somewhere, or leave it out
+        "##]],
     );
 }
 

@@ -265,6 +265,18 @@ fn a_race_is_won_once_and_a_join_waits_for_all() {
 }
 
 #[test]
+fn what_would_begin_in_the_losing_branch_does_not() {
+    let steps = json!([{
+        "id": "race", "join": "race",
+        "parallel": { "x": [{ "id": "s", "set": {} }], "y": [{ "id": "t", "set": {} }, { "id": "w", "wait": { "for": "1d" } }] },
+    }]);
+    let mut told = Told::new(steps);
+    told.settle(0, &[]);
+    assert!(told.run.open().next().is_none());
+    told.expect(&expect![[""]]);
+}
+
+#[test]
 fn waits_end_by_time_by_event_by_link_or_in_vain() {
     let steps = json!([
         { "id": "w", "wait": { "for": "{{ trigger.n }}m" } },
