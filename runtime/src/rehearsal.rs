@@ -6,6 +6,7 @@ mod chance;
 mod clock;
 mod definitions;
 pub(crate) mod files;
+pub(crate) mod live;
 mod stand_in;
 
 use std::path::PathBuf;
@@ -242,23 +243,7 @@ impl Stage {
     }
 
     async fn begin(&self, control: &RunControl, ready: &Ready, trigger: Value) -> Result<RunId, NoRun> {
-        let workflow = &ready.workflow;
-        let input = match &workflow.trigger.kind {
-            TriggerKind::Plugin { .. } | TriggerKind::Error => Input::Trusted,
-            TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Event { .. } => Input::Checked,
-        };
-        let incoming = Incoming {
-            workspace: WorkspaceId::default_workspace(),
-            workflow: workflow.id.clone(),
-            version: Some(1),
-            trigger: TRIGGER_ID.to_owned(),
-            dedupe_key: None,
-            dedupe: DedupeTerms::default(),
-            payloads: vec![trigger],
-            ids: Vec::new(),
-            input,
-        };
-        let delivered = self.while_moving(control.deliver(incoming)).await;
+        let delivered = self.while_moving(control.deliver(incoming(ready, trigger))).await;
         let delivered = delivered.map_err(|error| NoRun::NotStarted(error.to_string()))?;
         delivered.accepted.runs.first().copied().ok_or_else(|| anyhow!("the delivery started no run").into())
     }
@@ -298,6 +283,26 @@ impl Stage {
             }
             Err(error) => Err(NoRun::NotStarted(error.to_string())),
         }
+    }
+}
+
+/// What starts a run of the workflow.
+fn incoming(ready: &Ready, trigger: Value) -> Incoming {
+    let workflow = &ready.workflow;
+    let input = match &workflow.trigger.kind {
+        TriggerKind::Plugin { .. } | TriggerKind::Error => Input::Trusted,
+        TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Event { .. } => Input::Checked,
+    };
+    Incoming {
+        workspace: WorkspaceId::default_workspace(),
+        workflow: workflow.id.clone(),
+        version: Some(1),
+        trigger: TRIGGER_ID.to_owned(),
+        dedupe_key: None,
+        dedupe: DedupeTerms::default(),
+        payloads: vec![trigger],
+        ids: Vec::new(),
+        input,
     }
 }
 

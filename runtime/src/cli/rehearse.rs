@@ -3,7 +3,7 @@
 pub(crate) mod page;
 mod words;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -22,7 +22,7 @@ use crate::cli::{Failure, Global, input};
 use crate::clock::SystemClock;
 use crate::config::{Config, Environment};
 use crate::rehearsal::files::{self, NotReady};
-use crate::rehearsal::{Cue, NoRun, Played, Ready, Script, Stage};
+use crate::rehearsal::{Cue, NoRun, Played, Ready, Script, Stage, live};
 
 pub(crate) use words::plural;
 
@@ -70,16 +70,14 @@ pub(crate) fn run(args: &Rehearse, global: &Global, environment: &Environment, o
         return without_dry(args, global, environment, output);
     }
     let stage = open_stage(args.config.as_deref(), &args.plugins, (global, environment))?;
-    let ready = files::read(&args.file, &stage).map_err(|error| not_ready(error, output))?;
-    let mut others = read_all(&args.with, &stage, output)?;
-    add_others(&mut others, files::beside(&args.file, &ready, &stage).map_err(|error| not_ready(error, output))?);
+    let (ready, others) = workflows(args, &stage, output)?;
     stage.prepare(others.iter().chain([&ready]))?;
     let mut script = Script {
         workflow: &ready,
         others: &others,
         start: Cue::Trigger(Value::Null),
         now: args.now.unwrap_or_else(|| SystemClock.now()),
-        pins: Default::default(),
+        pins: flowcell_core::testcase::Pins::default(),
         answers: Vec::new(),
     };
     if let Some(file) = &args.pins {
@@ -93,27 +91,83 @@ pub(crate) fn run(args: &Rehearse, global: &Global, environment: &Environment, o
         (None, Some(file)) => script.start = Cue::Request(request_with(input::read_any(file, INPUT_BYTES_MAX)?)),
         (None, None) => {}
     }
-    let played = match stage.play(script) {
+    show(stage.play(script), (&ready, &others), page::Mode::Dry, output)
+}
+
+/// Sends for real, if that is what is wanted.
+fn without_dry(args: &Rehearse, global: &Global, environment: &Environment, output: &Output) -> Result<(), Failure> {
+    let file = args.file.display();
+    if !args.send {
+        let said = format!("this would run {file} for real, and its requests would be sent");
+        if output.is_json() || !std::io::stdin().is_terminal() {
+            return Err(Failure::Usage(format!("{said}. Add --dry to see them and send none, or --send to send them")));
+        }
+        ask(&format!("{said}. Send them?"))?;
+    }
+    if args.body.is_some() {
+        return Err(Failure::Usage("--body goes with --dry; give what the workflow reads as `trigger` with --input".to_owned()));
+    }
+    let stage = open_stage(args.config.as_deref(), &args.plugins, (global, environment))?;
+    let (ready, others) = workflows(args, &stage, output)?;
+    let trigger = args.input.as_deref().map(read_input).transpose()?.unwrap_or(Value::Null);
+    let mut config = configuration(args.config.as_deref())?;
+    config.plugins.folders.extend(args.plugins.iter().cloned());
+    let played = live::send(&config, cache(global, environment), (&ready, &others), trigger);
+    show(played, (&ready, &others), page::Mode::Sent, output)
+}
+
+/// Goes on at a yes.
+fn ask(question: &str) -> Result<(), Failure> {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(anyhow::Error::from)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(anyhow!("nothing was sent").into()) }
+}
+
+/// The workflow and those that it names.
+fn workflows(args: &Rehearse, stage: &Stage, output: &Output) -> Result<(Ready, Vec<Ready>), Failure> {
+    let ready = files::read(&args.file, stage).map_err(|error| not_ready(error, output))?;
+    let mut others = read_all(&args.with, stage, output)?;
+    add_others(&mut others, files::beside(&args.file, &ready, stage).map_err(|error| not_ready(error, output))?);
+    Ok((ready, others))
+}
+
+/// Prints what was played; a run that did not succeed is a failure of the command.
+fn show(
+    played: Result<Played, NoRun>,
+    (ready, others): (&Ready, &[Ready]),
+    mode: page::Mode,
+    output: &Output,
+) -> Result<(), Failure> {
+    let played = match played {
         Ok(played) => played,
         Err(NoRun::NotStarted(said)) => return Err(anyhow!("there is no run: {said}").into()),
         Err(NoRun::Other(error)) => return Err(error.into()),
     };
     if output.is_json() {
-        output.document(&document(&played));
+        output.document(&document(&played, mode));
     } else {
-        page::print(&played, &ready, &others, output);
+        page::print(&played, (ready, others), mode, output);
     }
     if played.story.status == RunStatus::Succeeded { Ok(()) } else { Err(Failure::Reported) }
 }
 
-/// Says what leaving `--dry` away means.
-fn without_dry(args: &Rehearse, _: &Global, _: &Environment, _: &Output) -> Result<(), Failure> {
-    let file = args.file.display();
-    let said = format!(
-        "this would run {file} for real, and its requests would be sent. Add --dry to see them and send none, or --send to send them"
-    );
-    let _ = std::io::stdin().is_terminal();
-    Err(Failure::Usage(said))
+fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
+    Ok(match file {
+        Some(file) => Config::load(file).map_err(anyhow::Error::from)?,
+        None => Config::default(),
+    })
+}
+
+/// Where compiled plugins are kept from one command to the next.
+fn cache(global: &Global, environment: &Environment) -> PathBuf {
+    match (&global.data, &environment.cache) {
+        (Some(data), _) => data.join("cache"),
+        (None, Some(cache)) => cache.join("flowcell"),
+        (None, None) => std::env::temp_dir().join("flowcell-cache"),
+    }
 }
 
 /// Sets the stage as the command line says.
@@ -122,17 +176,9 @@ pub(crate) fn open_stage(
     plugins: &[PathBuf],
     (global, environment): (&Global, &Environment),
 ) -> Result<Stage, Failure> {
-    let config = match config {
-        Some(file) => Config::load(file).map_err(anyhow::Error::from)?,
-        None => Config::default(),
-    };
+    let config = configuration(config)?;
     let folders = [config.plugins.folders.as_slice(), plugins].concat();
-    let cache = match (&global.data, &environment.cache) {
-        (Some(data), _) => data.join("cache"),
-        (None, Some(cache)) => cache.join("flowcell"),
-        (None, None) => std::env::temp_dir().join("flowcell-cache"),
-    };
-    Ok(Stage::open(&config, &folders, cache)?)
+    Ok(Stage::open(&config, &folders, cache(global, environment))?)
 }
 
 /// Reads several workflow files.
@@ -225,9 +271,9 @@ fn take_pins(script: &mut Script<'_>, file: &Path, case: Option<&str>, output: &
 }
 
 /// A rehearsal as programs read it.
-pub(crate) fn document(played: &Played) -> Value {
+fn document(played: &Played, mode: page::Mode) -> Value {
     json!({
-        "dry": true,
+        "dry": mode == page::Mode::Dry,
         "run": played.story,
         "others": played.others.iter().map(|(story, _)| story).collect::<Vec<_>>(),
         "notes": played.notes,

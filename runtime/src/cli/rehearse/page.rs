@@ -19,13 +19,20 @@ use crate::rehearsal::{Played, Ready};
 const LINES_MAX: usize = 40;
 const LINE_CHARS_MAX: usize = 200;
 
-/// Prints the whole rehearsal.
-pub(super) fn print(played: &Played, ready: &Ready, others: &[Ready], output: &Output) {
-    output.line(format!(
-        "Dry run of {} ({}). Nothing leaves this machine.",
-        output.paint(Style::Strong, &ready.workflow.name),
-        ready.workflow.id
-    ));
+/// Whether what is shown was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Dry,
+    Sent,
+}
+
+/// Prints the whole run.
+pub(super) fn print(played: &Played, (ready, others): (&Ready, &[Ready]), mode: Mode, output: &Output) {
+    let (name, id) = (output.paint(Style::Strong, &ready.workflow.name), &ready.workflow.id);
+    output.line(match mode {
+        Mode::Dry => format!("Dry run of {name} ({id}). Nothing leaves this machine."),
+        Mode::Sent => format!("Run of {name} ({id}) in this process. What it sends is sent."),
+    });
     print_journal(&played.journal, &ready.workflow, output);
     for (story, journal) in &played.others {
         let Some(other) = others.iter().find(|other| other.workflow.id == story.workflow) else { continue };
@@ -38,7 +45,7 @@ pub(super) fn print(played: &Played, ready: &Ready, others: &[Ready], output: &O
         print_journal(journal, &other.workflow, output);
     }
     output.line("");
-    print_end(played, output);
+    print_end(played, mode, output);
 }
 
 fn print_journal(journal: &[Recorded], workflow: &Workflow, output: &Output) {
@@ -48,7 +55,7 @@ fn print_journal(journal: &[Recorded], workflow: &Workflow, output: &Output) {
     }
 }
 
-fn print_end(played: &Played, output: &Output) {
+fn print_end(played: &Played, mode: Mode, output: &Output) {
     let Story { status, error, began_at, ended_at, requests, .. } = &played.story;
     let (mark, style) = match status.as_str() {
         "succeeded" => ("✓", Style::Good),
@@ -68,7 +75,11 @@ fn print_end(played: &Played, output: &Output) {
     }
     let took = u64::try_from(ended_at.since(*began_at).as_millis()).unwrap_or(u64::MAX);
     let took = if took == 0 { String::new() } else { format!(", over {}", long_duration(took)) };
-    output.line(format!("  It would send {}{took}.", plural(requests.len(), "request")));
+    let verb = match mode {
+        Mode::Dry => "would send",
+        Mode::Sent => "has sent",
+    };
+    output.line(format!("  It {verb} {}{took}.", plural(requests.len(), "request")));
     let stand_ins = requests.iter().filter(|request| request.exchange.answered_by == Some(AnsweredBy::StandIn)).count();
     if stand_ins > 0 {
         output.line(output.paint(
@@ -296,9 +307,10 @@ impl<'w> Page<'w> {
         }
         self.body(step, &sent.body);
         let by = match exchange.answered_by {
-            Some(AnsweredBy::Pinned) => "pinned",
-            Some(AnsweredBy::Recorded) => "recorded",
-            Some(AnsweredBy::StandIn) | None => "stand-in",
+            Some(AnsweredBy::Pinned) => "pinned".to_owned(),
+            Some(AnsweredBy::Recorded) => "recorded".to_owned(),
+            Some(AnsweredBy::StandIn) => "stand-in".to_owned(),
+            None => long_duration(exchange.duration_ms),
         };
         match (&exchange.response, &exchange.error) {
             (Some(response), _) => {
