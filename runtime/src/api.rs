@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod cancel;
 pub(crate) mod events;
 pub(crate) mod plugins;
+pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod reruns;
 pub(crate) mod runs;
@@ -44,6 +45,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/runs/{id}/rerun", post(reruns::one))
         .route("/api/v2/reruns", post(reruns::many))
         .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
+        .route("/api/v2/quarantine", get(quarantine::list))
+        .route("/api/v2/quarantine/{digest}/release", post(quarantine::release))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -172,6 +172,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
+        Command::Plugin(plugin::Command::Release(release)) => {
+            with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
+        }
         Command::Workflow(command) => {
             with_server(&global, environment, async |client| workflow::run(command, client, output).await)
         }

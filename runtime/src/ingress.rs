@@ -55,17 +55,17 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     let (body, _held) = app.bodies.read(&parts.headers, body).await?.into_parts();
     let request_id = parts.extensions.get::<RequestId>().cloned();
     let request_id = request_id.as_ref().map_or("", RequestId::as_str);
-    let trigger = &route.published.workflow.trigger;
-    let sent = Sent::new(parts.headers.clone(), &body, trigger.dedupe.as_ref());
+    let headers = parts.headers.iter();
+    let headers = headers
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let dedupe = route.published.workflow.trigger.dedupe.as_ref();
+    let sent = Sent::new(parts.headers, &body, dedupe);
     let request = WebhookRequest {
         method: parts.method.as_str().to_owned(),
         path: rest.to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect(),
+        headers,
         body: body.into(),
     };
     let tally = &route.published.tally;

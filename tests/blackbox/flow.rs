@@ -6,7 +6,11 @@ use flowcell_tests::{Answer, Options, Receiver, Reply, Server, eventually, get, 
 use serde_json::{Value, json};
 
 fn assert_problem(answer: &Answer, status: u16, kind: &str) {
-    assert_eq!((answer.status, answer.header("content-type")), (status, Some("application/problem+json")), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (status, Some("application/problem+json")),
+        "{answer:?}"
+    );
     assert_eq!(answer.json()["type"], format!("https://flowcell.dev/problems/{kind}"), "{answer:?}");
     assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer:?}");
 }
@@ -101,9 +105,11 @@ fn an_event_starts_workflows_and_goes_on_with_runs_that_wait_for_it() {
     server.apply(&format!(
         "id: ships\nname: Ships\ntrigger:\n  event: order.paid\n  filter: {{ value: \"{{{{ trigger.total }}}}\", is: greater, to: 10 }}\nsteps:\n{NOTE}"
     ));
-    let wait = "  - id: paid\n    wait: { event: order.paid, match: \"{{ event.order == trigger.order }}\", timeout: 1h }\n";
+    let wait =
+        "  - id: paid\n    wait: { event: order.paid, match: \"{{ event.order == trigger.order }}\", timeout: 1h }\n";
     server.apply(&manual("orders", "", wait));
-    let (one, two) = (start(&server, "orders", &json!({ "order": 1 })), start(&server, "orders", &json!({ "order": 2 })));
+    let (one, two) =
+        (start(&server, "orders", &json!({ "order": 1 })), start(&server, "orders", &json!({ "order": 2 })));
     for run in [&one, &two] {
         server.wait_for_run(run, &["waiting"]);
     }
@@ -119,7 +125,8 @@ fn an_event_starts_workflows_and_goes_on_with_runs_that_wait_for_it() {
     assert_eq!(resumed["steps"][0]["output"]["event"]["total"], 50, "{resumed}");
     assert_eq!(server.run(&one)["status"], "waiting", "the other order is not paid");
 
-    let small = post_api(&server, "/api/v2/events", &json!({ "name": "order.paid", "payload": { "order": 9, "total": 1 } }));
+    let small =
+        post_api(&server, "/api/v2/events", &json!({ "name": "order.paid", "payload": { "order": 9, "total": 1 } }));
     assert_eq!((&small.json()["started"], &small.json()["filtered"][0]["workflow"]), (&json!([]), &json!("ships")));
     let nobody = server.cli(&["event", "send", "order.lost"]);
     assert_eq!(nobody.code, Some(0), "{nobody:?}");
@@ -127,7 +134,9 @@ fn an_event_starts_workflows_and_goes_on_with_runs_that_wait_for_it() {
 
     assert_problem(&server.api("POST", "/api/v2/events", b"{"), 400, "invalid-request");
     assert_problem(&server.api("POST", "/api/v2/events", b"{\"payload\": 1}"), 400, "invalid-request");
-    assert_problem(&post_api(&server, "/api/v2/events", &json!({ "name": "x".repeat(201) })), 400, "invalid-request");
+    for name in ["x".repeat(129), String::new(), "order paid".to_owned(), ".order".to_owned()] {
+        assert_problem(&post_api(&server, "/api/v2/events", &json!({ "name": name })), 400, "invalid-request");
+    }
 }
 
 #[test]
@@ -152,7 +161,10 @@ fn an_event_with_a_key_that_came_before_does_nothing_again() {
     server.kill();
     server.restart();
     let again = send(&server).json();
-    assert_eq!((&again["duplicate"], &again["event_id"], &again["started"]), (&json!(true), &first["event_id"], &first["started"]));
+    assert_eq!(
+        (&again["duplicate"], &again["event_id"], &again["started"]),
+        (&json!(true), &first["event_id"], &first["started"])
+    );
     assert_eq!(again["resumed"], json!([]), "the second wait is for another tick: {again}");
 }
 
@@ -173,9 +185,15 @@ fn a_resume_link_shows_a_form_and_resumes_once() {
     for _ in 0..3 {
         let form = get(&format!("{link}?decision=approve&note=%3Cscript%3E")).unwrap();
         assert_eq!((form.status, form.header("content-type")), (200, Some("text/html; charset=utf-8")), "{form:?}");
-        assert!(form.body.contains("name=\"decision\" value=\"approve\"") && !form.body.contains("<script"), "{form:?}");
+        assert!(
+            form.body.contains("name=\"decision\" value=\"approve\"") && !form.body.contains("<script"),
+            "{form:?}"
+        );
         assert!(form.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
-        assert_eq!((form.header("referrer-policy"), form.header("cache-control")), (Some("no-referrer"), Some("no-store")));
+        assert_eq!(
+            (form.header("referrer-policy"), form.header("cache-control")),
+            (Some("no-referrer"), Some("no-store"))
+        );
     }
     assert_eq!(server.run(&run)["status"], "waiting", "looking is not answering");
 
@@ -188,14 +206,22 @@ fn a_resume_link_shows_a_form_and_resumes_once() {
     }
     let json = [("content-type", "application/json")];
     assert_problem(&request("POST", &link, &json, b"{").unwrap(), 400, "invalid-request");
-    assert_problem(&request("POST", &link, &[("content-type", "text/csv")], b"a,b").unwrap(), 415, "unsupported-media-type");
+    assert_problem(
+        &request("POST", &link, &[("content-type", "text/csv")], b"a,b").unwrap(),
+        415,
+        "unsupported-media-type",
+    );
     assert_eq!(server.run(&run)["status"], "waiting");
 
     let browser = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
     let done = request("POST", &link, &browser, b"decision=approve&note=fine+by+me").unwrap();
     assert_eq!((done.status, done.header("content-type")), (200, Some("text/html; charset=utf-8")), "{done:?}");
     let ended = server.wait_for_run(&run, &["succeeded"]);
-    assert_eq!(ended["steps"][0]["output"]["payload"], json!({ "decision": "approve", "note": "fine by me" }), "{ended}");
+    assert_eq!(
+        ended["steps"][0]["output"]["payload"],
+        json!({ "decision": "approve", "note": "fine by me" }),
+        "{ended}"
+    );
     assert!(ended["steps"][0].get("resume_url").is_none(), "{ended}");
 
     assert_problem(&post(&link, &json!({})).unwrap(), 410, "link-gone");
@@ -250,7 +276,9 @@ fn a_run_is_cancelled_once_and_its_receiver_is_left_alone() {
 #[test]
 fn somebody_decides_about_a_parked_step() {
     // Whether it was done is unknown: the receiver takes the request and says nothing in time.
-    let receiver = Receiver::answering(|number, _| Reply::status(200).after(if number < 3 { Duration::from_mins(2) } else { Duration::ZERO }));
+    let receiver = Receiver::answering(|number, _| {
+        Reply::status(200).after(if number < 3 { Duration::from_mins(2) } else { Duration::ZERO })
+    });
     let server = Server::start();
     let steps = format!(
         "  - id: pay\n    uses: flowcell/custom-webhook/request@1\n    on_uncertain: park\n    timeout: 1s\n    with: {{ method: POST, url: \"{}\", json: {{ a: 1 }} }}\n  \
@@ -260,15 +288,26 @@ fn somebody_decides_about_a_parked_step() {
     server.apply(&manual("pays", "", &steps));
     let parked = || {
         let run = start(&server, "pays", &json!({}));
-        eventually("the step is parked", Duration::from_secs(30), || (server.run(&run)["steps"][0]["status"] == "parked").then_some(()));
+        eventually("the step is parked", Duration::from_secs(30), || {
+            (server.run(&run)["steps"][0]["status"] == "parked").then_some(())
+        });
         run
     };
     let (done, repeated, undone) = (parked(), parked(), parked());
     let decide = |run: &str, body: &Value| post_api(&server, &format!("/api/v2/runs/{run}/steps/pay/decide"), body);
-    for bad in [json!({}), json!({ "happened": true, "repeat": true }), json!({ "repeat": false }), json!({ "happened": false, "output": 1 })] {
+    for bad in [
+        json!({}),
+        json!({ "happened": true, "repeat": true }),
+        json!({ "repeat": false }),
+        json!({ "happened": false, "output": 1 }),
+    ] {
         assert_problem(&decide(&done, &bad), 400, "invalid-request");
     }
-    assert_problem(&post_api(&server, &format!("/api/v2/runs/{done}/steps/after/decide"), &json!({ "repeat": true })), 409, "not-parked");
+    assert_problem(
+        &post_api(&server, &format!("/api/v2/runs/{done}/steps/after/decide"), &json!({ "repeat": true })),
+        409,
+        "not-parked",
+    );
 
     assert_eq!(decide(&done, &json!({ "happened": true, "output": { "id": "p-1" } })).status, 202);
     let ended = server.wait_for_run(&done, &["succeeded"]);
@@ -284,6 +323,37 @@ fn somebody_decides_about_a_parked_step() {
 
     assert_eq!(decide(&undone, &json!({ "happened": false })).status, 202);
     assert_eq!(server.wait_for_run(&undone, &["failed"])["error"]["step"], "pay");
+}
+
+#[test]
+fn a_plugin_that_crashes_again_and_again_is_quarantined_and_let_out() {
+    let plugins = tempfile::tempdir().unwrap();
+    std::fs::write(plugins.path().join("hostile.wasm"), crate::guest("fixture-hostile")).unwrap();
+    let arguments = vec!["--plugins".into(), plugins.path().to_str().unwrap().into()];
+    let server = Server::start_with(Options { arguments, ..Options::default() });
+    let step = "  - id: crash\n    uses: fixture/hostile/panic@1\n    retry: { attempts: 1 }\n";
+    server.apply(&manual("crashes", "", step));
+    let parked = eventually("a run is parked", Duration::from_mins(1), || {
+        let run = start(&server, "crashes", &json!({}));
+        eventually("it has failed or is parked", Duration::from_secs(30), || {
+            let shown = server.run(&run);
+            let is_parked = shown["steps"][0]["status"] == "parked";
+            (is_parked || shown["status"] == "failed").then_some(is_parked.then_some(run.clone()))
+        })
+    });
+    let held = server.api("GET", "/api/v2/quarantine", b"").json();
+    let digest = held["plugins"][0]["digest"].as_str().unwrap_or_else(|| panic!("{held}")).to_owned();
+    assert_eq!(held["plugins"][0]["id"], "fixture/hostile");
+    let listed = server.cli(&["plugin", "list"]);
+    assert!(listed.stderr.contains("quarantine") && listed.stderr.contains(&digest), "{listed:?}");
+    let released = server.cli(&["plugin", "release", &digest, "--json"]);
+    assert_eq!(released.code, Some(0), "{released:?}");
+    assert!(released.json()["run_ids"].as_array().unwrap().contains(&json!(parked)), "{released:?}");
+    // It was called again, and crashed once more.
+    server.wait_for_run(&parked, &["failed"]);
+    let path = format!("/api/v2/quarantine/{digest}/release");
+    assert_problem(&server.api("POST", &path, b""), 404, "not-found");
+    assert_problem(&server.api("POST", "/api/v2/quarantine/nonsense/release", b""), 400, "invalid-request");
 }
 
 #[test]
@@ -310,7 +380,8 @@ fn runs_over_the_limit_queue_and_show_their_place() {
 #[test]
 fn a_run_about_the_same_subject_is_skipped_or_replaces_the_other() {
     let server = Server::start();
-    let settings = |policy: &str| format!("settings: {{ reentry: {{ key: \"{{{{ trigger.email }}}}\", policy: {policy} }} }}\n");
+    let settings =
+        |policy: &str| format!("settings: {{ reentry: {{ key: \"{{{{ trigger.email }}}}\", policy: {policy} }} }}\n");
     server.apply(&manual("skips", &settings("skip"), ASK));
     let first = start(&server, "skips", &json!({ "email": "a" }));
     let skipped = post_api(&server, "/api/v2/workflows/skips/runs", &json!({ "email": "a" })).json();

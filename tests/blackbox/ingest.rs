@@ -33,11 +33,13 @@ fn runs(server: &Server, workflow: &str) -> Vec<Value> {
     }
 }
 
+/// A workflow, its rule, the headers of a request, and its body; the same sent again is the same delivery.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], Value);
+
 #[test]
 fn sixty_four_senders_of_one_delivery_start_one_run_before_and_after_a_restart() {
     let mut server = Server::start();
-    // The rule, the headers of a request, and its body; the same sent again is the same delivery.
-    let table: [(&str, &str, &[(&str, &str)], Value); 5] = [
+    let table: [Row; 5] = [
         ("by-header", "  dedupe: { header: X-Delivery }\n", &[("x-delivery", "d-1")], json!({ "number": 1 })),
         ("by-path", "  dedupe: { path: body.order.id }\n", &[], json!({ "number": 1, "order": { "id": "o-1" } })),
         ("by-body", "  dedupe: { body: true }\n", &[], json!({ "number": 1 })),
@@ -102,7 +104,11 @@ fn an_idempotency_key_with_another_body_is_refused() {
     assert_eq!(send(&url, &id, &json!({ "number": 2 })).json()["duplicate"], true);
     assert_eq!(runs(&server, "keyed").len(), 2);
     let shown = server.api("GET", "/api/v2/workflows/keyed/trigger", b"").json();
-    assert_eq!((&shown["counts"]["rejected"], &shown["last_rejected"][0]["status"]), (&json!(1), &json!(422)), "{shown}");
+    assert_eq!(
+        (&shown["counts"]["rejected"], &shown["last_rejected"][0]["status"]),
+        (&json!(1), &json!(422)),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -42,6 +42,11 @@ steps:
     )
 }
 
+/// Lets plugins reach the receiver: a dry run denies what a server would.
+fn near(folder: &Path) -> String {
+    put(folder, "near.toml", "[egress]\nallow = [\"127.0.0.1/32\"]\n")
+}
+
 const INPUT: &str = r#"{ "id": 7, "name": "Ada", "employees": 101, "secret": "s3cr3t-value" }"#;
 
 #[test]
@@ -50,7 +55,8 @@ fn a_dry_run_shows_every_request_decision_and_wait_and_nothing_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let file = put(folder.path(), "demo.yaml", &workflow(&receiver.origin()));
     let input = put(folder.path(), "input.json", INPUT);
-    let shown = offline(&["workflow", "run", &file, "--input", &input, "--dry"]);
+    let config = near(folder.path());
+    let shown = offline(&["workflow", "run", &file, "--input", &input, "--dry", "--config", &config]);
     assert_eq!(shown.code, Some(0), "{shown:?}");
     let contacts = format!("POST {}/contacts/7", receiver.origin());
     let in_order = [
@@ -68,13 +74,16 @@ fn a_dry_run_shows_every_request_decision_and_wait_and_nothing_leaves() {
     ];
     let mut rest = shown.stdout.as_str();
     for part in in_order {
-        let Some((_, after)) = rest.split_once(part) else { panic!("`{part}` is not shown, or too early:\n{}", shown.stdout) };
+        let Some((_, after)) = rest.split_once(part) else {
+            panic!("`{part}` is not shown, or too early:\n{}", shown.stdout)
+        };
         rest = after;
     }
     assert!(!shown.stdout.contains("s3cr3t-value"), "a credential is masked:\n{}", shown.stdout);
     assert!(!shown.stdout.contains('\x1b'), "no colours where nobody sees them");
 
-    let document = offline(&["workflow", "run", &file, "--input", &input, "--dry", "--json"]).json();
+    let document =
+        offline(&["workflow", "run", &file, "--input", &input, "--dry", "--json", "--config", &config]).json();
     assert_eq!(document["run"]["status"], "succeeded");
     assert_eq!(document["run"]["requests"][0]["request"]["url"], format!("{}/contacts/7", receiver.origin()));
     assert_eq!(document["run"]["steps"]["size"]["branch"]["name"], "large");
@@ -90,6 +99,21 @@ fn without_dry_a_run_says_that_it_would_send() {
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("--dry") && refused.stderr.contains("--send"), "{}", refused.stderr);
     assert_eq!(receiver.requests().len(), 0);
+}
+
+#[test]
+fn with_send_the_requests_arrive() {
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().unwrap();
+    let text = workflow(&receiver.origin()).replace("wait: { for: 3d }", "wait: { for: 10ms }");
+    let file = put(folder.path(), "demo.yaml", &text);
+    let input = put(folder.path(), "input.json", INPUT);
+    let config = near(folder.path());
+    let sent = offline(&["workflow", "run", &file, "--input", &input, "--send", "--config", &config]);
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    assert!(sent.stdout.contains("It has sent 2 requests"), "{}", sent.stdout);
+    let targets: Vec<_> = receiver.requests().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(targets, ["/contacts/7", "/sales"]);
 }
 
 #[test]
@@ -128,15 +152,28 @@ fn test_cases_pass_or_say_what_was_expected_and_what_came() {
     let junit = junit.to_str().unwrap();
     let passed = offline(&["test", &workflow_file, "--junit", junit]);
     assert_eq!(passed.code, Some(0), "{passed:?}");
-    assert!(passed.stdout.contains("✓ a large one is told to sales") && passed.stdout.contains("2 cases: 2 passed"), "{}", passed.stdout);
+    assert!(
+        passed.stdout.contains("✓ a large one is told to sales") && passed.stdout.contains("2 cases: 2 passed"),
+        "{}",
+        passed.stdout
+    );
     let xml = std::fs::read_to_string(junit).unwrap();
     assert!(xml.contains(r#"tests="2" failures="0" errors="0""#), "{xml}");
 
-    let broken = CASES.replace("{ id: 71 } }]\n      lasted", "{ id: 72 } }]\n      lasted").replace("tell: absent", "tell: succeeded");
+    let broken = CASES
+        .replace("{ id: 71 } }]\n      lasted", "{ id: 72 } }]\n      lasted")
+        .replace("tell: absent", "tell: succeeded");
     put(folder.path(), "demo.tests.yaml", &broken);
     let failed = offline(&["test", folder.path().to_str().unwrap(), "--junit", junit]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
-    for part in ["requests[1].json.id", "expected  72", "came      71", "POST https://crm.example.com/sales (step tell, attempt 1)", "steps.tell", "2 cases: 0 passed, 2 failed"] {
+    for part in [
+        "requests[1].json.id",
+        "expected  72",
+        "came      71",
+        "POST https://crm.example.com/sales (step tell, attempt 1)",
+        "steps.tell",
+        "2 cases: 0 passed, 2 failed",
+    ] {
         assert!(failed.stdout.contains(part), "`{part}`:\n{}", failed.stdout);
     }
     assert!(std::fs::read_to_string(junit).unwrap().contains("<failure message="));
@@ -146,7 +183,11 @@ fn test_cases_pass_or_say_what_was_expected_and_what_came() {
     put(folder.path(), "demo.tests.yaml", &CASES.replace("step: tell", "step: tel"));
     let wrong = offline(&["test", &workflow_file]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
-    assert!(wrong.stdout.contains("demo.tests.yaml:") && wrong.stdout.contains("did you mean `tell`?"), "{}", wrong.stdout);
+    assert!(
+        wrong.stdout.contains("demo.tests.yaml:") && wrong.stdout.contains("did you mean `tell`?"),
+        "{}",
+        wrong.stdout
+    );
 }
 
 #[test]
@@ -174,7 +215,7 @@ fn a_run_becomes_a_test_case_that_passes() {
     put(folder.path(), "demo.yaml", &text);
     let cases = put(folder.path(), "demo.tests.yaml", &pinned.stdout);
     let sent = receiver.requests().len();
-    let tested = offline(&["test", &cases]);
+    let tested = offline(&["test", &cases, "--config", &near(folder.path())]);
     assert_eq!(tested.code, Some(0), "{}\n{}", tested.stdout, pinned.stdout);
     assert_eq!(receiver.requests().len(), sent, "the case sends nothing");
 }
@@ -185,7 +226,8 @@ fn the_guide_is_executed() {
     let guide = std::fs::read_to_string(flowcell_tests::root().join("docs/testing.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let block = |name: &str| {
-        let start = guide.find(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("the guide has no block `{name}`"));
+        let start =
+            guide.find(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("the guide has no block `{name}`"));
         let rest = &guide[start..];
         let text = &rest[rest.find("```").unwrap()..];
         let text = &text[text.find('\n').unwrap() + 1..];
@@ -198,7 +240,11 @@ fn the_guide_is_executed() {
     assert_eq!(dry.stdout.trim_end(), block("dry").trim_end(), "{dry:?}");
     let tested = offline(&["test", &cases]);
     assert_eq!(tested.code, Some(0), "{tested:?}");
-    put(folder.path(), "welcome.tests.yaml", &block("welcome.tests.yaml").replace("ada@example.com, name: Ada }", "eve@example.com, name: Ada }"));
+    put(
+        folder.path(),
+        "welcome.tests.yaml",
+        &block("welcome.tests.yaml").replace("ada@example.com, name: Ada }", "eve@example.com, name: Ada }"),
+    );
     let failed = offline(&["test", &cases]);
     let shown = failed.stdout.lines().find(|line| line.contains("expected")).unwrap_or_default().trim().to_owned();
     assert!(block("failed").contains(&shown) && !shown.is_empty(), "{failed:?}");

@@ -55,14 +55,16 @@ fn a_delivery_sent_again_gets_the_answer_of_the_first() {
 #[test]
 fn a_run_that_ends_without_an_answer_says_only_how() {
     let server = Server::start();
-    let quiet = server.apply(&replying("quiet", "20s", "  - id: nothing\n    set: { secret: hidden }\n")).url;
-    let answer = post(&quiet, &json!({})).unwrap();
+    // A `respond` step is there, and not reached.
+    let perhaps = "  - id: perhaps\n    if: [{ when: trigger.body.loud, steps: [{ id: answer, respond: { status: 200, text: here } }] }]\n";
+    let quiet = server.apply(&replying("quiet", "20s", perhaps)).url;
+    let answer = post(&quiet, &json!({ "loud": false })).unwrap();
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("succeeded")), "{answer:?}");
     assert!(answer.json()["run_id"].as_str().unwrap().starts_with("run_"));
 
     let stop = "  - id: end\n    stop: { status: failed, message: a secret reason }\n";
-    let failing = server.apply(&replying("failing", "20s", stop)).url;
-    let answer = post(&failing, &json!({})).unwrap();
+    let failing = server.apply(&replying("failing", "20s", &format!("{perhaps}{stop}"))).url;
+    let answer = post(&failing, &json!({ "loud": false })).unwrap();
     assert_eq!((answer.status, &answer.json()["status"]), (500, &json!("failed")), "{answer:?}");
     assert!(!answer.body.contains("secret"), "why is the author's to know: {answer:?}");
 }
@@ -95,7 +97,10 @@ fn a_sender_that_goes_away_does_not_end_the_run() {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     let body = r#"{"id": 1, "status": 200}"#;
-    let head = format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let run = flowcell_tests::eventually("the run waits", Duration::from_secs(30), || {
         let listed = server.api("GET", "/api/v2/runs?workflow=gone&status=waiting", b"").json();
@@ -119,7 +124,10 @@ fn who_finds_no_place_among_the_waiting_is_answered_at_once_and_a_shutdown_lets_
     let steps = format!("  - id: pause\n    wait: {{ resume: true, timeout: 1h }}\n{RESPOND}");
     let url = server.apply(&replying("crowd", "25s", &steps)).url;
     let body = json!({ "id": 1, "status": 200 });
-    let first = { let (url, body) = (url.clone(), body.clone()); std::thread::spawn(move || post(&url, &body).unwrap()) };
+    let first = {
+        let (url, body) = (url.clone(), body.clone());
+        std::thread::spawn(move || post(&url, &body).unwrap())
+    };
     flowcell_tests::eventually("the first one waits", Duration::from_secs(30), || {
         let listed = server.api("GET", "/api/v2/runs?workflow=crowd&status=waiting", b"").json();
         listed["runs"][0]["id"].as_str().map(str::to_owned)

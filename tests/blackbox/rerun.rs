@@ -1,7 +1,7 @@
 //! Repeating runs: what is said before, what is sent again, and under which keys.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flowcell_tests::{Receiver, Reply, Server};
 use serde_json::{Value, json};
@@ -60,10 +60,15 @@ fn a_rerun_begins_with_what_failed_and_says_before_what_has_happened() {
     let shown = server.wait_for_run(&second, &["succeeded", "failed"]);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     assert_eq!(targets(&receiver), ["/first", "/second", "/second"], "only what failed is sent again");
-    let keys: Vec<_> = receiver.requests().iter().map(|request| request.header("idempotency-key").unwrap().to_owned()).collect();
+    let keys: Vec<_> =
+        receiver.requests().iter().map(|request| request.header("idempotency-key").unwrap().to_owned()).collect();
     assert_eq!(keys[1], keys[2], "the same effect has the same key");
 
-    let whole = server.api("POST", &format!("/api/v2/runs/{second}/rerun"), br#"{"from":"start","keys":"new","trigger":{"n":5}}"#);
+    let whole = server.api(
+        "POST",
+        &format!("/api/v2/runs/{second}/rerun"),
+        br#"{"from":"start","keys":"new","trigger":{"n":5}}"#,
+    );
     assert_eq!(whole.status, 202, "{whole:?}");
     server.wait_for_run(whole.json()["run_id"].as_str().unwrap(), &["succeeded"]);
     let requests = receiver.requests();
@@ -101,7 +106,8 @@ fn many_runs_are_counted_first_and_repeated_when_somebody_agrees() {
     let filter = ["run", "rerun", "--workflow", "many", "--status", "failed", "--error", "http-status"];
     let counted = server.cli(&[&filter[..], &["--dry", "--json"]].concat()).json();
     assert_eq!((&counted["count"], &counted["dry_run"]), (&json!(3), &json!(true)), "{counted}");
-    let named: Vec<&str> = counted["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();
+    let named: Vec<&str> =
+        counted["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();
     assert_eq!(named, failed, "the oldest first");
     assert_eq!((&counted["runs"][0]["skipped"], &counted["runs"][0]["repeated"]), (&json!(1), &json!(1)));
 
@@ -117,7 +123,8 @@ fn many_runs_are_counted_first_and_repeated_when_somebody_agrees() {
     }
     assert_eq!(targets(&receiver)[sent..], ["/second", "/second", "/second"]);
 
-    let none = server.cli(&["run", "rerun", "--workflow", "many", "--to", "2020-01-01T00:00:00Z", "--dry", "--json"]).json();
+    let none =
+        server.cli(&["run", "rerun", "--workflow", "many", "--to", "2020-01-01T00:00:00Z", "--dry", "--json"]).json();
     assert_eq!(none["count"], 0, "{none}");
     let wrong: Value = server.api("POST", "/api/v2/reruns", b"{}").json();
     assert_eq!(wrong["type"], "https://flowcell.dev/problems/invalid-request");

@@ -21,8 +21,8 @@ use crate::ingress::accept::Outcome;
 use crate::ingress::dedupe::{Key, Sent};
 use crate::ingress::published::Published;
 
-/// The longest name of an event; people choose names such as `order.shipped`.
-const NAME_BYTES_MAX: usize = 200;
+/// The longest name of an event: what workflow texts take (`event_name` in the schema).
+const NAME_BYTES_MAX: usize = 128;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +43,10 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
     let Sending { name, payload } = serde_json::from_value(document).map_err(|error| {
         Problem::new(Kind::InvalidRequest, format!("The body has to be {{\"name\": \"…\", \"payload\": …}}: {error}."))
     })?;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let detail = format!("`name` has {} bytes; it goes from 1 to {NAME_BYTES_MAX}.", name.len());
+    if !is_name(&name) {
+        let detail = format!(
+            "`name` has to be an event name: letters, digits and . _ : / -, at most {NAME_BYTES_MAX}, such as order.shipped."
+        );
         return Err(Problem::new(Kind::InvalidRequest, detail));
     }
     let sent = Sent::new(parts.headers, &body, None);
@@ -69,6 +71,14 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
         fields.insert("duplicate".to_owned(), Value::Bool(true));
     }
     Ok(json(StatusCode::ACCEPTED, &document))
+}
+
+/// Whether a workflow could name the event.
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
+    name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(fits)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// The published workflows whose trigger is this event.

@@ -129,8 +129,7 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
         }
     }
     let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let document =
-        json!({ "dry_run": dry_run, "count": taken.len(), "runs": taken, "refused": refused, "more": more });
+    let document = json!({ "dry_run": dry_run, "count": taken.len(), "runs": taken, "refused": refused, "more": more });
     Ok(json(status, &document))
 }
 
@@ -143,7 +142,8 @@ async fn find(app: &App, filter: &Filter) -> Result<(Vec<RunId>, bool), Problem>
         looked_at += page.len();
         before = page.last().map(|last| last.id);
         found.extend(page.iter().filter(|run| filter.takes(run)).map(|run| run.id));
-        let is_last = page.len() < PAGE || filter.from.is_some_and(|from| page.last().is_some_and(|run| run.created_at < from));
+        let is_last =
+            page.len() < PAGE || filter.from.is_some_and(|from| page.last().is_some_and(|run| run.created_at < from));
         if is_last || found.len() > RUNS_MAX || looked_at >= LOOKED_AT_MAX {
             let more = !is_last || found.len() > RUNS_MAX;
             found.truncate(RUNS_MAX);

@@ -18,6 +18,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::ingress::accept::Outcome;
 use crate::ingress::dedupe::{Key, Sent};
 use crate::ingress::published::Published;
+use crate::ingress::tally::Rejected;
 
 /// What the keys of runs that were started over the API are told apart by from those of the trigger's URL.
 pub(super) const SOURCE: &str = "api";
@@ -37,7 +38,14 @@ pub(crate) async fn start(
     let sent = Sent::new(parts.headers, &body, rule);
     let key = sent.idempotency_key().or_else(|| sent.of_request(rule)).or_else(|| sent.of_event(rule, &input, None));
     let incoming = incoming(&published, (SOURCE, key), input);
-    Ok(Outcome::start(&app, &published, incoming).await?.answer())
+    match Outcome::start(&app, &published, incoming).await {
+        Ok(outcome) => Ok(outcome.answer()),
+        Err(problem) => {
+            let (at, status) = (app.ports.clock.now(), problem.status().as_u16());
+            published.tally.rejected(Rejected { at, status, message: problem.detail().to_owned() });
+            Err(problem)
+        }
+    }
 }
 
 pub(super) fn incoming(published: &Published, (source, key): (&str, Option<Key>), payload: Value) -> Incoming {

@@ -42,7 +42,9 @@ pub(crate) async fn run(command: &Command, client: &Client, output: &Output) -> 
     }
     for filtered in items(&sent, "/filtered") {
         let workflow = text_of(filtered, "/workflow");
-        output.line(format!("  {workflow} was not started: its filter does not hold (`flowcell trigger show {workflow}`)"));
+        output.line(format!(
+            "  {workflow} was not started: its filter does not hold (`flowcell trigger show {workflow}`)"
+        ));
     }
     if ["/started", "/resumed", "/filtered"].iter().all(|list| items(&sent, list).is_empty()) {
         output.line("Nothing listens to this event, and no run waits for it.");

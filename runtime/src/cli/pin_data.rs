@@ -37,7 +37,8 @@ fn suite_of(run: &Value) -> Value {
     let mut steps = Map::new();
     for step in items(run, "/steps") {
         let id = text_of(step, "/id");
-        let attempts: Vec<&Value> = items(step, "/attempts").iter().filter(|attempt| !at(attempt, "/ended_at").is_null()).collect();
+        let attempts: Vec<&Value> =
+            items(step, "/attempts").iter().filter(|attempt| !at(attempt, "/ended_at").is_null()).collect();
         let pinned: Vec<Value> = attempts.iter().filter_map(|attempt| pinned(attempt)).collect();
         match (pinned.len(), pinned.into_iter().next_back()) {
             (1, Some(only)) => drop(pins.insert(id.clone(), only)),
@@ -47,7 +48,9 @@ fn suite_of(run: &Value) -> Value {
         for exchange in attempts.iter().flat_map(|attempt| items(attempt, "/http")) {
             requests.push(request(&id, exchange));
         }
-        if at(step, "/plugin").is_object() && matches!(text_of(step, "/status").as_str(), "succeeded" | "failed" | "handled") {
+        if at(step, "/plugin").is_object()
+            && matches!(text_of(step, "/status").as_str(), "succeeded" | "failed" | "handled")
+        {
             steps.insert(id, at(step, "/status").clone());
         }
     }
@@ -78,7 +81,8 @@ fn pinned(attempt: &Value) -> Option<Value> {
     }
     let error = at(attempt, "/error");
     if error.is_object() {
-        let fields = ["code", "message", "retryable"].map(|key| (key.to_owned(), error.get(key).cloned().unwrap_or_default()));
+        let fields =
+            ["code", "message", "retryable"].map(|key| (key.to_owned(), error.get(key).cloned().unwrap_or_default()));
         return Some(json!({ "error": Map::from_iter(fields) }));
     }
     attempt.get("output").map(|output| json!({ "output": output }))
@@ -93,7 +97,9 @@ fn answer(exchange: &Value) -> Option<Value> {
         return Some(Value::Object(answer));
     }
     answer.insert("status".to_owned(), exchange.pointer("/response/status")?.clone());
-    let headers = items(exchange, "/response/headers").iter().filter_map(|pair| Some((pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)));
+    let headers = items(exchange, "/response/headers")
+        .iter()
+        .filter_map(|pair| Some((pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)));
     // What a plugin looks at; the others only tell when and through what the answer came.
     let telling = |name: &str| matches!(name, "content-type" | "location" | "retry-after" | "link" | "etag");
     let headers: Map<String, Value> =

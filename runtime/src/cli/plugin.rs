@@ -1,14 +1,14 @@
-//! `flowcell plugin list|inspect|build`.
+//! `flowcell plugin list|inspect|build|release`.
 
 pub(crate) mod build;
 pub(crate) mod inspect;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::cli::document::{at, items, text_of};
-use crate::cli::output::{Output, table};
+use crate::cli::document::{at, items, path_segment, text_of};
+use crate::cli::output::{Output, Style, table};
 use crate::client::Client;
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,33 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Build a plugin from its source: a Rust crate with a plugin.toml
     Build(build::Build),
+    /// Let a plugin out of quarantine; the runs that were parked for it go on
+    Release(Release),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The plugin's digest, `sha256:…`, as `flowcell plugin list` prints it
+    digest: String,
+}
+
+pub(crate) async fn release(args: &Release, client: &Client, output: &Output) -> Result<(), Failure> {
+    let released = client.post_json(&format!("quarantine/{}/release", path_segment(&args.digest)), None).await?;
+    if output.is_json() {
+        output.document(&released);
+        return Ok(());
+    }
+    let runs = items(&released, "/run_ids");
+    output.line(format!(
+        "{} {} is called again; {} run(s) go on",
+        output.paint(Style::Good, "✓"),
+        args.digest,
+        runs.len()
+    ));
+    for run in runs {
+        output.line(format!("  {}", text_of(run, "")));
+    }
+    Ok(())
 }
 
 pub(crate) async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
@@ -46,6 +73,14 @@ pub(crate) async fn list(client: &Client, output: &Output) -> Result<(), Failure
     }
     for problem in items(&document, "/problems") {
         output.warning(&format!("{}: {}", text_of(problem, "/origin"), text_of(problem, "/message")));
+    }
+    for plugin in items(&client.get("quarantine").await?, "/plugins") {
+        output.warning(&format!(
+            "{} {} is in quarantine: the sandbox had to end its calls again and again",
+            text_of(plugin, "/id"),
+            text_of(plugin, "/version")
+        ));
+        output.help(&format!("flowcell plugin release {}", text_of(plugin, "/digest")));
     }
     Ok(())
 }

@@ -105,7 +105,9 @@ fn without_dry(args: &Rehearse, global: &Global, environment: &Environment, outp
         ask(&format!("{said}. Send them?"))?;
     }
     if args.body.is_some() {
-        return Err(Failure::Usage("--body goes with --dry; give what the workflow reads as `trigger` with --input".to_owned()));
+        return Err(Failure::Usage(
+            "--body goes with --dry; give what the workflow reads as `trigger` with --input".to_owned(),
+        ));
     }
     let stage = open_stage(args.config.as_deref(), &args.plugins, (global, environment))?;
     let (ready, others) = workflows(args, &stage, output)?;

@@ -131,11 +131,17 @@ fn print_plan(run: &str, plan: &Value, output: &Output) {
         let (mark, style, then) = match (fate.as_str(), effect) {
             ("skipped", _) => ("·", Style::Faint, "is skipped; its result is taken over"),
             (_, "has not happened") => ("▸", Style::Plain, "is made"),
-            _ if at(step, "/idempotent") == true => ("▸", Style::Plain, "is made again; that does no harm, says its plugin"),
+            _ if at(step, "/idempotent") == true => {
+                ("▸", Style::Plain, "is made again; that does no harm, says its plugin")
+            }
             _ => ("!", Style::Warn, "is made again"),
         };
         let name = text_of(step, "/step");
-        output.line(format!("  {} {name:<width$}  {}", output.paint(style, mark), output.paint(style, format!("{effect}, {then}"))));
+        output.line(format!(
+            "  {} {name:<width$}  {}",
+            output.paint(style, mark),
+            output.paint(style, format!("{effect}, {then}"))
+        ));
     }
     if steps.is_empty() {
         output.line("  none of its steps has done anything yet");
@@ -208,7 +214,8 @@ fn print_found(found: &Value, output: &Output) {
         sum("/repeated"),
         sum("/repeated_though_happened"),
     ));
-    let mut warnings: Vec<&str> = runs.iter().flat_map(|run| items(run, "/warnings")).filter_map(Value::as_str).collect();
+    let mut warnings: Vec<&str> =
+        runs.iter().flat_map(|run| items(run, "/warnings")).filter_map(Value::as_str).collect();
     warnings.sort_unstable();
     for group in warnings.chunk_by(|a, b| a == b) {
         let (Some(warning), count) = (group.first(), group.len()) else { continue };
@@ -240,5 +247,9 @@ fn confirm(question: &str, yes: bool, output: &Output) -> Result<(), Failure> {
     let _ = stderr.flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(anyhow::Error::from)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(anyhow::anyhow!("nothing was repeated").into()) }
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("nothing was repeated").into())
+    }
 }

@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use flowcell_core::ports::Clock;
 use serde_json::Value;
 
-use crate::cli::{Failure, control};
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, table};
 use crate::cli::pin_data::{self, PinData};
 use crate::cli::rerun::{self, Rerun};
+use crate::cli::{Failure, control};
 use crate::client::Client;
 use crate::clock::SystemClock;
 
@@ -115,12 +115,7 @@ async fn list(args: &List, client: &Client, output: &Output) -> Result<(), Failu
 }
 
 /// Waits for a run and shows it.
-pub(crate) async fn show_when_ended(
-    id: String,
-    timeout: u64,
-    client: &Client,
-    output: &Output,
-) -> Result<(), Failure> {
+pub(crate) async fn show_when_ended(id: String, timeout: u64, client: &Client, output: &Output) -> Result<(), Failure> {
     show(&Show { id, wait: true, timeout }, client, output).await
 }
 

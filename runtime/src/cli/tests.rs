@@ -28,6 +28,7 @@ fn the_documented_commands_parse() {
         "event send order.paid --payload -",
         "trigger show w",
         "plugin list",
+        "plugin release sha256:ab",
         "plugin inspect f.wasm --json",
         "plugin build dir -o f.wasm",
         "config default",

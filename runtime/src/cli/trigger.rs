@@ -84,7 +84,9 @@ fn explain(because: &Value, depth: usize, output: &Output) {
             let of = at(because, &format!("/{group}"));
             if let Some(of) = of.as_array() {
                 line(group.to_owned());
-                of.iter().for_each(|inner| explain(inner, depth + 1, output));
+                for inner in of {
+                    explain(inner, depth + 1, output);
+                }
             }
         }
     }

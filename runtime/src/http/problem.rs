@@ -284,7 +284,7 @@ impl From<ControlError> for Problem {
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
-            ControlError::Rerun(error) => Self::new(Kind::NotRepeatable, format!("{error}.")),
+            ControlError::Rerun(refusal) => Self::new(Kind::NotRepeatable, format!("{refusal}.")),
             ControlError::Create(error) => error.into(),
             ControlError::Workflow(error) => CreateError::from(error).into(),
             ControlError::Outside(OutsideError::Store(error)) => error.into(),

@@ -21,12 +21,15 @@ use crate::ingress::published::{Asked, Published};
 use crate::ingress::routes::Route;
 use crate::ingress::tally::{Came, Filtered};
 
+/// An event for which the filter does not hold, and why.
+type KeptOut = (EventId, Explanation);
+
 /// What a request to start runs came to.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) delivered: Vec<Delivered>,
     /// What the filter kept out.
-    pub(crate) filtered: Vec<(EventId, Explanation)>,
+    pub(crate) filtered: Vec<KeptOut>,
 }
 
 /// Events that are stored together or not at all, and by what they are recognised.
@@ -95,7 +98,7 @@ fn sort(
     published: &Published,
     sent: &Sent,
     (now, events): (Timestamp, Vec<TriggerEvent>),
-) -> Result<(Vec<Group>, Vec<(EventId, Explanation)>), Problem> {
+) -> Result<(Vec<Group>, Vec<KeptOut>), Problem> {
     let rule = published.workflow.trigger.dedupe.as_ref();
     let whole = sent.of_request(rule);
     let (mut groups, mut keyless, mut filtered) = (Vec::new(), Vec::new(), Vec::new());

@@ -28,7 +28,12 @@ use crate::token::InstanceKey;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sends what the workflow sends.
-pub(crate) fn send(config: &Config, cache: PathBuf, workflows: (&Ready, &[Ready]), trigger: Value) -> Result<Played, NoRun> {
+pub(crate) fn send(
+    config: &Config,
+    cache: PathBuf,
+    workflows: (&Ready, &[Ready]),
+    trigger: Value,
+) -> Result<Played, NoRun> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(act(config, cache, workflows, trigger))
 }

@@ -65,7 +65,8 @@ fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
     let mut begun: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
     // In the order of their iterations, whichever began first.
     begun.sort_by_key(|(place, _)| place.at());
-    let shown: Vec<Value> = begun.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
+    let shown: Vec<Value> =
+        begun.into_iter().map(|(place, state)| step(place, Some(&definition), Some(state))).collect();
     if shown.is_empty() && placed.around.is_empty() {
         return vec![step(&placed.step.id.clone().into(), Some(&definition), None)];
     }
@@ -157,9 +158,8 @@ fn is_waiting(state: &StepState) -> bool {
 fn status(state: Option<&StepState>) -> &'static str {
     match state.map(|state| &state.phase) {
         None => "pending",
-        Some(Phase::Started) => "running",
         Some(Phase::Entered) if state.is_some_and(is_waiting) => "waiting",
-        Some(Phase::Entered) => "running",
+        Some(Phase::Started | Phase::Entered) => "running",
         Some(Phase::Handled { .. }) => "handled",
         Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Succeeded) => "succeeded",
