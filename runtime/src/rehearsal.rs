@@ -6,6 +6,7 @@ mod chance;
 mod clock;
 mod definitions;
 pub(crate) mod files;
+mod filter;
 pub(crate) mod live;
 mod stand_in;
 
@@ -168,6 +169,7 @@ impl Stage {
             in_flight: Arc::clone(&self.in_flight),
         });
         let trigger = self.trigger(&script, &*stand_in).await?;
+        filter::ask(&script.workflow.workflow, &trigger, script.now)?;
         let stubs = bring::stubs(&script)?;
         let texts = Texts::of(script.others.iter().chain(&stubs).chain([script.workflow]));
         let key = instance_key();

@@ -77,6 +77,7 @@ async fn act(
             calendar: assemble::calendar(),
         },
     );
+    super::filter::ask(&ready.workflow, &trigger, SystemClock.now())?;
     let (control, shutdown) = (engine.control(), Shutdown::new());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(engine.run(shutdown.clone()));
