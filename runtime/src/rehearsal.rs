@@ -168,7 +168,7 @@ impl Stage {
             answers: SharedAnswers::new(script.answers.clone()),
             in_flight: Arc::clone(&self.in_flight),
         });
-        let trigger = self.trigger(&script, &*stand_in).await?;
+        let trigger = self.trigger(&script, &stand_in).await?;
         filter::ask(&script.workflow.workflow, &trigger, script.now)?;
         let stubs = bring::stubs(&script)?;
         let texts = Texts::of(script.others.iter().chain(&stubs).chain([script.workflow]));

@@ -71,7 +71,10 @@ fn folders() -> Vec<PathBuf> {
 fn workflows(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries
-        .filter(|file| file.to_str().unwrap().ends_with(".yaml") && !file.to_str().unwrap().ends_with(".tests.yaml"))
+        .filter(|file| {
+            let is_yaml = file.extension().is_some_and(|extension| extension == "yaml");
+            is_yaml && file.file_stem().and_then(|stem| stem.to_str()).unwrap().strip_suffix(".tests").is_none()
+        })
         .collect();
     // `enrich.yaml` before the `workflow.yaml` that calls it.
     files.sort();
@@ -143,6 +146,7 @@ fn every_example_does_what_its_expectation_says() {
 /// A real run of an example against the local receiver.
 fn play(server: &Server, folder: &Path, read: &dyn Fn(&str) -> Value) {
     let expected = read("expected.json");
+    let name = folder.display();
     let answers = expected["answers"].clone();
     let receiver = Receiver::answering(move |_, request| {
         let path = request.target.split('?').next().unwrap_or_default();
@@ -184,9 +188,9 @@ fn play(server: &Server, folder: &Path, read: &dyn Fn(&str) -> Value) {
     }
     let shown = server.wait_for_run(&run, &["succeeded", "failed", "cancelled"]);
     let status = expected.get("status").and_then(Value::as_str).unwrap_or("succeeded");
-    assert_eq!(shown["status"], status, "{folder:?}: {shown:#}");
+    assert_eq!(shown["status"], status, "{name}: {shown:#}");
     for (member, value) in expected["output"].as_object().into_iter().flatten() {
-        assert_eq!(&crate::last_attempt(&shown)["output"][member], value, "{folder:?}: {shown:#}");
+        assert_eq!(&crate::last_attempt(&shown)["output"][member], value, "{name}: {shown:#}");
     }
     if let Some(request) = expected.get("request") {
         let got = &receiver.requests()[0];
@@ -197,11 +201,12 @@ fn play(server: &Server, folder: &Path, read: &dyn Fn(&str) -> Value) {
         let mut came: Vec<String> =
             receiver.requests().iter().map(|got| format!("{} {}", got.method, got.target)).collect();
         let mut wanted: Vec<String> = requests.iter().map(|wanted| wanted.as_str().unwrap().to_owned()).collect();
-        (came.sort(), wanted.sort());
-        assert_eq!(came, wanted, "{folder:?}");
+        came.sort();
+        wanted.sort();
+        assert_eq!(came, wanted, "{name}");
         let keys: std::collections::BTreeSet<_> =
             receiver.requests().iter().map(|got| got.header("idempotency-key").unwrap().to_owned()).collect();
-        assert_eq!(keys.len(), wanted.len(), "each effect has a key of its own: {folder:?}");
+        assert_eq!(keys.len(), wanted.len(), "each effect has a key of its own: {name}");
     }
 }
 
@@ -226,4 +231,22 @@ fn the_facade_answers_its_caller() {
     assert_eq!(asked.header("cache-control"), Some("max-age=60"));
     let not_asked = flowcell_tests::get(&applied.url).unwrap();
     assert_eq!(not_asked.status, 400, "{not_asked:?}");
+}
+
+#[test]
+fn a_failed_order_raises_the_alarm_of_the_error_workflow() {
+    let receiver = Receiver::answering(|_, request| {
+        Reply::status(if request.target.starts_with("/sheets.example.com") { 422 } else { 200 })
+    });
+    let server = Server::start();
+    let read = |name: &str| std::fs::read_to_string(root().join("examples").join(name)).unwrap();
+    server.apply(&to_receiver(&read("error-digest/workflow.yaml"), &receiver));
+    let applied = server.apply(&to_receiver(&read("order-paid/workflow.yaml"), &receiver));
+    let run = server.trigger(&applied.url, &serde_json::from_str(&read("order-paid/paid.json")).unwrap());
+    assert_eq!(server.wait_for_run(&run, &["failed", "succeeded"])["status"], "failed");
+    let alarm = eventually("the alarm", Duration::from_secs(30), || {
+        receiver.requests().into_iter().find(|request| request.target == "/hooks.chat.example.com/automation-alarm")
+    });
+    assert_eq!(alarm.json()["run"], run);
+    assert!(alarm.json()["text"].as_str().unwrap().contains("order-paid version 1 failed at step add_row"), "{alarm:?}");
 }

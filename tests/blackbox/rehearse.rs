@@ -127,7 +127,7 @@ fn a_denied_request_is_shown_as_a_server_would_deny_it() {
     assert!(shown.stdout.contains("[denied]"), "{}", shown.stdout);
 }
 
-const CASES: &str = r#"
+const CASES: &str = r"
 now: 2026-11-23T08:00:00Z
 cases:
   - name: a large one is told to sales
@@ -141,7 +141,7 @@ cases:
   - name: a small one is not
     trigger: { id: 8, name: Bob, employees: 1, secret: x }
     expect: { steps: { tell: absent }, requests: [{ step: create }] }
-"#;
+";
 
 #[test]
 fn test_cases_pass_or_say_what_was_expected_and_what_came() {

@@ -135,7 +135,7 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
 
 /// The runs that a filter finds, the oldest first, and whether there are more.
 async fn find(app: &App, filter: &Filter) -> Result<(Vec<RunId>, bool), Problem> {
-    let wanted = RunFilter { workflow: filter.workflow.clone(), status: filter.status, ..RunFilter::default() };
+    let wanted = RunFilter { workflow: filter.workflow.clone(), status: filter.status };
     let (mut found, mut before, mut looked_at) = (Vec::new(), None, 0);
     loop {
         let page = app.ports.runs.list(&app.workspace, wanted.clone(), before, PAGE).await?;

@@ -13,6 +13,7 @@ use crate::cli::rehearse::{plural, read_input};
 use crate::client::Client;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("begin"), group = ArgGroup::new("which").required(true).multiple(true))]
 pub(crate) struct Rerun {
     /// The run to repeat, `run_…`; without it the runs that the filter finds

@@ -107,7 +107,8 @@ mod tests {
         let start = Timestamp::from_millis(1_767_603_600_000);
         clock.set(start);
         let day = Duration::from_hours(24);
-        let sleeper = tokio::spawn({
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn({
             let clock = Arc::clone(&clock);
             async move { clock.sleep_until(start + day).await }
         });
@@ -115,9 +116,9 @@ mod tests {
         assert_eq!(clock.next(), Some(start + day));
         clock.move_to(start + Duration::from_hours(1));
         tokio::task::yield_now().await;
-        assert!(!sleeper.is_finished());
+        assert!(tasks.try_join_next().is_none());
         clock.move_to(start + day);
-        sleeper.await.unwrap();
+        tasks.join_next().await.unwrap().unwrap();
         assert_eq!((clock.now(), clock.next()), (start + day, None));
     }
 }

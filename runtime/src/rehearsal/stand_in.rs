@@ -32,9 +32,9 @@ impl Invoker for StandIn {
         let own = match pinned {
             Some(Pinned::Output(output)) => return without_call(Ok(output.clone())),
             Some(Pinned::Error(error)) => return without_call(Err(failure(error))),
-            Some(Pinned::Http(answers)) => answers.clone(),
+            Some(Pinned::Http(answers)) => answers.as_slice(),
             // These stand in for waits.
-            Some(Pinned::Event { .. } | Pinned::Resume { .. }) | None => Vec::new(),
+            Some(Pinned::Event { .. } | Pinned::Resume { .. }) | None => &[],
         };
         let (answers, shared) = self.answers.behind(own);
         let _flying = Flying::begin(&self.in_flight);
@@ -89,7 +89,7 @@ impl SharedAnswers {
 
     /// A call's answers: its own, then the shared ones, unused ones first and of the others the last ones first. With them which shared one
     /// each of the latter is.
-    fn behind(&self, own: Vec<Answer>) -> (Answers, Vec<Option<usize>>) {
+    fn behind(&self, own: &[Answer]) -> (Answers, Vec<Option<usize>>) {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let unused = (0..self.all.len()).filter(|index| !used.contains(index));
         let order: Vec<usize> = unused.chain(used.iter().rev().copied()).collect();

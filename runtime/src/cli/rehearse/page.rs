@@ -163,7 +163,7 @@ impl<'w> Page<'w> {
                 self.line(step, self.output.paint(style, printable(&format!("item {index} {end}"))));
             }
             RunEvent::TimedOut { step } => {
-                self.heading(step, Style::Warn, "nothing came in time; its `on_timeout` steps begin")
+                self.heading(step, Style::Warn, "nothing came in time; its `on_timeout` steps begin");
             }
             RunEvent::Handled { step, output } => {
                 self.heading(step, Style::Warn, "its `on_error` takes the failure, and the run goes on");
@@ -179,11 +179,11 @@ impl<'w> Page<'w> {
                 }
             }
             RunEvent::Resumed { step, payload } => {
-                self.line(step, "somebody opens the resume link".to_owned());
+                self.line(step, "somebody opens the resume link");
                 self.value(step, "", payload);
             }
             RunEvent::EventArrived { step, payload } => {
-                self.line(step, "the event comes".to_owned());
+                self.line(step, "the event comes");
                 self.value(step, "", payload);
             }
             RunEvent::ChildEnded { step, outcome, output } => {
@@ -381,7 +381,7 @@ impl<'w> Page<'w> {
         self.output.line(format!("{:indent$}{mark} {step_text}  {}", "", printable(said)).trim_end());
     }
 
-    fn line(&self, step: &StepRef, text: String) {
+    fn line(&self, step: &StepRef, text: impl std::fmt::Display) {
         let indent = self.depth(step) + 4;
         self.output.line(format!("{:indent$}{text}", ""));
     }

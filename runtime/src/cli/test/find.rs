@@ -41,7 +41,7 @@ pub(super) fn test_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn is_test_file(file: &Path) -> bool {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let folder = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-    is_yaml(file) && (stem.ends_with(".tests") || folder == Some("tests") && !is_json(file))
+    is_yaml(file) && (stem.strip_suffix(".tests").is_some() || folder == Some("tests") && !is_json(file))
 }
 
 /// In a folder `tests`, JSON is what cases are given.

@@ -30,7 +30,7 @@ fn problems(text: &str) -> String {
         Ok(suite) => suite.check(&workflow),
         Err(problems) => problems,
     };
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    problems.iter().fold(String::new(), |said, problem| said + &problem.to_string() + "\n")
 }
 
 fn check(text: &str, expected: &Golden) {
@@ -41,26 +41,26 @@ fn check(text: &str, expected: &Golden) {
 fn a_file_is_wrong_with_its_line_and_what_was_meant() {
     check(
         "cases: []",
-        &golden![[r#"
+        &golden![[r"
         1:8: `cases` is empty; at least one item is needed
-    "#]],
+    "]],
     );
     check(
         "cases:\n  - name: a\n    expct: {}\n",
-        &golden![[r#"
+        &golden![[r"
             3:5: there is no `expct` in `cases[0]`
               help: did you mean `expect`?
-        "#]],
+        "]],
     );
     check(
         "cases:\n  - name: a\n    pin: { crate: { output: 1 } }\n    expect:\n      steps: { create: done }\n",
-        &golden![[r#"
+        &golden![[r"
             5:24: `cases[0].expect.steps.create` is `done`, which is none of succeeded, failed, handled, cancelled, waiting, parked, running, absent
-        "#]],
+        "]],
     );
     check(
         "pin: { crate: { output: 1 }, paid: { output: 1 }, approved: { event: 1 }, create: { resume: 1 } }\ncases:\n  - name: a\n    expect: { outputs: { siz.a: 1 }, branches: { size: big }, requests: [{ step: other:create }, { step: nothing }] }\n",
-        &golden![[r#"
+        &golden![[r"
             1:8: workflow `demo` has no step `crate`
               help: did you mean `create`?
             1:30: `output` cannot stand in for step `paid`, which waits for an event
@@ -73,19 +73,19 @@ fn a_file_is_wrong_with_its_line_and_what_was_meant() {
               help: did you mean `size`?
             4:98: workflow `demo` has no step `nothing`
               help: the steps are size, x, create, paid, approved
-        "#]],
+        "]],
     );
     check(
         "cases:\n  - name: a\n    pin: { create: { output: 1, error: { code: x } } }\n",
-        &golden![[r#"
+        &golden![[r"
             3:20: exactly one of output, error, http, event, resume is needed
-        "#]],
+        "]],
     );
     check(
         "cases:\n  - name: a\n    pin: { create: [{ http: [{ text: x, json: 1 }] }] }\n",
-        &golden![[r#"
+        &golden![[r"
             3:30: it has several bodies; give `json`, `text` or `base64`
-        "#]],
+        "]],
     );
 }
 
@@ -188,14 +188,10 @@ fn story() -> Story {
 
 fn mismatches(expect: Value) -> String {
     let expect: Expect = serde_json::from_value(expect).expect("an expectation");
-    expect
-        .check(&story())
-        .iter()
-        .map(|each| {
-            let place = each.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"));
-            format!("{}: {} / {}{place}\n", each.what, each.expected, each.came)
-        })
-        .collect()
+    expect.check(&story()).iter().fold(String::new(), |said, each| {
+        let place = each.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"));
+        format!("{said}{}: {} / {}{place}\n", each.what, each.expected, each.came)
+    })
 }
 
 #[test]
@@ -213,9 +209,9 @@ fn a_run_is_as_expected() {
 
 #[test]
 fn each_difference_says_what_was_expected_and_what_came() {
-    golden![[r#"
+    golden![[r"
         status: succeeded / failed at step `mail`: the peer answered 404 [http-status]
-    "#]]
+    "]]
     .assert_eq(&mismatches(json!({})));
     golden![[r#"
         error.code: denied / http-status at the peer answered 404 [http-status]
@@ -243,9 +239,9 @@ fn each_difference_says_what_was_expected_and_what_came() {
         "requests": [{ "json": { "email": "x" } }, { "step": "mail" }],
         "lasted": "1d",
     })));
-    golden![[r#"
+    golden![[r"
         requests: no further request / POST https://crm.example.com/leads (step create, attempt 1)
-    "#]]
+    "]]
     .assert_eq(&mismatches(json!({ "status": "failed", "requests": [] })));
 }
 
