@@ -161,48 +161,48 @@ mod tests {
         assert_eq!(suite.cases.len(), 1);
         expect_test::expect![[r#"
             cases:
-              - expect:
-                  requests:
-                    - json:
-                        a: b
-                      method: POST
-                      step: create
-                      url: "https://crm.example.com/leads"
-                    - json:
-                        a: b
-                      method: POST
-                      step: create
-                      url: "https://crm.example.com/leads"
-                  status: succeeded
-                  steps:
-                    create: succeeded
-                    plain: succeeded
-                name: it goes as it went in run_1
+              - name: it goes as it went in run_1
                 now: "2026-01-05T09:00:00.000Z"
-                pin:
-                  create:
-                    - http:
-                        - headers:
-                            content-type: application/json
-                          json:
-                            id: 7
-                          method: POST
-                          status: 503
-                          url: "https://crm.example.com/leads"
-                    - http:
-                        - headers:
-                            content-type: application/json
-                          json:
-                            id: 7
-                          method: POST
-                          status: 201
-                          url: "https://crm.example.com/leads"
-                  plain:
-                    output:
-                      n: 1
                 trigger:
                   body:
                     name: Ada
+                pin:
+                  create:
+                    - http:
+                        - status: 503
+                          method: POST
+                          url: "https://crm.example.com/leads"
+                          headers:
+                            content-type: application/json
+                          json:
+                            id: 7
+                    - http:
+                        - status: 201
+                          method: POST
+                          url: "https://crm.example.com/leads"
+                          headers:
+                            content-type: application/json
+                          json:
+                            id: 7
+                  plain:
+                    output:
+                      n: 1
+                expect:
+                  status: succeeded
+                  requests:
+                    - step: create
+                      method: POST
+                      url: "https://crm.example.com/leads"
+                      json:
+                        a: b
+                    - step: create
+                      method: POST
+                      url: "https://crm.example.com/leads"
+                      json:
+                        a: b
+                  steps:
+                    create: succeeded
+                    plain: succeeded
         "#]]
         .assert_eq(&text);
     }

@@ -15,8 +15,7 @@ use crate::workflow::duration;
 pub struct Pins(pub BTreeMap<StepRef, Pin>);
 
 /// What stands in, one after another: the first for the first attempt, the last for all that follow.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(from = "OneOrMany")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pin(Vec<Pinned>);
 
 /// One thing that stands in.
@@ -47,19 +46,15 @@ pub struct PinnedError {
     pub details: Option<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    Many(Vec<Pinned>),
-    One(Pinned),
-}
-
-impl From<OneOrMany> for Pin {
-    fn from(written: OneOrMany) -> Self {
-        match written {
-            OneOrMany::Many(all) => Self(all),
-            OneOrMany::One(one) => Self(vec![one]),
-        }
+/// One, or a list of them. By hand, so that what is wrong with one is said.
+impl<'de> Deserialize<'de> for Pin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = match Value::deserialize(deserializer)? {
+            Value::Array(all) => all,
+            one => vec![one],
+        };
+        let pinned = written.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
+        pinned.map(Self).map_err(serde::de::Error::custom)
     }
 }
 

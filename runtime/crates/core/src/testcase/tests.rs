@@ -71,7 +71,7 @@ fn a_file_is_wrong_with_its_line_and_what_was_meant() {
               help: possible: output, error, http
             4:26: workflow `demo` has no step `siz`
               help: did you mean `size`?
-            4:98: workflow `demo` has no step `nothing`
+            4:100: workflow `demo` has no step `nothing`
               help: the steps are size, x, create, paid, approved
         "]],
     );
