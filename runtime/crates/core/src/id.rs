@@ -202,7 +202,9 @@ impl FromStr for StepRef {
             text: text.to_owned(),
             expected: "a step (its id, within loops with the iterations: `send[3]`, `send[3.1]`)",
         };
-        let Some((id, rest)) = text.split_once('[') else { return text.parse().map(StepId::into).map_err(|_| invalid()) };
+        let Some((id, rest)) = text.split_once('[') else {
+            return text.parse().map(StepId::into).map_err(|_| invalid());
+        };
         let indices = rest.strip_suffix(']').ok_or_else(invalid)?;
         // One way to write each: `send[03]` is none.
         let index = |part: &str| part.parse().ok().filter(|index: &u32| index.to_string() == part);
@@ -214,6 +216,7 @@ crate::serde_text::serde_as_text!(StepRef);
 
 impl RunId {
     /// The id of a run that follows from another, always the same: the child of its step `of`, or its error workflow.
+    #[must_use]
     pub fn derived(self, at: Timestamp, of: &str) -> Self {
         Self::from_parts(at, self.bits(of))
     }
@@ -332,7 +335,9 @@ mod tests {
             assert_eq!(place.to_string(), text);
             assert_eq!(serde_json::to_string(&place).expect("JSON"), format!("\"{text}\""));
         }
-        for text in ["", "send[", "send[]", "send[01]", "send[1.]", "send[-1]", "send[+1]", "send[1]x", "Send[1]", "[1]"] {
+        for text in
+            ["", "send[", "send[]", "send[01]", "send[1.]", "send[-1]", "send[+1]", "send[1]x", "Send[1]", "[1]"]
+        {
             assert!(text.parse::<StepRef>().is_err(), "{text}");
         }
         let place: StepRef = "send[3.1]".parse().expect("a place");

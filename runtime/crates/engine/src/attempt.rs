@@ -57,7 +57,15 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     };
     let Some(action) = workflow.compiled.workflow.step(step.id()).and_then(Step::action) else {
         let error = StepError::permanent(error.code(), error.to_string());
-        return RunEvent::StepFailed { step, attempt, error, retry_at: None, input: Some(input), origin: None, call: record };
+        return RunEvent::StepFailed {
+            step,
+            attempt,
+            error,
+            retry_at: None,
+            input: Some(input),
+            origin: None,
+            call: record,
+        };
     };
     let failures = run.steps.get(&step).map_or(0, StepState::failures) + 1;
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
@@ -90,7 +98,7 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
 pub(crate) enum Readied {
     Call(Box<ActionCall>),
     /// It cannot be made, or must not.
-    End(RunEvent),
+    End(Box<RunEvent>),
 }
 
 /// Renders the input and decides whether the attempt is made.
@@ -101,13 +109,22 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
     {
         let (reason, error) = quarantined(pin.digest, &action.uses, "it is not called at all now");
         let (step, error) = (step.clone(), Some(error));
-        return Readied::End(RunEvent::StepParked { step, attempt, reason, error, input: None, call: None });
+        let parked = RunEvent::StepParked { step, attempt, reason, error, input: None, call: None };
+        return Readied::End(Box::new(parked));
     }
     match prepare(core, workflow, run, step, attempt) {
         Ok(call) => Readied::Call(Box::new(call)),
         Err(error) => {
             let (step, call) = (step.clone(), CallRecord::default());
-            Readied::End(RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call })
+            Readied::End(Box::new(RunEvent::StepFailed {
+                step,
+                attempt,
+                error,
+                retry_at: None,
+                input: None,
+                origin: None,
+                call,
+            }))
         }
     }
 }
@@ -122,7 +139,13 @@ fn is_uncertain(error: &InvokeError, record: &CallRecord) -> bool {
 }
 
 /// Builds the call from what the run is pinned to; the error is one that no repetition mends.
-fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt: u32) -> Result<ActionCall, StepError> {
+fn prepare(
+    core: &Core,
+    workflow: &Prepared,
+    run: &Run,
+    place: &StepRef,
+    attempt: u32,
+) -> Result<ActionCall, StepError> {
     let unavailable = |message: String| StepError::permanent("plugin-unavailable", message);
     if let Some(problems) = &workflow.broken {
         return Err(unavailable(format!(
@@ -134,10 +157,16 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
     let action = definition.step(place.id()).and_then(Step::action);
     let compiled = workflow.compiled.steps.get(place.id()).map(|step| &step.kind);
     let (Some(action), Some(CompiledKind::Action { input, scope })) = (action, compiled) else {
-        return Err(unavailable(format!("version {} of workflow `{}` has no action `{place}`", run.version, run.workflow)));
+        return Err(unavailable(format!(
+            "version {} of workflow `{}` has no action `{place}`",
+            run.version, run.workflow
+        )));
     };
     let pin = run.pins.get(&action.uses).ok_or_else(|| {
-        unavailable(format!("the run has no plugin for `{}`; apply the workflow again and replay the event", action.uses))
+        unavailable(format!(
+            "the run has no plugin for `{}`; apply the workflow again and replay the event",
+            action.uses
+        ))
     })?;
     let locals = locals(&workflow.compiled, run, place);
     let seen = Scope::of(run, definition).within(place.at(), &locals);

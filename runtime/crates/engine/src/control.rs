@@ -191,7 +191,9 @@ impl RunControl {
     /// How many runs go before this one, if it is queued for a place in its workflow's `concurrency.limit`.
     pub async fn queue_position(&self, run: RunId) -> Result<Option<usize>, ControlError> {
         let run = self.load(run).await?;
-        let Some(slot) = run.origin.slot.as_ref().filter(|_| run.status() == RunStatus::Queued) else { return Ok(None) };
+        let Some(slot) = run.origin.slot.as_ref().filter(|_| run.status() == RunStatus::Queued) else {
+            return Ok(None);
+        };
         let sharing = self.0.ports.index.marked(&run.workspace, &Mark::Slot(slot.clone())).await?;
         let queued = sharing.iter().filter(|other| other.status == RunStatus::Queued);
         Ok(Some(queued.filter(|other| other.id < run.id).count()))

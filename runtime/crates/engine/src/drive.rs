@@ -44,11 +44,17 @@ const UNWRITTEN_ENTRIES_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DriveEnd {
     /// The run has ended, and its claim with it.
-    Finished { slot: Option<String> },
+    Finished {
+        slot: Option<String>,
+    },
     /// Nothing to do now: the run waits, is parked (and gives its slot up), or somebody else drives it.
-    Rests { slot: Option<String> },
+    Rests {
+        slot: Option<String>,
+    },
     /// As many runs as may go on are: it is to be looked at again when one of this slot ends.
-    Queued { slot: String },
+    Queued {
+        slot: String,
+    },
     /// It cannot be driven by this process, however often it is tried; the log says why.
     SetAside,
     StoreStopped,
@@ -111,7 +117,7 @@ struct Drive<'e> {
 
 /// What ended a pause.
 enum Happened {
-    Landed(Landed),
+    Landed(Box<Landed>),
     /// What is unwritten has been kept back long enough.
     HeldLongEnough,
     Poked,
@@ -233,7 +239,7 @@ impl<'e> Drive<'e> {
             match readied {
                 Readied::Call(call) => calls.push(call),
                 Readied::End(event) => {
-                    self.note(event)?;
+                    self.note(*event)?;
                     has_ended = true;
                 }
             }
@@ -270,7 +276,7 @@ impl<'e> Drive<'e> {
         let is_draining = shutdown.is_draining();
         let happened = tokio::select! {
             biased; // in this order each time, so that a simulation repeats itself
-            landed = self.flights.next() => Happened::Landed(landed),
+            landed = self.flights.next() => Happened::Landed(Box::new(landed)),
             () = until(hold_until) => Happened::HeldLongEnough,
             () = self.poked.notified() => Happened::Poked,
             () = until(wake_at) => Happened::Woken,
@@ -278,7 +284,7 @@ impl<'e> Drive<'e> {
         };
         match happened {
             Happened::Landed(landed) => {
-                let event = attempt::conclude(self.core, &self.workflow, &self.run, landed);
+                let event = attempt::conclude(self.core, &self.workflow, &self.run, *landed);
                 self.note(event)
             }
             Happened::HeldLongEnough => self.write(Durability::NextGroup).await,
@@ -339,11 +345,11 @@ impl<'e> Drive<'e> {
 
 /// Whether somebody may wait for it: it is not held back by what comes next.
 fn is_result(event: &RunEvent) -> bool {
-    match event {
+    matches!(
+        event,
         RunEvent::StepSucceeded { .. }
-        | RunEvent::StepFailed { .. }
-        | RunEvent::StepParked { .. }
-        | RunEvent::Responded { .. } => true,
-        _ => false,
-    }
+            | RunEvent::StepFailed { .. }
+            | RunEvent::StepParked { .. }
+            | RunEvent::Responded { .. }
+    )
 }

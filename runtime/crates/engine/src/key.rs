@@ -35,7 +35,8 @@ impl InstanceKey {
     /// Whether `token` is the resume link's, in a time that does not depend on how much of it is right.
     pub fn opens(&self, run: RunId, step: &StepRef, token: &str) -> bool {
         let Some(digits) = token.strip_prefix("rs_").filter(|digits| digits.len() == 64) else { return false };
-        let bytes = digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        let bytes =
+            digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         let Some(tag) = bytes.collect::<Option<Vec<u8>>>() else { return false };
         self.mac(b"resume\0", run, step).verify_slice(&tag).is_ok()
     }

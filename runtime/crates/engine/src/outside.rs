@@ -53,7 +53,9 @@ pub(crate) async fn append<T>(
                 return Ok(Ok(run));
             }
             // The run's own worker writes without waiting: what it wrote last may take a moment to show.
-            Err(error @ StoreError::Conflict { .. }) => patience.pause("appending behind the run's worker", &error).await,
+            Err(error @ StoreError::Conflict { .. }) => {
+                patience.pause("appending behind the run's worker", &error).await;
+            }
             Err(error) if Patience::covers(&error) => patience.pause("appending from outside", &error).await,
             // It has ended meanwhile: `decide` sees that.
             Err(StoreError::Refused { .. }) if has_ended(core, id).await? => {}

@@ -46,8 +46,14 @@ struct Worker {
 enum Worked {
     GivenBack,
     /// Its place in this slot is free.
-    Left { slot: String, run: RunId },
-    Held { slot: String, run: RunId },
+    Left {
+        slot: String,
+        run: RunId,
+    },
+    Held {
+        slot: String,
+        run: RunId,
+    },
 }
 
 impl Worker {

@@ -7,8 +7,8 @@
 //! [`embedded`], whose module documentation tells the path of a write.
 
 pub mod embedded;
-pub mod memory;
 mod marks;
+pub mod memory;
 mod queue;
 mod rules;
 

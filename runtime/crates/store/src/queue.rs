@@ -38,7 +38,8 @@ impl DueQueue {
     }
 
     fn insert(&mut self, at: Timestamp, run: RunId) -> bool {
-        if at <= run.created_at() {
+        // A timer may lie before the creation when the clock was set back in between: only this very moment stands for "at once".
+        if at == run.created_at() {
             self.at_once.insert(run);
         }
         self.waiting.insert((at, run))

@@ -53,6 +53,7 @@ on_every_backend! {
     queue::{
         a_new_run_is_claimed_once,
         nothing_is_claimed_before_it_is_due_and_the_longest_due_comes_first,
+        what_is_due_since_its_creation_is_due_by_a_clock_that_was_set_back,
         a_released_run_is_claimed_again_with_what_was_written_before,
         a_restart_releases_every_claim_and_keeps_every_unfinished_run,
         finished_and_parked_runs_are_not_claimed,

@@ -47,7 +47,10 @@ pub(super) fn enter(
             let answer = render(answer, scope, "the answer", "respond")?;
             responded(place, &answer)
         }
-        _ => Err(StepError::permanent("not-compiled", format!("step `{place}` was not prepared as what it is; please report this"))),
+        _ => Err(StepError::permanent(
+            "not-compiled",
+            format!("step `{place}` was not prepared as what it is; please report this"),
+        )),
     }
 }
 
@@ -61,9 +64,9 @@ pub(super) fn stopped(stop: &Stop, state: &StepState, place: impl FnOnce() -> St
             let message = message.unwrap_or_else(|| "the workflow stopped here, as its author wants it".to_owned());
             Outcome::Failed { step: place(), error: StepError::permanent("stopped", message) }
         }
-        StopStatus::Cancelled => {
-            Outcome::Cancelled { reason: message.unwrap_or_else(|| "the workflow stopped here, as its author wants it".to_owned()) }
-        }
+        StopStatus::Cancelled => Outcome::Cancelled {
+            reason: message.unwrap_or_else(|| "the workflow stopped here, as its author wants it".to_owned()),
+        },
     }
 }
 

@@ -43,10 +43,7 @@ pub enum RunEvent {
     },
     /// An attempt begins. Whatever follows may already have happened when no end of it is in the journal.
     /// Its input is not here: it is a pure function of the workflow version and the entries before, and the end of the attempt has it.
-    StepStarted {
-        step: StepRef,
-        attempt: u32,
-    },
+    StepStarted { step: StepRef, attempt: u32 },
     StepSucceeded {
         step: StepRef,
         attempt: u32,
@@ -87,15 +84,9 @@ pub enum RunEvent {
         call: Option<CallRecord>,
     },
     /// A control step begins: what was decided, or what it waits for.
-    Entered {
-        step: StepRef,
-        detail: Detail,
-    },
+    Entered { step: StepRef, detail: Detail },
     /// A control step ended well.
-    Left {
-        step: StepRef,
-        output: Value,
-    },
+    Left { step: StepRef, output: Value },
     /// An iteration of a loop ended: well, or with `error`.
     Iterated {
         step: StepRef,
@@ -106,19 +97,11 @@ pub enum RunEvent {
         error: Option<Failure>,
     },
     /// A wait was in vain; its `on_timeout` steps begin.
-    TimedOut {
-        step: StepRef,
-    },
+    TimedOut { step: StepRef },
     /// The step's `on_error` took its failure; the run goes on with this output.
-    Handled {
-        step: StepRef,
-        output: Value,
-    },
+    Handled { step: StepRef, output: Value },
     /// A step in progress was ended, because what it belongs to needs it no longer.
-    Cancelled {
-        step: StepRef,
-        reason: String,
-    },
+    Cancelled { step: StepRef, reason: String },
     /// The answer to the sender that waits for this run.
     Responded {
         step: StepRef,
@@ -129,10 +112,7 @@ pub enum RunEvent {
         body: Option<ResponseBody>,
     },
     /// A rerun took the step's result over from the earlier run.
-    Kept {
-        step: StepRef,
-        output: Value,
-    },
+    Kept { step: StepRef, output: Value },
     /// There is nothing to do before `until`, or (without it) before something comes from outside. Written where the entries before leave that
     /// open: several steps go on at a time, the workflow's window is closed, a child run has been started.
     Rested {
@@ -140,15 +120,9 @@ pub enum RunEvent {
         until: Option<Timestamp>,
     },
     /// From outside: somebody opened a wait's resume link.
-    Resumed {
-        step: StepRef,
-        payload: Value,
-    },
+    Resumed { step: StepRef, payload: Value },
     /// From outside: the event came that a wait is for.
-    EventArrived {
-        step: StepRef,
-        payload: Value,
-    },
+    EventArrived { step: StepRef, payload: Value },
     /// From outside: the run that a `call` started has ended.
     ChildEnded {
         step: StepRef,
@@ -157,14 +131,9 @@ pub enum RunEvent {
         output: Value,
     },
     /// From outside: the run is to end.
-    CancelRequested {
-        reason: String,
-    },
+    CancelRequested { reason: String },
     /// From outside: somebody decided about a parked step.
-    Decided {
-        step: StepRef,
-        decision: Decision,
-    },
+    Decided { step: StepRef, decision: Decision },
     /// Always the last.
     Finished {
         outcome: Outcome,

@@ -37,6 +37,7 @@ pub struct Run {
     /// The steps that have begun and not ended.
     pub(super) open: BTreeSet<StepRef>,
     /// Until when there is nothing to do, if that was the last thing written.
+    #[expect(clippy::option_option, reason = "it may rest without an end in sight")]
     pub(super) rested: Option<Option<Timestamp>>,
 }
 
@@ -102,8 +103,7 @@ impl Run {
             rested: None,
         };
         for event in &seed {
-            let is_seed =
-                matches!(event, RunEvent::Kept { .. } | RunEvent::Entered { .. } | RunEvent::Iterated { .. });
+            let is_seed = matches!(event, RunEvent::Kept { .. } | RunEvent::Entered { .. } | RunEvent::Iterated { .. });
             if !is_seed {
                 return Err(impossible("it takes over what cannot be"));
             }
@@ -219,8 +219,11 @@ impl Run {
             }
             RunEvent::Decided { step, decision } => {
                 let state = self.steps.get_mut(step).ok_or("a decision about nothing")?;
-                let Phase::Parked { reason } = &state.phase else { return Err("a decision about a step that is not parked") };
-                let undone = || StepError::permanent("parked", format!("somebody decided that it has not happened: {reason}"));
+                let Phase::Parked { reason } = &state.phase else {
+                    return Err("a decision about a step that is not parked");
+                };
+                let undone =
+                    || StepError::permanent("parked", format!("somebody decided that it has not happened: {reason}"));
                 state.phase = match decision {
                     Decision::Repeat => Phase::Retrying { at },
                     Decision::Failed => Phase::Failed { error: undone() },
@@ -298,7 +301,10 @@ impl Run {
     }
 
     fn end_control(&mut self, step: &StepRef, output: Value) -> Result<(), &'static str> {
-        let state = self.steps.entry(step.clone()).or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
+        let state = self
+            .steps
+            .entry(step.clone())
+            .or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
         if state.phase != Phase::Entered {
             return Err("a step ends that is not in progress");
         }
@@ -309,7 +315,10 @@ impl Run {
 
     /// Fails a step without attempts; `false` when it has some, or has ended.
     fn fail_control(&mut self, step: &StepRef, error: &StepError, origin: Option<&StepRef>) -> bool {
-        let state = self.steps.entry(step.clone()).or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
+        let state = self
+            .steps
+            .entry(step.clone())
+            .or_insert_with(|| StepState { phase: Phase::Entered, ..StepState::default() });
         if state.phase != Phase::Entered {
             return false;
         }
@@ -364,7 +373,9 @@ impl Run {
             | RunEvent::StepSucceeded { .. }
             | RunEvent::StepParked { .. }
             | RunEvent::Responded { .. } => true,
-            RunEvent::StepFailed { step, .. } | RunEvent::Cancelled { step, .. } => self.steps.get(step).is_some_and(|state| !state.attempts.is_empty()),
+            RunEvent::StepFailed { step, .. } | RunEvent::Cancelled { step, .. } => {
+                self.steps.get(step).is_some_and(|state| !state.attempts.is_empty())
+            }
             event => event.is_outside(),
         }
     }

@@ -33,7 +33,9 @@ pub(super) fn of_iteration<'r>(
     place: &StepRef,
     index: u32,
 ) -> Vec<Local<'r>> {
-    let Some(StepKind::ForEach(each)) = compiled.workflow.step(place.id()).map(|step| &step.kind) else { return Vec::new() };
+    let Some(StepKind::ForEach(each)) = compiled.workflow.step(place.id()).map(|step| &step.kind) else {
+        return Vec::new();
+    };
     let control = run.steps.get(place).and_then(|state| state.control.as_deref());
     let Some(Detail::Each { items, count }) = control.map(|control| &control.detail) else { return Vec::new() };
     let Some(item) = item(each, items, index) else { return Vec::new() };

@@ -95,7 +95,8 @@ fn succeed(definition: Definition<'_>, run: &Run) -> Next {
         None => Next::Finish { outcome: Outcome::Succeeded, output: Value::Null },
         Some(Ok(output)) => Next::Finish { outcome: Outcome::Succeeded, output },
         Some(Err(error)) => {
-            let message = format!("the workflow's output cannot be built: {} (at `output{}`)", error.message, error.pointer);
+            let message =
+                format!("the workflow's output cannot be built: {} (at `output{}`)", error.message, error.pointer);
             match last_place(run) {
                 Some(step) => {
                     let error = StepError::permanent("expression", message);

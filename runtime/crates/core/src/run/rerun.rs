@@ -10,8 +10,8 @@ use crate::run::event::{Detail, RunEvent};
 use crate::run::fold::{Phase, Run, StepState};
 use crate::run::state::Control;
 use crate::run::uncertain::is_idempotent;
-use crate::workflow::step::{Step, StepKind};
 use crate::workflow::Workflow;
+use crate::workflow::step::{Step, StepKind};
 
 /// How a run is repeated.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -136,7 +136,8 @@ pub fn plan_rerun(
         keeper.block(&workflow.steps, &[]);
     }
     let Keeper { seed, kept, .. } = keeper;
-    let steps: Vec<RerunStep> = run.steps.iter().filter_map(|(place, state)| effect_of(run, workflow, (place, state), &kept)).collect();
+    let steps: Vec<RerunStep> =
+        run.steps.iter().filter_map(|(place, state)| effect_of(run, workflow, (place, state), &kept)).collect();
     let warnings = warnings(&steps, run, request);
     Ok(RerunPlan { of: run.id, version, steps, warnings, seed })
 }
@@ -178,7 +179,12 @@ impl Keeper<'_> {
         let mut ids = vec![&step.id];
         collect(step, &mut ids);
         let is_loop = matches!(step.kind, StepKind::ForEach(_));
-        let inside: Vec<_> = self.run.steps.iter().filter(|(other, _)| other.is_within(place.at()) && ids.contains(&other.id())).collect();
+        let inside: Vec<_> = self
+            .run
+            .steps
+            .iter()
+            .filter(|(other, _)| other.is_within(place.at()) && ids.contains(&other.id()))
+            .collect();
         for (other, inner) in inside {
             self.kept.insert(other.clone());
             // What is inside a loop is read by nobody outside of it.
@@ -219,7 +225,11 @@ impl Keeper<'_> {
                             self.seed.push(RunEvent::Iterated { step: place.clone(), index, collected, error: None });
                             let mut ids = Vec::new();
                             collect(step, &mut ids);
-                            let done = self.run.steps.keys().filter(|other| other.is_within(&inner) && ids.contains(&other.id()));
+                            let done = self
+                                .run
+                                .steps
+                                .keys()
+                                .filter(|other| other.is_within(&inner) && ids.contains(&other.id()));
                             self.kept.extend(done.cloned());
                         }
                         None => drop(self.block(&each.steps, &inner)),
@@ -260,7 +270,8 @@ fn effect_of(
     }
     let is_uncertain = state.attempts.iter().any(|attempt| {
         let told = attempt.call.as_ref();
-        (attempt.output.is_none() && attempt.error.is_none()) || told.is_some_and(crate::invoke::CallRecord::is_uncertain)
+        (attempt.output.is_none() && attempt.error.is_none())
+            || told.is_some_and(crate::invoke::CallRecord::is_uncertain)
             || attempt.error.as_ref().is_some_and(|error| error.code == "deadline-exceeded")
     });
     let effect = match &state.phase {

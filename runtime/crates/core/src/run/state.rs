@@ -143,8 +143,9 @@ impl StepState {
     }
     /// The wait that is going on here.
     pub(crate) fn waiting(&self) -> Option<&Control> {
-        let waits =
-            |control: &&Control| matches!(control.detail, Detail::Waiting { .. } | Detail::Called { .. }) && !control.has_timed_out;
+        let waits = |control: &&Control| {
+            matches!(control.detail, Detail::Waiting { .. } | Detail::Called { .. }) && !control.has_timed_out
+        };
         self.control.as_deref().filter(waits).filter(|_| self.phase == Phase::Entered)
     }
 }

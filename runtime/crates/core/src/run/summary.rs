@@ -118,7 +118,9 @@ impl Run {
                 Phase::Retrying { at } => due = Some(*at),
                 Phase::Parked { .. } => return None,
                 Phase::Entered => match state.waiting() {
-                    Some(wait) if wait.arrival.is_some() || matches!(wait.detail, Detail::Called { .. }) => return at_once,
+                    Some(wait) if wait.arrival.is_some() || matches!(wait.detail, Detail::Called { .. }) => {
+                        return at_once;
+                    }
                     Some(wait) => due = wait.ends_at(),
                     None => {}
                 },

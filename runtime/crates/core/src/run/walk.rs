@@ -35,6 +35,7 @@ pub(super) struct Walk<'w> {
     next: Vec<Next>,
     wake_at: Option<Timestamp>,
     /// When steps may begin; found out when it is first asked.
+    #[expect(clippy::option_option, reason = "not asked yet is not the same as never")]
     opens: Option<Option<Timestamp>>,
 }
 
@@ -257,7 +258,8 @@ impl<'w> Walk<'w> {
 pub(super) fn cancelled(run: &Run, is_meant: impl Fn(&StepRef) -> bool, reason: &str) -> Vec<Next> {
     let mut open: Vec<_> = run.open().filter(|(place, _)| is_meant(place)).collect();
     open.sort_by_key(|(_, state)| state.attempts.is_empty());
-    let cancelled = open.into_iter().map(|(step, _)| RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() });
+    let cancelled =
+        open.into_iter().map(|(step, _)| RunEvent::Cancelled { step: step.clone(), reason: reason.to_owned() });
     cancelled.map(Next::Note).collect()
 }
 

@@ -67,7 +67,15 @@ impl Drive<'_> {
             Err(error) => {
                 let error = StepError::permanent(error.code(), error.to_string());
                 let (step, call) = (step.clone(), flowcell_core::invoke::CallRecord::default());
-                self.note(RunEvent::StepFailed { step, attempt: 1, error, retry_at: None, input: None, origin: None, call })?;
+                self.note(RunEvent::StepFailed {
+                    step,
+                    attempt: 1,
+                    error,
+                    retry_at: None,
+                    input: None,
+                    origin: None,
+                    call,
+                })?;
                 Ok(true)
             }
         }
@@ -76,13 +84,19 @@ impl Drive<'_> {
     /// Ends the run that a `call` waits for, when the step no longer does.
     pub(super) async fn cancel_child(&mut self, step: &StepRef, reason: &str) -> Result<(), DriveError> {
         let state = self.run.steps.get(step).filter(|state| state.phase == Phase::Entered);
-        let Some(control) = state.and_then(|state| state.control.as_deref()).filter(|control| control.arrival.is_none()) else {
+        let Some(control) =
+            state.and_then(|state| state.control.as_deref()).filter(|control| control.arrival.is_none())
+        else {
             return Ok(());
         };
         let Detail::Called { run: child, .. } = control.detail else { return Ok(()) };
         let reason = format!("step `{step}` of {}, which called it, ended: {reason}", self.run.id);
         let asked = outside::append(self.core, child, |child: &Run| {
-            if child.outcome.is_some() || child.cancel.is_some() { Err(()) } else { Ok(RunEvent::CancelRequested { reason: reason.clone() }) }
+            if child.outcome.is_some() || child.cancel.is_some() {
+                Err(())
+            } else {
+                Ok(RunEvent::CancelRequested { reason: reason.clone() })
+            }
         });
         match asked.await {
             // It was never started.

@@ -36,12 +36,17 @@ fn a_called_workflow_gets_its_input_and_gives_its_output_back() {
 
 #[test]
 fn a_call_fails_with_its_child_or_with_an_input_that_does_not_fit_or_when_it_takes_too_long() {
-    let failing = World::new(CALLER, |call| if call.step.id().as_str() == "work" { Answer::give_up() } else { echo(call) });
+    let failing =
+        World::new(CALLER, |call| if call.step.id().as_str() == "work" { Answer::give_up() } else { echo(call) });
     let cases = [
         (failing.beside(ENRICH), "call-failed"),
         (World::new(&CALLER.replace("{{ trigger.number }}", "text"), echo).beside(ENRICH), "invalid-input"),
         (World::new(CALLER, echo), "workflow-not-published"),
-        (World::new(CALLER, |call| echo(call).delayed(Duration::from_secs(20))).beside(&ENRICH.replace("steps: [", "steps: [ { id: w, wait: { for: 2h } },")), "call-timeout"),
+        (
+            World::new(CALLER, |call| echo(call).delayed(Duration::from_secs(20)))
+                .beside(&ENRICH.replace("steps: [", "steps: [ { id: w, wait: { for: 2h } },")),
+            "call-timeout",
+        ),
     ];
     for (world, code) in cases {
         let (run, runs) = world.clone().block_on(async move {
@@ -115,7 +120,10 @@ fn a_failed_run_starts_its_error_workflow_once_and_that_one_starts_none() {
         let statuses: Vec<_> = runs.iter().map(|run| (run.workflow.as_str(), run.status)).collect();
         let rescued = if rescue_fails { RunStatus::Failed } else { RunStatus::Succeeded };
         assert_eq!(runs.len(), 2, "{statuses:?}");
-        assert!(statuses.contains(&("sample", RunStatus::Failed)) && statuses.contains(&("rescue", rescued)), "{statuses:?}");
+        assert!(
+            statuses.contains(&("sample", RunStatus::Failed)) && statuses.contains(&("rescue", rescued)),
+            "{statuses:?}"
+        );
         let told = world.invoker.calls().into_iter().find(|call| call.step == "tell").unwrap();
         assert_eq!(told.input, json!({ "why": "http-status", "step": "a", "of": "sample" }));
     }

@@ -53,8 +53,9 @@ fn the_first_branch_that_holds_is_taken_and_the_journal_says_why() {
     assert_eq!(run.outcome, Some(Outcome::Succeeded));
     assert_eq!(called(&world), ["b", "after"]);
     assert_eq!(output(&run, "after"), Some(&json!({ "echo": { "n": 1, "taken": "mine" } })));
-    let Detail::Decided { branch, name, because } =
-        &run.steps[0].control.as_ref().unwrap().detail else { panic!("{:?}", run.steps[0]) };
+    let Detail::Decided { branch, name, because } = &run.steps[0].control.as_ref().unwrap().detail else {
+        panic!("{:?}", run.steps[0])
+    };
     assert_eq!((branch, name.as_deref(), because.len()), (&Some(1), Some("mine"), 2));
     assert_eq!((because[0].holds, because[1].holds), (Some(false), Some(true)));
     assert!(serde_json::to_string(&because[1]).unwrap().contains("ä1"), "the values are shown");
@@ -273,11 +274,9 @@ fn stop_ends_the_run_from_anywhere() {
 "#
         )
     };
-    for (status, expected) in [
-        ("succeeded", RunStatus::Succeeded),
-        ("failed", RunStatus::Failed),
-        ("cancelled", RunStatus::Cancelled),
-    ] {
+    for (status, expected) in
+        [("succeeded", RunStatus::Succeeded), ("failed", RunStatus::Failed), ("cancelled", RunStatus::Cancelled)]
+    {
         let (world, run) = run(&steps(status));
         assert_eq!((run.status(), called(&world).len()), (expected, 2), "{status}");
         match &run.outcome {

@@ -4,6 +4,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::needless_raw_string_hashes,
+    clippy::format_collect,
     reason = "a test may fail"
 )]
 

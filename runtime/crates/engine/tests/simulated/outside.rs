@@ -29,7 +29,9 @@ fn an_event_reaches_the_runs_it_matches_and_no_other() {
     let run = world.run_while(|world, control, id| async move {
         world.sleep(Duration::from_hours(5)).await;
         let workspace = WorkspaceId::default_workspace();
-        for (name, payload) in [("order.sent", json!({ "id": "ä1" })), ("order.paid", json!({ "id": "x" })), ("order.paid", json!(7))] {
+        for (name, payload) in
+            [("order.sent", json!({ "id": "ä1" })), ("order.paid", json!({ "id": "x" })), ("order.paid", json!(7))]
+        {
             assert_eq!(control.emit_event(&workspace, name, payload).await.unwrap(), []);
         }
         let taken = control.emit_event(&workspace, "order.paid", json!({ "id": "ä1", "sum": 5 })).await.unwrap();
@@ -56,7 +58,10 @@ fn a_wait_in_vain_takes_its_timeout_branch_or_fails() {
 
 #[test]
 fn a_resume_link_opens_once_survives_a_restart_and_cannot_be_guessed() {
-    let world = World::new("- { id: ask, wait: { resume: true } }\n- { id: after, uses: test/tools/send@1, with: { said: '{{ steps.ask.output.payload }}' } }", echo);
+    let world = World::new(
+        "- { id: ask, wait: { resume: true } }\n- { id: after, uses: test/tools/send@1, with: { said: '{{ steps.ask.output.payload }}' } }",
+        echo,
+    );
     let run = world.block_on({
         let world = world.clone();
         async move {
@@ -150,9 +155,16 @@ fn sixty_four_events_at_once_end_sixty_four_waits_while_attempts_fly() {
 #[test]
 fn somebody_decides_about_a_parked_step() {
     let decide = |decision: Decision| {
-        let world = World::new("- { id: pay, uses: test/tools/charge@1, timeout: 1s }\n- { id: after, uses: test/tools/send@1, with: { n: '{{ steps.pay.output.n }}' } }", |call| {
-            if call.attempt == 1 && call.step.id().as_str() == "pay" { Answer::never() } else { Answer::ok(json!({ "n": call.attempt })) }
-        });
+        let world = World::new(
+            "- { id: pay, uses: test/tools/charge@1, timeout: 1s }\n- { id: after, uses: test/tools/send@1, with: { n: '{{ steps.pay.output.n }}' } }",
+            |call| {
+                if call.attempt == 1 && call.step.id().as_str() == "pay" {
+                    Answer::never()
+                } else {
+                    Answer::ok(json!({ "n": call.attempt }))
+                }
+            },
+        );
         let run = world.run_while(move |world, control, id| async move {
             world.sleep(Duration::from_mins(1)).await;
             assert_eq!(world.run(id).await.summary().error_code.as_deref(), Some("parked"));
@@ -165,9 +177,15 @@ fn somebody_decides_about_a_parked_step() {
         (run, world.invoker.calls().len())
     };
     let (repeated, calls) = decide(Decision::Repeat);
-    assert_eq!((repeated.status(), calls, output(&repeated, "pay")), (RunStatus::Succeeded, 3, Some(&json!({ "n": 2 }))));
+    assert_eq!(
+        (repeated.status(), calls, output(&repeated, "pay")),
+        (RunStatus::Succeeded, 3, Some(&json!({ "n": 2 })))
+    );
     let (happened, calls) = decide(Decision::Succeeded { output: json!({ "n": 9 }) });
-    assert_eq!((happened.status(), calls, output(&happened, "pay")), (RunStatus::Succeeded, 2, Some(&json!({ "n": 9 }))));
+    assert_eq!(
+        (happened.status(), calls, output(&happened, "pay")),
+        (RunStatus::Succeeded, 2, Some(&json!({ "n": 9 })))
+    );
     let (failed, calls) = decide(Decision::Failed);
     assert_eq!((failed.status(), calls), (RunStatus::Failed, 1));
 }
@@ -217,7 +235,8 @@ fn a_step_during_which_the_process_stops_again_and_again_is_parked() {
         world.publish().await;
         let id = world.accept(&world.store, 1).await;
         for _ in 0..9 {
-            let engine = world.engine(std::sync::Arc::new(world.store.clone()), std::sync::Arc::new(world.store.clone()));
+            let engine =
+                world.engine(std::sync::Arc::new(world.store.clone()), std::sync::Arc::new(world.store.clone()));
             tokio::select! {
                 ended = engine.run(Shutdown::new()) => panic!("{ended:?}"),
                 // Sooner than a start is written in the usual course.

@@ -17,7 +17,11 @@ fn again(steps: &str, failing: &'static [&'static str], request: RerunRequest) -
     let first: Mutex<Option<RunId>> = Mutex::new(None);
     let world = World::new(steps, move |call| {
         let first = *first.lock().unwrap().get_or_insert(call.run);
-        if first == call.run && failing.contains(&call.step.to_string().as_str()) { Answer::give_up() } else { echo(call) }
+        if first == call.run && failing.contains(&call.step.to_string().as_str()) {
+            Answer::give_up()
+        } else {
+            echo(call)
+        }
     });
     world.clone().block_on(async move {
         world.publish().await;
@@ -39,7 +43,8 @@ fn again(steps: &str, failing: &'static [&'static str], request: RerunRequest) -
         let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), end);
         ended.unwrap();
         let calls = world.invoker.calls();
-        let keys = |step: &str| calls.iter().filter(|call| call.step == step).map(|call| call.key.clone()).collect::<Vec<_>>();
+        let keys =
+            |step: &str| calls.iter().filter(|call| call.step == step).map(|call| call.key.clone()).collect::<Vec<_>>();
         for call in &calls[before..] {
             assert_eq!(call.run, new);
             let keys = keys(&call.step);
@@ -96,7 +101,8 @@ fn a_whole_rerun_says_what_will_happen_twice() {
 
 #[test]
 fn an_edited_payload_replaces_the_trigger() {
-    let request = RerunRequest { from: RerunFrom::Start, trigger: Some(json!({ "number": 9 })), ..RerunRequest::default() };
+    let request =
+        RerunRequest { from: RerunFrom::Start, trigger: Some(json!({ "number": 9 })), ..RerunRequest::default() };
     let (_, _, run) = again(LINE, &["e"], request);
     assert_eq!(output(&run, "a"), Some(&json!({ "echo": { "n": 9 } })));
 }
@@ -118,7 +124,8 @@ fn only_the_failed_items_of_a_loop_are_repeated() {
     let (calls, plan, run) = again(LOOP, &["send[1]", "first[3]"], request);
     assert_eq!(calls, ["send[1]", "first[3]", "send[3]", "after"]);
     assert_eq!(output(&run, "after"), Some(&json!({ "echo": { "all": [10, 20, 30, 40] } })));
-    let repeated: Vec<_> = plan.steps.iter().filter(|step| step.fate == Fate::Repeated).map(|step| step.step.to_string()).collect();
+    let repeated: Vec<_> =
+        plan.steps.iter().filter(|step| step.fate == Fate::Repeated).map(|step| step.step.to_string()).collect();
     assert_eq!(repeated, ["send[1]", "first[3]", "after"]);
 
     let wrong = RerunRequest { from: RerunFrom::FailedItems("after".parse().unwrap()), ..RerunRequest::default() };
@@ -135,7 +142,11 @@ fn only_the_failed_items_of_a_loop_are_repeated() {
 #[test]
 fn a_rerun_on_the_latest_version_follows_it_from_the_failed_step() {
     let world = World::new("- { id: a, uses: test/tools/send@1 }\n- { id: b, uses: test/tools/send@1 }", |call| {
-        if call.input.get("repaired").is_none() && call.step.id().as_str() == "b" { Answer::give_up() } else { echo(call) }
+        if call.input.get("repaired").is_none() && call.step.id().as_str() == "b" {
+            Answer::give_up()
+        } else {
+            echo(call)
+        }
     });
     world.clone().block_on(async move {
         world.publish().await;

@@ -118,19 +118,27 @@ const SHAPES: [(&str, &str, &str); 10] = [
 ];
 
 const HELPER: &str = "id: helper\nname: H\ntrigger: { manual: true }\noutput: { n: '{{ trigger.n }}' }\nsteps: [ { id: h, uses: test/tools/send@1 } ]\n";
-const RESCUE: &str =
-    "id: rescue\nname: R\ntrigger: { error: true }\nsteps: [ { id: r, uses: test/tools/send@1 } ]\n";
+const RESCUE: &str = "id: rescue\nname: R\ntrigger: { error: true }\nsteps: [ { id: r, uses: test/tools/send@1 } ]\n";
 
 fn answer(call: &ActionCall) -> Answer {
     let number = |key: &str| call.input.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let answer = if number("fail") > 0 { Answer::give_up() } else { Answer::ok(json!({ "step": call.step, "echo": call.input })) };
+    let answer = if number("fail") > 0 {
+        Answer::give_up()
+    } else {
+        Answer::ok(json!({ "step": call.step, "echo": call.input }))
+    };
     answer.delayed(Duration::from_millis(number("takes")))
 }
 
 /// What a run came to, without what a crash may change: times, and how often something was tried.
 fn essence(run: &Run) -> (Option<Outcome>, Value, BTreeMap<StepRef, Option<Value>>) {
-    let over = run.steps.iter().filter(|(_, state)| !matches!(state.phase, flowcell_core::run::fold::Phase::Cancelled { .. }));
-    (run.outcome.clone(), run.output.clone(), over.map(|(step, state)| (step.clone(), state.output().cloned())).collect())
+    let over =
+        run.steps.iter().filter(|(_, state)| !matches!(state.phase, flowcell_core::run::fold::Phase::Cancelled { .. }));
+    (
+        run.outcome.clone(),
+        run.output.clone(),
+        over.map(|(step, state)| (step.clone(), state.output().cloned())).collect(),
+    )
 }
 
 /// Lives until the crash, keeps what was synced and `kept` of the rest, and lives on. The run, how many runs there are, and the writes
@@ -159,11 +167,9 @@ fn a_crash_after_any_write_of_any_shape_ends_in_the_same_run() {
         let (whole, runs, writes) = live(&world, CrashPoint::Never, false);
         assert!(whole.outcome.is_some(), "{name}: {:?}", whole.steps);
         for write in 1..writes {
-            for (crash, loses) in [
-                (CrashPoint::Before(write), true),
-                (CrashPoint::After(write), true),
-                (CrashPoint::After(write), false),
-            ] {
+            for (crash, loses) in
+                [(CrashPoint::Before(write), true), (CrashPoint::After(write), true), (CrashPoint::After(write), false)]
+            {
                 let (run, runs_then, _) = live(&world, crash, loses);
                 assert_eq!(essence(&run), essence(&whole), "{name}: {crash:?}, losing {loses}");
                 assert_eq!(runs_then, runs, "{name}: {crash:?}");

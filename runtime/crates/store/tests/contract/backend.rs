@@ -165,7 +165,15 @@ pub(crate) fn succeeded(attempt: u32, output: Value) -> RunEvent {
 }
 
 pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
-    RunEvent::StepFailed { step: step(), attempt, error: error(), retry_at, input: None, origin: None, call: CallRecord::default() }
+    RunEvent::StepFailed {
+        step: step(),
+        attempt,
+        error: error(),
+        retry_at,
+        input: None,
+        origin: None,
+        call: CallRecord::default(),
+    }
 }
 
 pub(crate) fn parked(attempt: u32) -> RunEvent {

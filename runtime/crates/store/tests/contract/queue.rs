@@ -15,13 +15,26 @@ pub(crate) async fn a_new_run_is_claimed_once(store: Backend) {
 }
 
 pub(crate) async fn nothing_is_claimed_before_it_is_due_and_the_longest_due_comes_first(store: Backend) {
-    for number in [30, 10, 20] {
+    for number in [3, 1, 2] {
         store.start(number).await;
+        store.happens(run_id(number), started(1)).await;
+        store.happens(run_id(number), failed(1, Some(at(number * 10)))).await;
     }
     assert!(store.queue.claim(at(9), 10).await.unwrap().is_empty());
     assert_eq!(store.queue.next_due().await.unwrap(), Some(at(10)));
-    assert_eq!(store.queue.claim(at(20), 1).await.unwrap(), [run_id(10)]);
-    assert_eq!(store.queue.claim(at(30), 10).await.unwrap(), [run_id(20), run_id(30)]);
+    assert_eq!(store.queue.claim(at(20), 1).await.unwrap(), [run_id(1)]);
+    assert_eq!(store.queue.claim(at(30), 10).await.unwrap(), [run_id(2), run_id(3)]);
+}
+
+pub(crate) async fn what_is_due_since_its_creation_is_due_by_a_clock_that_was_set_back(store: Backend) {
+    for number in [30, 10, 20] {
+        store.start(number).await;
+    }
+    store.happens(run_id(10), started(1)).await;
+    store.happens(run_id(10), failed(1, Some(at(40)))).await;
+    assert!(store.queue.next_due().await.unwrap().is_some_and(|due| due <= at(5)));
+    assert_eq!(store.queue.claim(at(5), 10).await.unwrap(), [run_id(20), run_id(30)]);
+    assert_eq!(store.queue.next_due().await.unwrap(), Some(at(40)), "a retry waits for its time");
 }
 
 pub(crate) async fn a_released_run_is_claimed_again_with_what_was_written_before(store: Backend) {

@@ -73,9 +73,11 @@ impl<'w> Walk<'w> {
     }
 
     /// What an iteration that has ended well yields.
+    #[expect(clippy::result_large_err, reason = "it goes into an event as it is, once per failed iteration")]
     fn collect(&self, step: &Step, index: u32) -> Result<Value, Failure> {
         let compiled = self.definition.compiled;
-        let Some(CompiledKind::ForEach { collect: Some(collect), .. }) = compiled.steps.get(&step.id).map(|step| &step.kind)
+        let Some(CompiledKind::ForEach { collect: Some(collect), .. }) =
+            compiled.steps.get(&step.id).map(|step| &step.kind)
         else {
             return Ok(Value::Null);
         };

@@ -26,7 +26,8 @@ pub(super) fn begin(
     match (&wait.what, compiled) {
         (WaitFor::Duration(_), CompiledWait::Duration(program)) => {
             let text = text(program, scope, "for")?;
-            let millis = duration::parse(text.trim()).map_err(|problem| StepError::permanent("invalid-wait", problem))?;
+            let millis =
+                duration::parse(text.trim()).map_err(|problem| StepError::permanent("invalid-wait", problem))?;
             until = Some(after(now, millis));
         }
         (WaitFor::Until(_), CompiledWait::Until(program)) => {
@@ -35,19 +36,26 @@ pub(super) fn begin(
         (WaitFor::Window(window), CompiledWait::Window) => {
             let zone = settings.timezone.as_deref();
             let opens = walk.definition.calendar.opens(Some(window), &[], zone, now);
-            let never = || StepError::permanent("invalid-wait", "this window never opens: check its days, times and zone");
+            let never =
+                || StepError::permanent("invalid-wait", "this window never opens: check its days, times and zone");
             until = Some(opens.ok_or_else(never)?);
         }
         (WaitFor::Event { name, .. }, _) => event = Some(name.clone()),
         (WaitFor::Resume, _) => resume = true,
-        _ => return Err(StepError::permanent("not-compiled", "this wait was not prepared as what it is; please report this")),
+        _ => {
+            return Err(StepError::permanent(
+                "not-compiled",
+                "this wait was not prepared as what it is; please report this",
+            ));
+        }
     }
     let deadline = wait.timeout_ms.map(|millis| after(now, millis));
     Ok(Detail::Waiting { until, deadline, event, resume })
 }
 
 fn text(program: &Program, scope: &Scope<'_>, key: &str) -> Result<String, StepError> {
-    let rendered = program.render(scope).map_err(|error| expression_error("the wait", &format!("wait/{key}"), &error))?;
+    let rendered =
+        program.render(scope).map_err(|error| expression_error("the wait", &format!("wait/{key}"), &error))?;
     match rendered {
         Value::String(text) => Ok(text),
         other => Err(StepError::permanent("invalid-wait", format!("`wait.{key}` needs a text and got {other}"))),
@@ -96,7 +104,9 @@ impl<'w> Walk<'w> {
                 return Standing::Open;
             }
             let limit = duration::format(wait.timeout_ms.unwrap_or_default());
-            let message = format!("what it waits for did not come within {limit}; give the step `on_timeout` steps if the run is to go on then");
+            let message = format!(
+                "what it waits for did not come within {limit}; give the step `on_timeout` steps if the run is to go on then"
+            );
             return self.fail_itself(step, StepError::permanent("wait-timeout", message));
         }
         if let Some(at) = control.ends_at() {
@@ -111,20 +121,28 @@ impl<'w> Walk<'w> {
             Some(Arrival::Child { outcome: Outcome::Succeeded, output }) => self.leave(step, output.clone()),
             Some(Arrival::Child { outcome: Outcome::Failed { step: inner, error }, .. }) => {
                 let message = format!("{run} of workflow `{workflow}` failed in step `{inner}`: {}", error.message);
-                let details = Some(json!({ "run": run, "workflow": workflow, "step": inner, "code": error.code, "details": error.details }));
+                let details = Some(
+                    json!({ "run": run, "workflow": workflow, "step": inner, "code": error.code, "details": error.details }),
+                );
                 let error = StepError { code: "call-failed".to_owned(), message, retryable: false, details };
                 self.fail_itself(step, error)
             }
             Some(Arrival::Child { outcome: Outcome::Cancelled { reason }, .. }) => {
                 let details = Some(json!({ "run": run, "workflow": workflow }));
                 let message = format!("{run} of workflow `{workflow}` was cancelled: {reason}");
-                self.fail_itself(step, StepError { code: "call-cancelled".to_owned(), message, retryable: false, details })
+                self.fail_itself(
+                    step,
+                    StepError { code: "call-cancelled".to_owned(), message, retryable: false, details },
+                )
             }
             Some(_) => Standing::Open,
             None if deadline.is_some_and(|deadline| deadline <= self.moment.now) => {
                 let message = format!("{run} of workflow `{workflow}` did not end in time, and was cancelled");
                 let details = Some(json!({ "run": run, "workflow": workflow }));
-                self.fail_itself(step, StepError { code: "call-timeout".to_owned(), message, retryable: false, details })
+                self.fail_itself(
+                    step,
+                    StepError { code: "call-timeout".to_owned(), message, retryable: false, details },
+                )
             }
             None => {
                 let next = Next::Call { step: self.place(step), run: *run };

@@ -1,5 +1,5 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
-#![allow(clippy::too_many_lines, clippy::format_collect, reason = "tables")]
+#![allow(clippy::too_many_lines, clippy::format_collect, clippy::needless_pass_by_value, clippy::cast_possible_truncation, reason = "tables")]
 
 use std::fmt::Write as _;
 
@@ -146,7 +146,9 @@ fn shown(next: &Next) -> String {
         Next::Call { step, .. } => format!("call {step}"),
         Next::Finish { outcome: Outcome::Succeeded, output: Value::Null } => "finish: succeeded".to_owned(),
         Next::Finish { outcome: Outcome::Succeeded, output } => format!("finish: succeeded with {output}"),
-        Next::Finish { outcome: Outcome::Failed { step, error }, .. } => format!("finish: {step} failed with {}", error.code),
+        Next::Finish { outcome: Outcome::Failed { step, error }, .. } => {
+            format!("finish: {step} failed with {}", error.code)
+        }
         Next::Finish { outcome: Outcome::Cancelled { reason }, .. } => format!("finish: cancelled, {reason}"),
         Next::Rest => "rest".to_owned(),
         Next::Done => "done".to_owned(),

@@ -17,7 +17,9 @@ pub(super) fn noted(event: &RunEvent) -> String {
                 let at = |at: &Option<Timestamp>| at.map(|at| (at.as_millis() - T0) / 1_000);
                 format!("{step} waits until {:?} or {:?} for {event:?} resume {resume}", at(until), at(deadline))
             }
-            Detail::Called { workflow, version, input, .. } => format!("{step} calls {workflow} {version} with {input}"),
+            Detail::Called { workflow, version, input, .. } => {
+                format!("{step} calls {workflow} {version} with {input}")
+            }
         },
         RunEvent::Left { step, output } => format!("{step} left with {output}"),
         RunEvent::Iterated { step, index, collected, error } => {
@@ -64,7 +66,7 @@ impl Told {
         loop {
             let plan = plan_at(&self.workflow, &self.run, Timestamp::from_millis(T0 + seconds * 1_000), flying);
             let shown: Vec<_> = plan.iter().map(shown).collect();
-            let _ = writeln!(self.lines, "{seconds:>3} s  {}", shown.join(" · "));
+            let _ = writeln!(self.lines, "{:<6} {}", format!("{seconds} s"), shown.join(" · "));
             let notes: Vec<_> = plan
                 .into_iter()
                 .filter_map(|next| if let Next::Note(event) = next { Some(event) } else { None })
@@ -97,10 +99,21 @@ impl Told {
                 self.apply(RunEvent::StepStarted { step: step.clone(), attempt }, seconds);
             }
             match end {
-                "+" => self.apply(RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call }, seconds),
+                "+" => self.apply(
+                    RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call },
+                    seconds,
+                ),
                 "-" => {
                     let input = Some(input);
-                    let failed = RunEvent::StepFailed { step, attempt, error: error(), retry_at: None, input, origin: None, call };
+                    let failed = RunEvent::StepFailed {
+                        step,
+                        attempt,
+                        error: error(),
+                        retry_at: None,
+                        input,
+                        origin: None,
+                        call,
+                    };
                     self.apply(failed, seconds);
                 }
                 _ => {}
@@ -125,7 +138,11 @@ impl Told {
             let at = entry.at;
             assert_eq!(plan_at(&self.workflow, &whole, at, &[]), plan_at(&self.workflow, &incremental, at, &[]));
             let text = serde_json::to_string(entry).expect("JSON");
-            assert_eq!(serde_json::from_str::<Recorded>(&text).expect(&text), *entry, "what is written reads as it was");
+            assert_eq!(
+                serde_json::from_str::<Recorded>(&text).expect(&text),
+                *entry,
+                "what is written reads as it was"
+            );
         }
         expected.assert_eq(&self.lines);
     }
@@ -147,11 +164,11 @@ fn a_decision_is_noted_and_its_branch_followed() {
     let mut told = Told::new(steps);
     told.settle(0, &[]).happen(1, "b+").settle(1, &[]).happen(2, "d+").settle(2, &[]);
     told.expect(&expect![[r#"
-          0 s  note size takes Some(1) None because [Some(false), Some(true)]
-          0 s  start b1
-          1 s  note size left with {"branch":1}
-          1 s  start d1
-          2 s  finish: succeeded
+        0 s    note size takes Some(1) None because [Some(false), Some(true)]
+        0 s    start b1
+        1 s    note size left with {"branch":1}
+        1 s    start d1
+        2 s    finish: succeeded
     "#]]);
 }
 
@@ -164,10 +181,10 @@ fn a_condition_that_cannot_be_evaluated_fails_the_step_and_on_error_takes_it() {
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     told.expect(&expect![[r#"
-          0 s  note size failed: expression
-          0 s  note size handled with null
-          0 s  note list failed: not-a-list
-          0 s  finish: list failed with not-a-list
+        0 s    note size failed: expression
+        0 s    note size handled with null
+        0 s    note list failed: not-a-list
+        0 s    finish: list failed with not-a-list
     "#]]);
 }
 
@@ -184,76 +201,81 @@ fn iterations_go_on_as_many_as_may_and_end_on_their_own() {
     told.happen(3, "a[2] a[2]+").settle(3, &["a[0]"]);
     told.happen(4, "a[0]+").settle(4, &[]);
     told.expect(&expect![[r#"
-          0 s  note each goes over [3,4,5] in 3
-          0 s  start a[0]1 · start a[1]1
-          1 s  rest
-          2 s  note s[1] left with {"n":4,"of":"a[1]"}
-          2 s  note each iterated 1: 5
-          2 s  start a[2]1
-          3 s  note s[2] left with {"n":5,"of":"a[2]"}
-          3 s  note each iterated 2: 7
-          3 s  rest
-          4 s  note s[0] left with {"n":3,"of":"a[0]"}
-          4 s  note each iterated 0: 3
-          4 s  note each left with {"count":3,"errors":[],"failed":0,"results":[3,5,7],"succeeded":3}
-          4 s  finish: succeeded
+        0 s    note each goes over [3,4,5] in 3
+        0 s    start a[0]1 · start a[1]1
+        1 s    rest
+        2 s    note s[1] left with {"n":4,"of":"a[1]"}
+        2 s    note each iterated 1: 5
+        2 s    start a[2]1
+        3 s    note s[2] left with {"n":5,"of":"a[2]"}
+        3 s    note each iterated 2: 7
+        3 s    rest
+        4 s    note s[0] left with {"n":3,"of":"a[0]"}
+        4 s    note each iterated 0: 3
+        4 s    note each left with {"count":3,"errors":[],"failed":0,"results":[3,5,7],"succeeded":3}
+        4 s    finish: succeeded
     "#]]);
 }
 
 #[test]
 fn a_failed_iteration_cancels_the_others_or_is_counted() {
-    let steps = |mode: &str| {
-        json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }])
-    };
+    let steps = |mode: &str| json!([{ "id": "each", "for_each": "{{ trigger.list }}", "parallel": 3, "on_item_error": mode, "steps": [act("a")] }]);
     let mut told = Told::new(steps("fail"));
     told.settle(0, &[]).happen(1, "a[0] a[1] a[2] a[1]-").settle(2, &["a[0]", "a[2]"]);
     told.expect(&expect![[r#"
-          0 s  note each goes over [3,4,5] in 3
-          0 s  start a[0]1 · start a[1]1 · start a[2]1
-          2 s  note each iterated 1: null, a[1] failed
-          2 s  note a[0] cancelled: step `a[1]` has failed · note a[2] cancelled: step `a[1]` has failed · note each failed: boom in a[1]
-          2 s  finish: a[1] failed with boom
+        0 s    note each goes over [3,4,5] in 3
+        0 s    start a[0]1 · start a[1]1 · start a[2]1
+        2 s    note each iterated 1: null, a[1] failed
+        2 s    note a[0] cancelled: step `a[1]` has failed · note a[2] cancelled: step `a[1]` has failed · note each failed: boom in a[1]
+        2 s    finish: a[1] failed with boom
     "#]]);
     let mut going_on = Told::new(steps("continue"));
     going_on.settle(0, &[]).happen(1, "a[0] a[1] a[2] a[1]-").settle(2, &["a[0]", "a[2]"]);
     going_on.happen(3, "a[0]+ a[2]+").settle(3, &[]);
     going_on.expect(&expect![[r#"
-          0 s  note each goes over [3,4,5] in 3
-          0 s  start a[0]1 · start a[1]1 · start a[2]1
-          2 s  note each iterated 1: null, a[1] failed
-          2 s  rest
-          3 s  note each iterated 0: null · note each iterated 2: null
-          3 s  note each left with {"count":3,"errors":[{"code":"boom","index":1,"message":"it broke","step":"a[1]"}],"failed":1,"results":[],"succeeded":2}
-          3 s  finish: succeeded
+        0 s    note each goes over [3,4,5] in 3
+        0 s    start a[0]1 · start a[1]1 · start a[2]1
+        2 s    note each iterated 1: null, a[1] failed
+        2 s    rest
+        3 s    note each iterated 0: null · note each iterated 2: null
+        3 s    note each left with {"count":3,"errors":[{"code":"boom","index":1,"message":"it broke","step":"a[1]"}],"failed":1,"results":[],"succeeded":2}
+        3 s    finish: succeeded
     "#]]);
 }
 
 #[test]
 fn a_race_is_won_once_and_a_join_waits_for_all() {
-    let steps = |join: &str| {
-        json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")])
-    };
+    let steps = |join: &str| json!([{ "id": "both", "parallel": { "x": [act("a"), act("b")], "y": [act("c")] }, "join": join }, act("d")]);
     for (join, expected) in [
-        ("race", expect![[r#"
-              0 s  note both forks
-              0 s  start a1 · start c1
-              1 s  note a cancelled: branch `y` was first · note both left with {"winner":"y","x":{"status":"cancelled"},"y":{"status":"succeeded"}}
-              1 s  start d1
-        "#]]),
-        ("all", expect![[r#"
-              0 s  note both forks
-              0 s  start a1 · start c1
-              1 s  rest
-              2 s  note both failed: boom in a
-              2 s  finish: a failed with boom
-        "#]]),
-        ("settled", expect![[r#"
-              0 s  note both forks
-              0 s  start a1 · start c1
-              1 s  rest
-              2 s  note both left with {"x":{"error":{"code":"boom","message":"it broke","step":"a"},"status":"failed"},"y":{"status":"succeeded"}}
-              2 s  start d1
-        "#]]),
+        (
+            "race",
+            expect![[r#"
+                0 s    note both forks
+                0 s    start a1 · start c1
+                1 s    note a cancelled: branch `y` was first · note both left with {"winner":"y","x":{"status":"cancelled"},"y":{"status":"succeeded"}}
+                1 s    start d1
+            "#]],
+        ),
+        (
+            "all",
+            expect![[r#"
+                0 s    note both forks
+                0 s    start a1 · start c1
+                1 s    rest
+                2 s    note both failed: boom in a
+                2 s    finish: a failed with boom
+            "#]],
+        ),
+        (
+            "settled",
+            expect![[r#"
+                0 s    note both forks
+                0 s    start a1 · start c1
+                1 s    rest
+                2 s    note both left with {"x":{"error":{"code":"boom","message":"it broke","step":"a"},"status":"failed"},"y":{"status":"succeeded"}}
+                2 s    start d1
+            "#]],
+        ),
     ] {
         let mut told = Told::new(steps(join));
         told.settle(0, &[]).happen(1, "a c c+").settle(1, &["a"]);
@@ -273,7 +295,12 @@ fn what_would_begin_in_the_losing_branch_does_not() {
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     assert!(told.run.open().next().is_none());
-    told.expect(&expect![[""]]);
+    told.expect(&expect![[r#"
+        0 s    note race forks
+        0 s    note s left with {} · note t left with {}
+        0 s    note race left with {"winner":"x","x":{"status":"succeeded"},"y":{"status":"cancelled"}}
+        0 s    finish: succeeded
+    "#]]);
 }
 
 #[test]
@@ -292,8 +319,8 @@ fn waits_end_by_time_by_event_by_link_or_in_vain() {
     told.outside(300, RunEvent::Resumed { step: place("r"), payload: json!("yes") }).settle(300, &[]);
     told.settle(310, &[]).happen(311, "b+").settle(311, &[]).settle(321, &[]);
     told.expect(&expect![[r#"
-          0 s  note w waits until Some(120) or None for None resume false
-          0 s  wait until +120 s
+        0 s    note w waits until Some(120) or None for None resume false
+        0 s    wait until +120 s
         119 s  wait until +120 s
         120 s  note w left with {"reason":"elapsed"}
         120 s  note e waits until None or Some(3720) for Some("paid") resume false
@@ -323,18 +350,19 @@ fn what_is_asked_from_outside_ends_everything() {
     told.settle(0, &[]).happen(1, "a").settle(1, &["a"]);
     told.outside(2, RunEvent::CancelRequested { reason: "enough".to_owned() }).settle(2, &["a"]);
     told.expect(&expect![[r#"
-          0 s  note both forks
-          0 s  note w waits until Some(86400) or None for None resume false
-          0 s  start a1 · wait until +86400 s
-          1 s  wait until +86400 s
-          2 s  note a cancelled: enough · note both cancelled: enough · note w cancelled: enough · finish: cancelled, enough
-          2 s  finish: cancelled, enough
+        0 s    note both forks
+        0 s    note w waits until Some(86400) or None for None resume false
+        0 s    start a1 · wait until +86400 s
+        1 s    wait until +86400 s
+        2 s    note a cancelled: enough · note both cancelled: enough · note w cancelled: enough · finish: cancelled, enough
+        2 s    finish: cancelled, enough
     "#]]);
 }
 
 #[test]
 fn a_called_run_is_named_before_it_is_started() {
-    let steps = json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
+    let steps =
+        json!([{ "id": "sub", "call": { "workflow": "other", "version": 3, "with": { "n": "{{ trigger.n }}" } } }]);
     let mut told = Told::new(steps);
     told.settle(0, &[]);
     let step: StepRef = "sub".parse().expect("a place");
@@ -342,9 +370,9 @@ fn a_called_run_is_named_before_it_is_started() {
     let ended = RunEvent::ChildEnded { step, outcome: Outcome::Succeeded, output: json!({ "n": 4 }) };
     told.outside(5, ended).settle(5, &[]);
     told.expect(&expect![[r#"
-          0 s  note sub calls other 3 with {"n":2}
-          0 s  call sub
-          5 s  note sub left with {"n":4}
-          5 s  finish: succeeded
+        0 s    note sub calls other 3 with {"n":2}
+        0 s    call sub
+        5 s    note sub left with {"n":4}
+        5 s    finish: succeeded
     "#]]);
 }
