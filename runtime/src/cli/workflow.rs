@@ -54,7 +54,9 @@ pub(crate) fn rename_step(args: &RenameStep, output: &Output) -> Result<(), Fail
             if output.is_json() {
                 output.document(&json!({ "file": name, "problems": problems }));
             } else {
-                problems.iter().for_each(|problem| output.line(problem.in_file(&name)));
+                for problem in &problems {
+                    output.line(problem.in_file(&name));
+                }
             }
             return Err(Failure::Reported);
         }

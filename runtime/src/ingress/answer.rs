@@ -41,7 +41,10 @@ pub(super) async fn wait(
     let told = tokio::select! {
         biased;
         told = call.told() => told,
-        () = app.ports.clock.sleep_until(app.ports.clock.now() + limit) => Told::Stopping,
+        // A duplicate may have begun to wait while the answer was on its way to the disk, which nobody told it.
+        () = app.ports.clock.sleep_until(app.ports.clock.now() + limit) => {
+            Told::by(&app.ports.journal.load(run).await?).unwrap_or(Told::Stopping)
+        }
     };
     Ok(render(told, run, outcome, request_id))
 }

@@ -269,6 +269,8 @@ fn a_workflow_limits_its_runs_per_key_and_shows_the_queue() {
                     version: None,
                     trigger: "sample/trigger".to_owned(),
                     dedupe_key: None,
+                    dedupe: flowcell_core::ports::DedupeTerms::default(),
+                    ids: Vec::new(),
                     payloads: vec![json!({ "body": { "customer": customer } })],
                     input: flowcell_engine::Input::Trusted,
                 };
@@ -319,6 +321,8 @@ fn a_run_about_the_same_subject_is_skipped_or_replaces_the_unfinished_one() {
                     version: None,
                     trigger: "sample/trigger".to_owned(),
                     dedupe_key: None,
+                    dedupe: flowcell_core::ports::DedupeTerms::default(),
+                    ids: Vec::new(),
                     payloads: vec![json!({ "email": "a@b.test" })],
                     input: flowcell_engine::Input::Trusted,
                 };
