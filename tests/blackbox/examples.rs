@@ -248,5 +248,8 @@ fn a_failed_order_raises_the_alarm_of_the_error_workflow() {
         receiver.requests().into_iter().find(|request| request.target == "/hooks.chat.example.com/automation-alarm")
     });
     assert_eq!(alarm.json()["run"], run);
-    assert!(alarm.json()["text"].as_str().unwrap().contains("order-paid version 1 failed at step add_row"), "{alarm:?}");
+    assert!(
+        alarm.json()["text"].as_str().unwrap().contains("order-paid version 1 failed at step add_row"),
+        "{alarm:?}"
+    );
 }

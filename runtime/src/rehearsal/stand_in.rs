@@ -113,3 +113,40 @@ impl SharedAnswers {
         used.extend(taken.into_iter().filter_map(|index| places.get(index).copied().flatten()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answer(status: u16) -> Answer {
+        Answer { url: Some("https://a/*".to_owned()), status: Some(status), ..Answer::default() }
+    }
+
+    fn statuses(answers: &Answers) -> Vec<u16> {
+        answers.http.iter().filter_map(|answer| answer.status).collect()
+    }
+
+    #[test]
+    fn an_answer_that_one_step_has_used_is_used_for_the_next_and_the_last_stays() {
+        let shared = SharedAnswers::new(vec![answer(201), answer(202)]);
+        let record: CallRecord = serde_json::from_value(json!({ "http": [{
+            "number": 1, "started_at": "2026-01-05T09:00:00Z", "duration_ms": 0, "answered_by": "pinned",
+            "request": { "method": "POST", "url": "https://a/1", "headers": [], "body": { "bytes": 0 } },
+        }]}))
+        .unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let (answers, places) = shared.behind(&[]);
+            seen.push(statuses(&answers));
+            shared.take(&record, &answers, &places);
+        }
+        assert_eq!(seen, [vec![201, 202], vec![202, 201], vec![202, 201]]);
+        let (answers, places) = shared.behind(&[answer(500)]);
+        assert_eq!(
+            (statuses(&answers), places),
+            (vec![500, 202, 201], vec![None, Some(1), Some(0)]),
+            "a step's own go first"
+        );
+    }
+}
