@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
 pub(crate) mod query;
+pub(crate) mod reruns;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod server;
@@ -48,6 +49,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/schedules", get(schedules::list))
         .route("/api/v2/schedules/preview", get(schedules::preview))
         .route("/api/v2/runs/{id}/cancel", post(cancel::cancel))
+        .route("/api/v2/runs/{id}/rerun", post(reruns::one))
+        .route("/api/v2/reruns", post(reruns::many))
         .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
         .route("/api/v2/quarantine", get(quarantine::list))
         .route("/api/v2/quarantine/{digest}/release", post(quarantine::release))

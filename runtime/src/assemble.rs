@@ -1,7 +1,7 @@
 //! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
 
 mod running;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::{Engine, Shutdown};
@@ -91,7 +92,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
-            calendar: Arc::new(ZonedCalendar),
+            calendar: calendar(),
         },
     );
     let edge_settings = Settings {
@@ -172,6 +173,11 @@ async fn greet() -> &'static str {
         env!("CARGO_PKG_VERSION"),
         " runs here. The API is under /api/v2; `flowcell workflow list` talks to it.\n"
     )
+}
+
+/// In which hours steps may start.
+pub(crate) fn calendar() -> Arc<dyn Calendar> {
+    Arc::new(ZonedCalendar)
 }
 
 /// The plugins that `flowcell check` knows: those of this binary and of folders; nothing is written.

@@ -6,15 +6,19 @@ mod config;
 mod control;
 mod document;
 mod event;
-mod input;
+pub(crate) mod input;
 mod logs;
 mod output;
+mod pin_data;
 mod plugin;
+mod rehearse;
+mod rerun;
 mod run;
 mod schedule;
 mod schema;
 mod serve;
 mod start;
+mod test;
 mod trigger;
 mod workflow;
 
@@ -33,7 +37,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the command found a problem: a bad file, a refusal, with --wait a run that did not succeed
-  2  the command line is not right
+  2  the command line is not right; with `test` a file is not
   3  no server answers
   4  the server wants another token
 
@@ -75,7 +79,9 @@ enum Command {
     Serve(serve::Serve),
     /// Check workflow files without a server
     Check(check::Check),
-    /// Apply, list, show and start workflows
+    /// Run the test cases beside workflows, without a server
+    Test(test::Test),
+    /// Apply, list, show, start and try workflows
     #[command(subcommand)]
     Workflow(workflow::Command),
     /// List, show and cancel runs, and decide about parked steps
@@ -98,8 +104,8 @@ enum Command {
     /// Print the configuration with its comments
     #[command(subcommand)]
     Config(config::Command),
-    /// Print the JSON Schema of workflow files, for editors
-    Schema,
+    /// Print the JSON Schema of workflow files or test files, for editors
+    Schema(schema::Schema),
     /// Compile a plugin; the server starts this itself
     #[command(name = "__compile", hide = true)]
     Compile { order: Vec<std::ffi::OsString> },
@@ -110,6 +116,8 @@ enum Command {
 pub(crate) enum Failure {
     /// The message is printed already, as part of the output.
     Reported,
+    /// The same, and it is a file that is wrong.
+    WrongFile,
     Usage(String),
     Client(ClientError),
     Other(anyhow::Error),
@@ -159,19 +167,21 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Serve(serve) => serve::run(serve, &global, environment, output),
         Command::Check(check) => check::run(&check, output),
         Command::Config(command) => config::run(&command, output),
-        Command::Schema => {
-            schema::run(output);
+        Command::Schema(schema) => {
+            schema::run(&schema, output);
             Ok(())
         }
         Command::Schedule(schedule::Command::Next(next)) => schedule::next(&next, output),
         Command::Schedule(schedule::Command::List) => {
             with_server(&global, environment, async |client| schedule::list(client, output).await)
         }
+        Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
+        Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
         Command::Plugin(plugin::Command::Release(release)) => {
             with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
@@ -228,7 +238,7 @@ fn problem(title: &str, detail: &str) -> Value {
 /// What `--json` prints when a command fails; nothing when it has printed its document already.
 fn failure_document(failure: &Failure) -> Option<Value> {
     Some(match failure {
-        Failure::Reported => return None,
+        Failure::Reported | Failure::WrongFile => return None,
         Failure::Usage(message) => problem("The command line is not right", message),
         Failure::Client(ClientError::Problem(document)) => serde_json::json!(document),
         Failure::Client(error @ ClientError::Unreachable { .. }) => problem("No server answers", &error.to_string()),
@@ -244,6 +254,7 @@ fn report(failure: &Failure, output: &Output) -> ExitCode {
     }
     match failure {
         Failure::Reported => ExitCode::from(1),
+        Failure::WrongFile => ExitCode::from(2),
         Failure::Usage(message) => {
             let _ = Cli::command().error(clap::error::ErrorKind::ValueValidation, message).print();
             ExitCode::from(2)

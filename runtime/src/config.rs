@@ -147,6 +147,8 @@ pub(crate) struct Environment {
     pub(crate) log: Option<String>,
     /// `NO_COLOR` (no-color.org): set to anything, no colours are printed.
     pub(crate) no_color: bool,
+    /// Where commands without a server keep compiled plugins: `XDG_CACHE_HOME`, else `HOME/.cache`.
+    pub(crate) cache: Option<PathBuf>,
 }
 
 impl Environment {
@@ -158,6 +160,9 @@ impl Environment {
             token: get("FLOWCELL_TOKEN"),
             log: get("FLOWCELL_LOG"),
             no_color: get("NO_COLOR").is_some(),
+            cache: get("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(PathBuf::from(get("HOME")?).join(".cache"))),
         }
     }
 }

@@ -16,6 +16,7 @@ mod entropy;
 mod http;
 mod ingress;
 mod publish;
+mod rehearsal;
 mod schedules;
 #[cfg(test)]
 mod testing;

@@ -142,7 +142,7 @@ async fn secure(app: &App, plugin: &Arc<InstalledPlugin>) -> Result<(), PublishE
         .map_err(|error| unusable(error.to_string()))
 }
 
-fn pins(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> BTreeMap<Uses, Pin> {
+pub(crate) fn pins(plugins: &BTreeMap<Uses, Arc<InstalledPlugin>>) -> BTreeMap<Uses, Pin> {
     let pin = |(uses, plugin): (&Uses, &Arc<InstalledPlugin>)| {
         let pin = Pin {
             plugin: plugin.manifest.id.clone(),

@@ -17,7 +17,9 @@ mod hostile;
 mod ingest;
 mod journal;
 mod pins;
+mod rehearse;
 mod reply;
+mod rerun;
 mod shutdown;
 
 use serde_json::Value;

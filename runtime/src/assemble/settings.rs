@@ -25,7 +25,7 @@ pub(super) fn drain(config: &Config) -> Duration {
     Duration::from_millis(config.drain_timeout_ms)
 }
 
-pub(super) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
+pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
     let ours = &config.engine;
     EngineConfig {
         concurrency: size(ours.runs_max),
@@ -37,7 +37,7 @@ pub(super) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
     }
 }
 
-pub(super) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Result<SandboxConfig> {
+pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Result<SandboxConfig> {
     let ours = &config.sandbox;
     let compiler = Compiler::this_program()
         .context("the path of this program is unknown, so it cannot start itself to compile plugins")?;
@@ -73,7 +73,7 @@ pub(super) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
     })
 }
 
-pub(super) fn egress(config: &Config) -> EgressConfig {
+pub(crate) fn egress(config: &Config) -> EgressConfig {
     let ours = &config.egress;
     EgressConfig {
         ceiling: ours.ceiling.clone(),

@@ -23,6 +23,14 @@ pub(crate) fn read_workflow(file: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{name} is not UTF-8 text; a workflow is YAML or JSON"))
 }
 
+/// Reads any file; `-` is standard input.
+pub(crate) fn read_any(file: &Path, bytes_max: usize) -> Result<Vec<u8>> {
+    if file == Path::new("-") {
+        return read(std::io::stdin().lock(), "standard input", bytes_max);
+    }
+    read_file(file, bytes_max)
+}
+
 /// The largest JSON document that is sent: what the server takes by default (`http.body_bytes_max`).
 const JSON_BYTES_MAX: usize = 10 * 1024 * 1024;
 

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, table};
+use crate::cli::pin_data::{self, PinData};
+use crate::cli::rerun::{self, Rerun};
 use crate::cli::{Failure, control};
 use crate::client::Client;
 use crate::clock::SystemClock;
@@ -29,6 +31,10 @@ pub(crate) enum Command {
     Cancel(control::Cancel),
     /// Say what is to become of a parked step
     Decide(control::Decide),
+    /// Repeat a run, or many, after saying what has happened already and what will happen again
+    Rerun(Rerun),
+    /// Print a test case made of a run: its trigger, the answers its steps got, what became of it
+    PinData(PinData),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +97,8 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Unpin(args) => pin(&args, Method::DELETE, client, output).await,
         Command::Cancel(args) => control::cancel(&args, client, output).await,
         Command::Decide(args) => control::decide(&args, client, output).await,
+        Command::Rerun(args) => rerun::rerun(&args, client, output).await,
+        Command::PinData(args) => pin_data::pin_data(&args, client, output).await,
     }
 }
 

@@ -1,7 +1,26 @@
 //! `flowcell schema`.
 
+use clap::{Args, ValueEnum};
+
 use crate::cli::output::Output;
 
-pub(crate) fn run(output: &Output) {
-    output.line(flowcell_core::workflow::schema::WORKFLOW.trim_end());
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Of which files
+    #[arg(default_value = "workflow")]
+    of: Files,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Files {
+    Workflow,
+    Tests,
+}
+
+pub(crate) fn run(args: &Schema, output: &Output) {
+    let schema = match args.of {
+        Files::Workflow => flowcell_core::workflow::schema::WORKFLOW,
+        Files::Tests => flowcell_core::testcase::SCHEMA,
+    };
+    output.line(schema.trim_end());
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, Style, printable, table};
+use crate::cli::rehearse::Rehearse;
 use crate::cli::start::{self, Start};
 use crate::cli::{Failure, input};
 use crate::client::{Client, ClientError};
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     List,
     /// Show a workflow: its versions, trigger URL, plugins and text
     Show(Show),
+    /// Run a workflow file in this process, without a server; with --dry nothing leaves
+    Run(Rehearse),
     /// Start a run by hand
     Start(Start),
     /// Give a step of a workflow file another id, in every expression that reads it too
@@ -96,6 +99,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Apply(args) => apply(&args, client, output).await,
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Run(_) => Ok(()), // needs no server and was answered before
         Command::Start(args) => start::run(&args, client, output).await,
         Command::RenameStep(args) => rename_step(&args, output),
     }

@@ -20,5 +20,6 @@ pub mod retention;
 pub mod run;
 pub mod schedule;
 pub mod search;
+pub mod testcase;
 pub mod time;
 pub mod workflow;

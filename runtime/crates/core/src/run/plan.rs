@@ -42,7 +42,10 @@ impl std::fmt::Debug for Definition<'_> {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a handful of them lives for a moment; boxing each event would cost more")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of them lives for a moment; boxing each event would cost more"
+)]
 pub enum Next {
     /// Write this down: it follows from what is known. Nothing else of the plan counts until that is done.
     Note(RunEvent),

@@ -82,7 +82,7 @@ impl Authored {
 
 impl Located {
     /// Gives a violation in the part at `prefix` its place in the text.
-    pub(super) fn violation(&self, prefix: &str, violation: Violation) -> Problem {
+    pub(crate) fn violation(&self, prefix: &str, violation: Violation) -> Problem {
         let pointer = format!("{prefix}{}", violation.pointer);
         let position = if violation.at_key { self.key_position(&pointer) } else { self.value_position(&pointer) };
         Problem { help: violation.help, ..position.problem(&pointer, violation.message) }
@@ -90,13 +90,13 @@ impl Located {
 }
 
 /// Problems as a reader meets them.
-pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort();
     problems.dedup();
     problems
 }
 
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
+pub(crate) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter().fold(String::new(), |pointer, segment| match segment {
         Segment::Seq { index } => crate::expression::join_pointer(&pointer, &index.to_string()),
