@@ -81,20 +81,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(
-        settings::engine(config, &key),
-        flowcell_engine::Ports {
-            journal: Arc::clone(&ports.journal),
-            queue: Arc::clone(&store) as Arc<dyn RunQueue>,
-            index: Arc::clone(&ports.runs),
-            definitions: Arc::clone(&ports.definitions),
-            invoker: Arc::clone(&ports.invoker),
-            catalog: Arc::clone(&catalog),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            calendar: calendar(),
-        },
-    );
+    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, Arc::clone(&store) as _));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
@@ -112,13 +99,6 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
-    let scheduler = Scheduler::new(SchedulerPorts {
-        journal: Arc::clone(&app.ports.journal),
-        schedules: Arc::clone(&app.ports.schedules),
-        source: Arc::clone(&app.scheduled) as _,
-        clock: Arc::clone(&app.ports.clock),
-        entropy: Arc::clone(&app.ports.entropy),
-    });
     let upkeep = Upkeep {
         workspace: app.workspace.clone(),
         retention: Arc::clone(&app.ports.retention),
@@ -128,7 +108,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
     let engine = tasks.spawn(engine.run(shutdown.clone()));
-    let scheduler = tasks.spawn(scheduler.run(shutdown.clone()));
+    let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -151,6 +131,30 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         http,
         engine,
         scheduler,
+    })
+}
+
+fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Ports {
+    flowcell_engine::Ports {
+        journal: Arc::clone(&ports.journal),
+        queue,
+        index: Arc::clone(&ports.runs),
+        definitions: Arc::clone(&ports.definitions),
+        invoker: Arc::clone(&ports.invoker),
+        catalog: Arc::clone(&ports.catalog),
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        calendar: calendar(),
+    }
+}
+
+fn scheduler(app: &App) -> Scheduler {
+    Scheduler::new(SchedulerPorts {
+        journal: Arc::clone(&app.ports.journal),
+        schedules: Arc::clone(&app.ports.schedules),
+        source: Arc::clone(&app.scheduled) as _,
+        clock: Arc::clone(&app.ports.clock),
+        entropy: Arc::clone(&app.ports.entropy),
     })
 }
 

@@ -58,10 +58,10 @@ impl PublishedSchedules {
         self.changed.notify_waiters();
     }
 
-    /// The schedule of a published version, if it was read before.
-    fn known(&self, workflow: &WorkflowId, version: u32) -> Option<Option<ScheduledTrigger>> {
+    /// The schedules of a published version, of which there is one or none, if it was read before.
+    fn known(&self, workflow: &WorkflowId, version: u32) -> Option<Vec<ScheduledTrigger>> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.get(workflow).filter(|(known, _)| *known == version).map(|(_, trigger)| trigger.clone())
+        read.get(workflow).filter(|(known, _)| *known == version).map(|(_, trigger)| trigger.iter().cloned().collect())
     }
 }
 

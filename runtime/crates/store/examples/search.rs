@@ -114,7 +114,7 @@ async fn main() {
         "{runs} runs, {} steps, written in {:.1} s ({:.0} runs/s)",
         runs * 3,
         took.as_secs_f64(),
-        runs as f64 / took.as_secs_f64()
+        f64::from(u32::try_from(runs).unwrap()) / took.as_secs_f64()
     );
     println!("{:?}", store.usage().await.unwrap());
     drop(store);

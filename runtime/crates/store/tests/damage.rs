@@ -35,6 +35,7 @@ fn damage_is_named_or_harmless_never_silent() {
     let acknowledged = fill(original.path());
     let files = files(original.path());
     let (mut refused, mut named, mut harmless) = (0_u64, 0, 0);
+    #[expect(clippy::disallowed_methods, reason = "the way to ask a test for more")]
     let damages = std::env::var(DAMAGES_VARIABLE).ok().and_then(|damages| damages.parse().ok()).unwrap_or(DAMAGES);
     for seed in 1..=damages {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));

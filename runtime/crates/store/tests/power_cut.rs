@@ -54,6 +54,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
         return;
     }
     let mut acknowledged = Acknowledged::new();
+    #[expect(clippy::disallowed_methods, reason = "the way to ask a test for more")]
     let rounds = std::env::var(ROUNDS_VARIABLE).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     for round in 1..=rounds {
         let after = dir.path().join(format!("disk-{round}.img"));

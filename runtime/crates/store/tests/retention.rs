@@ -94,7 +94,7 @@ fn say(line: &str) {
 }
 
 fn mib(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -162,16 +162,15 @@ impl Feed {
     /// The workflow of a run, if the client wants it.
     async fn wanted(&mut self, run: RunId) -> Result<Option<WorkflowId>, StoreError> {
         let Scope::All { workflow, .. } = &self.scope else { return Ok(None) };
-        let found = match self.workflows.get(&run) {
-            Some(known) => known.clone(),
-            None => {
-                let Some(summary) = self.app.ports.runs.get(&self.app.workspace, run).await? else { return Ok(None) };
-                if self.workflows.len() >= WORKFLOWS_MAX {
-                    self.workflows.clear();
-                }
-                self.workflows.insert(run, summary.workflow.clone());
-                summary.workflow
+        let found = if let Some(known) = self.workflows.get(&run) {
+            known.clone()
+        } else {
+            let Some(summary) = self.app.ports.runs.get(&self.app.workspace, run).await? else { return Ok(None) };
+            if self.workflows.len() >= WORKFLOWS_MAX {
+                self.workflows.clear();
             }
+            self.workflows.insert(run, summary.workflow.clone());
+            summary.workflow
         };
         Ok(workflow.as_ref().is_none_or(|wanted| *wanted == found).then_some(found))
     }

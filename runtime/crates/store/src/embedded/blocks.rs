@@ -107,16 +107,13 @@ impl Block {
         run.push(count(facts.fields()));
         for field in facts.fields() {
             run.extend(self.name(&field.path));
-            match &field.value {
-                Some(value) => {
-                    run.push(count(&value.start));
-                    run.extend(value.hash);
-                    run.extend(value.start.iter());
-                }
-                None => {
-                    run.push(NO_VALUE);
-                    run.extend([0; 4]);
-                }
+            if let Some(value) = &field.value {
+                run.push(count(&value.start));
+                run.extend(value.hash);
+                run.extend(value.start.iter());
+            } else {
+                run.push(NO_VALUE);
+                run.extend([0; 4]);
             }
         }
         run

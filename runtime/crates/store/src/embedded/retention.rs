@@ -113,7 +113,7 @@ impl Retention for EmbeddedStore {
     }
 
     async fn usage(&self) -> Result<Usage, StoreError> {
-        reading(&self.shared, |shared| shared.usage()).await
+        reading(&self.shared, Shared::usage).await
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {

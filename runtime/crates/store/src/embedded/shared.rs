@@ -37,6 +37,8 @@ impl std::fmt::Debug for OnFatal {
     }
 }
 
+type IndexedFields = HashMap<(WorkspaceId, WorkflowId), Arc<[FieldPath]>>;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) payloads: Payloads,
@@ -52,7 +54,7 @@ pub(crate) struct Shared {
     live_bytes: AtomicU64,
     path: PathBuf,
     /// The fields by which a workflow's runs are found.
-    indexed: RwLock<HashMap<(WorkspaceId, WorkflowId), Arc<[FieldPath]>>>,
+    indexed: RwLock<IndexedFields>,
     /// Told whenever a run may have become due.
     pub(crate) changed: Arc<Notify>,
     /// What the trees may show and the disk may not have.
@@ -108,7 +110,6 @@ enum Life {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "it is called once, with everything that `open` has found")]
     pub(crate) fn new(
         database: Database,
         payloads: Payloads,

@@ -56,19 +56,19 @@ impl Writer {
             Ok(false) => Ok(()),
             Ok(true) => self.exchange(),
             Err(message) => {
-                self.give_up_compacting(message);
+                self.give_up_compacting(&message);
                 Ok(())
             }
         }
     }
 
-    fn give_up_compacting(&mut self, message: String) {
+    fn give_up_compacting(&mut self, message: &str) {
         let Some(Compacting { copy, replies, .. }) = self.compacting.take() else { return };
         tracing::warn!(message, "the data file was not compacted; it stays as it is");
         let _ = without_panic(|| drop(copy));
         let _ = compaction::remove_leftover(self.shared.directory_path());
         for reply in replies {
-            drop(reply.send(Err(StoreError::Failed { message: message.clone() })));
+            drop(reply.send(Err(StoreError::Failed { message: message.to_owned() })));
         }
     }
 
@@ -107,7 +107,7 @@ impl Writer {
     pub(super) fn follow(&mut self, group: &crate::embedded::group::Group) {
         let followed = self.compacting.as_mut().map(|compacting| compacting.copy.follow(group));
         if let Some(Err(message)) = followed {
-            self.give_up_compacting(message);
+            self.give_up_compacting(&message);
         }
     }
 }
