@@ -161,7 +161,7 @@ mod tests {
                       steps: [{ id: a, stop: {} }]\n";
         let together = found(&caller, &[&caller, callee], &*catalog);
         let messages: Vec<_> = together.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(messages, ["7:37: there is no `emial` in `steps[0].call.with`\n  help: did you mean `email`?"]);
+        assert_eq!(messages, ["7:39: there is no `emial` in `steps[0].call.with`\n  help: did you mean `email`?"]);
         assert_eq!(together.not_looked_up, []);
     }
 }
