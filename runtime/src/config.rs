@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) retention: Retention,
     pub(crate) plugins: Plugins,
+    /// What expressions read as `custom_values`.
+    pub(crate) custom_values: serde_json::Map<String, serde_json::Value>,
     /// What plugins from folders may reach.
     pub(crate) grants: Vec<Grant>,
 }
@@ -51,6 +53,7 @@ impl Default for Config {
             store: Store::default(),
             retention: Retention::default(),
             plugins: Plugins::default(),
+            custom_values: serde_json::Map::new(),
             grants: Vec::new(),
         }
     }

@@ -33,6 +33,7 @@ pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
         step_timeout_max: Duration::from_millis(ours.step_timeout_max_ms),
         drain: drain(config),
         workflows_max: size(ours.workflows_cached_max),
+        custom_values: Arc::new(config.custom_values.clone().into()),
         ..EngineConfig::new(flowcell_engine::InstanceKey::new(&key.derive("idempotency")))
     }
 }

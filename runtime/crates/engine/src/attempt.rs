@@ -173,9 +173,10 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
         ))
     })?;
     let locals = locals(&workflow.compiled, run, place);
-    // The moment that is in the journal, so that the same attempt reads the same.
-    let began = run.steps.get(place).and_then(|state| state.attempts.last()).map(|attempt| attempt.started_at);
-    let seen = Scope::of(run, definition).within(place.at(), &locals).now_is(began.unwrap_or(run.created_at));
+    // The attempt begins now: its start is noted next, and its input with its end.
+    let now = core.ports.clock.now();
+    let seen = Scope::of(run, definition).with_custom_values(&core.config.custom_values);
+    let seen = seen.within(place.at(), &locals).now_is(now);
     let (input, notes) = match workflow.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
         None => (input.render(&seen).map_err(|error| expression_error(&error))?, Vec::new()),
         Some(policy) => {
@@ -193,7 +194,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
         step: place.clone(),
         attempt,
         idempotency_key: core.config.instance_key.idempotency_key(run.origin.keys_of.unwrap_or(run.id), place),
-        deadline: core.ports.clock.now() + time_limit(core, action),
+        deadline: now + time_limit(core, action),
         input,
         scope: scope.clone(),
     };

@@ -1,6 +1,9 @@
 //! What the operator decides about running. Every number here stands in the commented default configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::key::InstanceKey;
 
@@ -22,6 +25,8 @@ pub struct EngineConfig {
     pub drain: Duration,
     /// Compiled workflow versions kept in memory.
     pub workflows_max: usize,
+    /// What expressions read as `custom_values`, an object.
+    pub custom_values: Arc<Value>,
 }
 
 impl EngineConfig {
@@ -42,6 +47,7 @@ impl EngineConfig {
             drain: Duration::from_secs(25),
             // A thousand published workflows (PERF.md "Grow") stay compiled, some 20 KiB each.
             workflows_max: 1_000,
+            custom_values: Arc::new(Value::Object(serde_json::Map::new())),
         }
     }
 }

@@ -137,8 +137,8 @@ impl RunControl {
             let Some(condition) = condition else { return true };
             let mut known = locals(compiled, &run, step);
             known.push(Local { name: "event", value: std::borrow::Cow::Borrowed(payload) });
-            let verdict =
-                condition.evaluate(&Scope::of(&run, &compiled.workflow).within(step.at(), &known).now_is(now));
+            let scope = Scope::of(&run, &compiled.workflow).with_custom_values(&self.0.config.custom_values);
+            let verdict = condition.evaluate(&scope.within(step.at(), &known).now_is(now));
             verdict.map_or_else(
                 |error| {
                     tracing::info!(run = %run.id, %step, %error, "an event is passed by, because the step's `match` cannot be evaluated");

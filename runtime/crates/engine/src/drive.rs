@@ -222,7 +222,8 @@ impl<'e> Drive<'e> {
 
     fn plan(&self) -> Vec<Next> {
         let Prepared { compiled, calls, .. } = &*self.workflow;
-        let definition = Definition { compiled, calls, calendar: &*self.core.ports.calendar };
+        let custom_values = &*self.core.config.custom_values;
+        let definition = Definition { compiled, calls, calendar: &*self.core.ports.calendar, custom_values };
         plan(definition, &self.run, Moment { now: self.now(), in_flight: self.flights.steps() })
     }
 

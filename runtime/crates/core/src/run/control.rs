@@ -6,7 +6,7 @@ mod wait;
 use serde_json::{Value, json};
 
 use super::walk::{Walk, after, expression_error};
-use crate::expression::{Program, Scope};
+use crate::expression::{ExpressionError, Program, Scope};
 use crate::id::StepRef;
 use crate::run::event::{Detail, Outcome, ResponseBody, RunEvent, StepError};
 use crate::run::fold::StepState;
@@ -31,11 +31,13 @@ pub(super) fn enter(
         (StepKind::Parallel(_), CompiledKind::Parallel) => entered(Detail::Parallel),
         (StepKind::Wait(wait), CompiledKind::Wait(compiled)) => entered(wait::begin(walk, wait, compiled, scope)?),
         (StepKind::Call(call), CompiledKind::Call(with)) => {
-            let input = render(with, scope, "what it passes on", "call/with")?;
+            let input = fields(compiled, with, scope);
+            let input = input.map_err(|error| expression_error("what it passes on", "call/with", &error))?;
             entered(called(walk, call, input, place)?)
         }
         (StepKind::Set(_), CompiledKind::Set(value)) => {
-            let output = render(value, scope, "the values", "set")?;
+            let output = fields(compiled, value, scope);
+            let output = output.map_err(|error| expression_error("the values", "set", &error))?;
             Ok(RunEvent::Left { step: place.clone(), output })
         }
         (StepKind::Stop(stop), CompiledKind::Stop(message)) => {
@@ -44,7 +46,8 @@ pub(super) fn enter(
             Ok(RunEvent::Left { step: place.clone(), output: json!({ "status": stop.status, "message": message }) })
         }
         (StepKind::Respond(_), CompiledKind::Respond(answer)) => {
-            let answer = render(answer, scope, "the answer", "respond")?;
+            let answer = fields(compiled, answer, scope);
+            let answer = answer.map_err(|error| expression_error("the answer", "respond", &error))?;
             responded(place, &answer)
         }
         _ => Err(StepError::permanent(
@@ -67,6 +70,14 @@ pub(super) fn stopped(stop: &Stop, state: &StepState, place: impl FnOnce() -> St
         StopStatus::Cancelled => Outcome::Cancelled {
             reason: message.unwrap_or_else(|| "the workflow stopped here, as its author wants it".to_owned()),
         },
+    }
+}
+
+/// Renders fields for which the step may say what a missing value becomes.
+fn fields(step: &CompiledStep, fields: &Program, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
+    match &step.missing {
+        Some(policy) => fields.render_with(scope, policy).map(|rendered| rendered.value),
+        None => fields.render(scope),
     }
 }
 

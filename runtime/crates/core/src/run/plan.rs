@@ -25,6 +25,18 @@ pub struct Definition<'w> {
     /// The version that a `call` without one starts.
     pub calls: &'w BTreeMap<WorkflowId, u32>,
     pub calendar: &'w dyn Calendar,
+    /// What expressions read as `custom_values`, an object.
+    pub custom_values: &'w Value,
+}
+
+impl<'w> Definition<'w> {
+    /// What expressions see of `run` at `now`.
+    pub(super) fn scope<'s>(&self, run: &'s Run, now: Timestamp) -> Scope<'s>
+    where
+        'w: 's,
+    {
+        Scope::of(run, &self.compiled.workflow).with_custom_values(self.custom_values).now_is(now)
+    }
 }
 
 /// The moment for which is planned.
@@ -93,8 +105,7 @@ pub fn plan(definition: Definition<'_>, run: &Run, moment: Moment<'_>) -> Vec<Ne
 }
 
 fn succeed(definition: Definition<'_>, run: &Run, now: Timestamp) -> Next {
-    let workflow = &definition.compiled.workflow;
-    let output = definition.compiled.output.as_ref().map(|output| output.render(&Scope::of(run, workflow).now_is(now)));
+    let output = definition.compiled.output.as_ref().map(|output| output.render(&definition.scope(run, now)));
     match output {
         None => Next::Finish { outcome: Outcome::Succeeded, output: Value::Null },
         Some(Ok(output)) => Next::Finish { outcome: Outcome::Succeeded, output },

@@ -114,8 +114,7 @@ impl<'w> Walk<'w> {
     fn enter(&mut self, step: &'w Step, compiled: &'w CompiledStep) {
         let place = self.place(step);
         let locals = place::locals(self.definition.compiled, self.run, &place);
-        let scope = Scope::of(self.run, &self.definition.compiled.workflow).within(&self.at, &locals);
-        let scope = scope.now_is(self.moment.now);
+        let scope = self.definition.scope(self.run, self.moment.now).within(&self.at, &locals);
         let entered = super::control::enter(self, (step, &place), compiled, &scope);
         let event = entered.unwrap_or_else(|error| failure_of(place, error, None));
         self.note(event);
@@ -208,12 +207,8 @@ impl<'w> Walk<'w> {
     /// Renders at a place, with what is known there.
     pub(super) fn render(&self, program: &Program, place: &StepRef) -> Result<serde_json::Value, ExpressionError> {
         let locals = place::locals(self.definition.compiled, self.run, place);
-        let scope = Scope::of(self.run, &self.definition.compiled.workflow).within(place.at(), &locals);
-        let scope = scope.now_is(self.moment.now);
-        match self.definition.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
-            Some(policy) => program.render_with(&scope, policy).map(|rendered| rendered.value),
-            None => program.render(&scope),
-        }
+        let scope = self.definition.scope(self.run, self.moment.now).within(place.at(), &locals);
+        program.render(&scope)
     }
 
     /// Fails a control step for what happened inside it, and cuts short what is in progress there.

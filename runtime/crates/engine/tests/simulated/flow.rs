@@ -347,3 +347,42 @@ fn no_more_attempts_of_one_run_fly_than_may() {
     let at = |second: u64| offsets(&world.invoker).into_iter().filter(|offset| *offset == second * 1_000).count();
     assert_eq!([at(0), at(1), at(2)], [16, 16, 8]);
 }
+
+#[test]
+fn a_missing_value_becomes_what_the_step_says_and_the_log_tells() {
+    let steps = r#"
+- id: send
+  uses: test/tools/send@1
+  missing: { "/name": { default: nobody }, "*": fail }
+  with: { name: "{{ trigger.nobody_sent_this }}", zone: "{{ custom_values.shop }}" }
+- { id: values, set: { empty: "{{ trigger.neither_this }}" }, missing: empty }
+- { id: strict, uses: test/tools/send@1, with: { name: "{{ trigger.nor_this }}" } }
+"#;
+    let mut world = World::new(steps, obedient);
+    world.config.custom_values = std::sync::Arc::new(json!({ "shop": "Flowcell" }));
+    let run = world.run_one();
+    assert_eq!(output(&run, "send"), Some(&json!({ "echo": { "name": "nobody", "zone": "Flowcell" } })));
+    let attempt = &run.steps[0].attempts[0];
+    let log: Vec<_> = attempt.call.as_ref().unwrap().log.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(
+        log,
+        ["`trigger.nobody_sent_this` is missing; `with/name` takes \"nobody\" instead, as the step's `missing` says"]
+    );
+    assert_eq!(output(&run, "values"), Some(&json!({ "empty": "" })));
+    assert_eq!(error_code(&run), Some("expression"));
+}
+
+#[test]
+fn the_time_in_expressions_is_the_attempts_own_in_the_workflows_zone() {
+    let steps = r#"
+- { id: pause, wait: { for: 1d } }
+- { id: send, uses: test/tools/send@1, with: { day: "{{ right_now.day }}", hour: "{{ right_now.hour }}" } }
+"#;
+    let world = World::new(steps, obedient).with("settings: { timezone: Asia/Kolkata }");
+    let run = world.run_one();
+    let began =
+        jiff::Timestamp::from_millisecond(i64::try_from(run.steps[1].attempts[0].started_at.as_millis()).unwrap());
+    let there = began.unwrap().in_tz("Asia/Kolkata").unwrap();
+    assert_eq!(output(&run, "send"), Some(&json!({ "echo": { "day": there.day(), "hour": there.hour() } })));
+    assert!(run.steps[1].attempts[0].started_at.since(run.created_at) >= Duration::from_hours(24));
+}

@@ -85,8 +85,7 @@ impl<'w> Walk<'w> {
         let mut locals = place::locals(compiled, self.run, &place);
         locals.extend(place::of_iteration(compiled, self.run, &place, index));
         let at: Vec<u32> = self.at.iter().copied().chain([index]).collect();
-        let rendered =
-            collect.render(&Scope::of(self.run, &compiled.workflow).within(&at, &locals).now_is(self.moment.now));
+        let rendered = collect.render(&self.definition.scope(self.run, self.moment.now).within(&at, &locals));
         rendered.map_err(|error| Failure {
             step: StepRef::new(step.id.clone(), &at),
             error: expression_error("what the iteration yields", "collect", &error),

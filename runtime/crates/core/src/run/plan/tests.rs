@@ -61,7 +61,8 @@ fn compiled(workflow: Value) -> CompiledWorkflow {
 /// What is planned by a worker that has `flying` attempts under way.
 fn plan_at(compiled: &CompiledWorkflow, run: &Run, now: Timestamp, flying: &[&str]) -> Vec<Next> {
     let in_flight = flying.iter().map(|step| step.parse().expect("a place")).collect();
-    let definition = Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen };
+    let definition =
+        Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen, custom_values: &Value::Null };
     plan(definition, run, Moment { now, in_flight: &in_flight })
 }
 
