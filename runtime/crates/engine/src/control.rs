@@ -48,6 +48,16 @@ pub enum ControlError {
     Outside(OutsideError),
 }
 
+impl ControlError {
+    /// Whether the store as a whole refused, rather than one run being at fault.
+    fn is_of_store(&self) -> bool {
+        let (Self::Outside(OutsideError::Store(error)) | Self::Workflow(WorkflowError::Store(error))) = self else {
+            return false;
+        };
+        !matches!(error, StoreError::Damaged { .. } | StoreError::NotFound { .. } | StoreError::Refused { .. })
+    }
+}
+
 impl From<StoreError> for ControlError {
     fn from(error: StoreError) -> Self {
         Self::Outside(OutsideError::Store(error))
@@ -102,7 +112,16 @@ impl RunControl {
         let waiting = self.0.ports.index.marked(workspace, &Mark::Awaits(name.to_owned())).await?;
         let mut taken = Vec::new();
         for summary in waiting {
-            for step in self.matching(summary.id, name, &payload).await? {
+            let matching = match self.matching(summary.id, name, &payload).await {
+                Ok(matching) => matching,
+                // One run that cannot be read must not keep the event from the others.
+                Err(error) if !error.is_of_store() => {
+                    tracing::error!(run = %summary.id, name, %error, "an event passes a waiting run by, because the run cannot be read");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for step in matching {
                 let arrived = self.append(summary.id, |run| {
                     if waits(run, &step, |detail| is_for(detail, name)) {
                         Ok(RunEvent::EventArrived { step: step.clone(), payload: payload.clone() })

@@ -142,7 +142,10 @@ impl<'e> Drive<'e> {
             return Ok(DriveEnd::Queued { slot: slot.clone() });
         }
         match self.advance(shutdown).await {
-            Err(DriveError::Store(refusal @ StoreError::Refused { .. })) => self.give_up(&refusal).await?,
+            Err(
+                DriveError::Store(refusal @ StoreError::Refused { .. })
+                | DriveError::Outside(OutsideError::Store(refusal @ StoreError::Refused { .. })),
+            ) => self.give_up(&refusal).await?,
             result => result?,
         }
         if self.run.outcome.is_some() {

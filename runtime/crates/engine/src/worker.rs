@@ -25,7 +25,8 @@ impl Engine {
     /// at a second request, is dropped in the middle, just as in a crash. Dropping this future does the same.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), EngineStopped> {
         let (tasks, driven, held) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
-        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held };
+        let (leaves, last_leave) = (0, HashMap::new());
+        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held, leaves, last_leave };
         while !worker.shutdown.is_draining() {
             worker.turn().await?;
         }
@@ -37,9 +38,20 @@ struct Worker {
     core: Arc<Core>,
     shutdown: Shutdown,
     tasks: JoinSet<Result<Worked, EngineStopped>>,
-    driven: HashMap<Id, RunId>,
+    driven: HashMap<Id, Driven>,
     /// Claimed runs that wait for a place in their slot, the oldest first.
     held: BTreeMap<String, BTreeSet<RunId>>,
+    /// Counts the runs that left a slot.
+    leaves: u64,
+    /// The count at which each slot was left last, while anything is driven.
+    last_leave: HashMap<String, u64>,
+}
+
+/// A run in progress.
+struct Driven {
+    run: RunId,
+    /// [`Worker::leaves`] when it was started.
+    leaves_before: u64,
 }
 
 /// What became of a run that was worked on.
@@ -62,6 +74,9 @@ impl Worker {
         let changed = self.core.ports.queue.changed(); // before looking: a change in between is then seen
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(ended)?;
+        }
+        if self.tasks.is_empty() {
+            self.last_leave.clear();
         }
         let free = self.core.config.concurrency.max(1).saturating_sub(self.tasks.len());
         let (claimed, next_due) = self.look(free).await?;
@@ -103,9 +118,10 @@ impl Worker {
     }
 
     fn start(&mut self, run: RunId) {
+        let leaves_before = self.leaves;
         let (core, shutdown) = (Arc::clone(&self.core), self.shutdown.clone());
         let task = self.tasks.spawn(async move { work_on(&core, run, &shutdown).await });
-        self.driven.insert(task.id(), run);
+        self.driven.insert(task.id(), Driven { run, leaves_before });
     }
 
     async fn wait_for_slot(&mut self) -> Result<(), EngineStopped> {
@@ -146,14 +162,25 @@ impl Worker {
     fn forget(&mut self, ended: Result<(Id, Result<Worked, EngineStopped>), JoinError>) -> Result<bool, EngineStopped> {
         match ended {
             Ok((id, result)) => {
-                self.driven.remove(&id);
+                let driven = self.driven.remove(&id);
                 match result? {
                     Worked::GivenBack => Ok(false),
                     Worked::Left { slot, run } => {
                         self.core.slots.leave(&slot, run);
-                        Ok(self.let_in(&slot))
+                        self.leaves += 1;
+                        let has_let_in = self.let_in(&slot);
+                        self.last_leave.insert(slot, self.leaves);
+                        Ok(has_let_in)
                     }
                     Worked::Held { slot, run } => {
+                        // Somebody may have left after this run was refused and before it was here to be let in.
+                        let last_leave = self.last_leave.get(&slot).copied().unwrap_or(0);
+                        if driven.is_some_and(|driven| last_leave > driven.leaves_before)
+                            && !self.shutdown.is_draining()
+                        {
+                            self.start(run);
+                            return Ok(true);
+                        }
                         self.held.entry(slot).or_default().insert(run);
                         Ok(false)
                     }
@@ -161,7 +188,7 @@ impl Worker {
             }
             Err(error) => {
                 // A bug of ours. The run stays claimed: released, it would panic again at once, and for ever.
-                let run = self.driven.remove(&error.id());
+                let run = self.driven.remove(&error.id()).map(|driven| driven.run);
                 tracing::error!(?run, %error, "a run is set aside until the next start, because driving it panicked; please report this");
                 Ok(false)
             }
@@ -213,7 +240,7 @@ impl Worker {
             "attempts in progress are cut off; the next start takes their runs up again"
         );
         self.tasks.shutdown().await;
-        let mut left: Vec<RunId> = self.driven.into_values().collect();
+        let mut left: Vec<RunId> = self.driven.into_values().map(|driven| driven.run).collect();
         left.sort_unstable();
         for run in left {
             tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::expression::{ExpressionError, Program, Scope};
+use crate::expression::{ExpressionError, Program};
 use crate::id::StepRef;
 use crate::run::event::{Failure, Outcome, RunEvent, StepError};
 use crate::run::fold::{Phase, Run, StepState};

@@ -227,7 +227,7 @@ impl Slots {
             slot.left.insert(run);
         }
         if slots.len() > IDLE_SLOTS_MAX {
-            slots.retain(|_, slot| !slot.taken.is_empty());
+            slots.retain(|name, other| name == slot || !other.taken.is_empty());
         }
     }
 

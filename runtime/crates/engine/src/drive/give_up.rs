@@ -17,10 +17,13 @@ impl Drive<'_> {
         self.flights = Flights::default();
         let result = refused.iter().find(|entry| super::is_result(&entry.event)).or(refused.first());
         let named = result.and_then(|entry| entry.event.step().cloned());
-        let (Some(step), Some(first)) = (named, refused.first()) else {
+        // What is refused may be the end itself, or what another run is told of it: then the last step stands for the run.
+        let first = || self.workflow.compiled.workflow.steps.first().map(|step| step.id.clone().into());
+        let Some(step) = named.or_else(|| self.run.steps.keys().last().cloned()).or_else(first) else {
             return Err(StoreError::Refused { message: refusal.to_string() }.into());
         };
-        self.run = Run::fold_owned(self.run.id, self.load_at_least(first.seq).await?)?;
+        let length = refused.first().map_or(self.run.next_seq, |first| first.seq);
+        self.run = Run::fold_owned(self.run.id, self.load_at_least(length).await?)?;
         tracing::warn!(run = %self.run.id, %step, error = %refusal, "a run ends here, because its journal cannot take what happened");
         let error = StepError::permanent(
             "journal-refused",

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::expression::Scope;
 use crate::id::StepRef;
 use crate::run::event::{Detail, Failure, RunEvent, StepError};
 use crate::run::place;
