@@ -22,6 +22,10 @@ const CAP_ROUNDS_MAX: usize = 3;
 /// What the cap leaves, in hundredths: some room, so that the next delivery does not begin it all again.
 const CAP_LEAVES: u64 = 80;
 
+/// What a data file that was just copied is allowed for each byte of keys and records: its leaves are split when they are full, and are
+/// between half and wholly full afterwards.
+const FILE_PER_LIVE: u64 = 2;
+
 /// What the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -109,17 +113,18 @@ impl Upkeep {
     async fn by_bytes(&self, max: u64, pass: &mut Pass) -> Result<(), StoreError> {
         for _ in 0..CAP_ROUNDS_MAX {
             let usage = self.retention.usage().await?;
-            if usage.disk_bytes() <= max {
+            // Not what the data file takes at the moment: what was removed from it stays in it until it is copied, and removing more would
+            // not change that.
+            let needed = usage.live_bytes.saturating_mul(FILE_PER_LIVE).saturating_add(usage.payload_bytes);
+            if needed <= max {
                 return Ok(());
             }
             let (mut after, mut freed) = (None, 0);
-            // The data file shrinks with the copy; what is counted here shrinks at once.
             let counted = usage.live_bytes.saturating_add(usage.payload_bytes);
-            let excess = usage.disk_bytes() - max / 100 * CAP_LEAVES;
-            // Of what is on the disk the same part goes as of what counts.
-            let wanted =
-                u64::try_from(u128::from(counted) * u128::from(excess) / u128::from(usage.disk_bytes().max(1)))
-                    .unwrap_or(u64::MAX);
+            let excess = needed - max / 100 * CAP_LEAVES;
+            // Of what is needed the same part goes as of what counts.
+            let wanted = u64::try_from(u128::from(counted) * u128::from(excess) / u128::from(needed.max(1)))
+                .unwrap_or(u64::MAX);
             while freed < wanted {
                 let page = self.retention.oldest(&self.workspace, after, STEP / 10).await?;
                 let Some(last) = page.last() else { break };

@@ -112,6 +112,11 @@ pub(crate) fn first_entry(
     let settings = &prepared.compiled.workflow.settings;
     let mut event = created(origin, trigger);
     if settings.concurrency.is_some() || settings.reentry.is_some() {
+        // Without its keys every run would be about the same thing.
+        let has_keys = settings.reentry.is_some() || settings.concurrency.as_ref().is_some_and(|one| one.key.is_some());
+        if let Some(message) = prepared.broken.clone().filter(|_| has_keys) {
+            return Err(CreateError::Key { workflow: workflow.clone(), setting: "settings", message });
+        }
         // The keys are expressions over the run that is to be.
         let draft = Run::fold_owned(id, vec![Recorded { seq: 0, at, event: event.clone() }])?;
         let scope = Scope::of(&draft, &prepared.compiled.workflow);
