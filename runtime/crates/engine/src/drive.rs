@@ -232,6 +232,11 @@ impl<'e> Drive<'e> {
 
     /// Begins attempts, as many as may fly. Returns whether one of them has ended already.
     async fn start(&mut self, starts: Vec<(StepRef, u32)>) -> Result<bool, DriveError> {
+        if self.unwritten.iter().any(|entry| matches!(entry.event, RunEvent::TimedOut { .. })) {
+            // What a wait was for may come at this very moment. It is in vain only once the journal says so: then its steps begin.
+            self.write(Durability::NextGroup).await?;
+            return Ok(true);
+        }
         let free = self.core.config.attempts_per_run.max(1).saturating_sub(self.flights.len());
         let holds_result = self.unwritten.iter().any(|entry| is_result(&entry.event));
         let (mut must_be_durable, mut has_ended) = (std::mem::take(&mut self.is_careful), false);

@@ -1,7 +1,7 @@
 //! Writing down what happened, behind what others have written meanwhile.
 
 use flowcell_core::ports::{Append, Durability, StoreError};
-use flowcell_core::run::event::Recorded;
+use flowcell_core::run::event::{Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 
 use super::{Drive, DriveError};
@@ -63,8 +63,12 @@ impl Drive<'_> {
         self.run = Run::fold_owned(self.run.id, entries)?;
         for entry in ours.into_iter().take(facts) {
             let entry = Recorded { seq: self.run.next_seq, ..entry };
-            self.run.apply(&entry)?;
-            self.unwritten.push(entry);
+            match self.run.apply(&entry) {
+                Ok(()) => self.unwritten.push(entry),
+                // What came in between has settled the step already: there is nothing left to cut short.
+                Err(_) if matches!(entry.event, RunEvent::Cancelled { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
