@@ -2,6 +2,7 @@
 //! It knows nothing of workflows; [`crate::api`] and [`crate::ingress`] do.
 
 pub(crate) mod body;
+pub(crate) mod document;
 pub(crate) mod limits;
 pub(crate) mod problem;
 pub(crate) mod request_id;

@@ -51,8 +51,8 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     }
     let (token, rest) = split_path(parts.uri.path());
     let route = app.routes.find(&app, TokenHash::of(token).bytes()).await?.ok_or_else(unknown)?;
-    // The room it takes is given back when the request is answered: the trigger's call holds the bytes until then.
-    let (body, _held) = app.bodies.read(&parts.headers, body).await?.into_parts();
+    // The room it takes is given back when its events are stored: until then the trigger's call or they hold the bytes.
+    let (body, held) = app.bodies.read(&parts.headers, body).await?.into_parts();
     let request_id = parts.extensions.get::<RequestId>().cloned();
     let request_id = request_id.as_ref().map_or("", RequestId::as_str);
     let headers = parts.headers.iter();
@@ -70,7 +70,7 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     };
     let tally = &route.published.tally;
     let outcome = match call(&app, &route, request_id, request).await {
-        Ok(WebhookOutcome::Events(events)) => accept::accept(&app, &route, (&sent, request_id), events).await,
+        Ok(WebhookOutcome::Events(events)) => accept::accept(&app, &route, (&sent, request_id), (events, held)).await,
         Ok(WebhookOutcome::Ignore { reason }) => {
             tally.count(Came::Ignored);
             Ok(accept::ignored(&reason))

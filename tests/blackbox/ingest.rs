@@ -118,7 +118,10 @@ fn what_the_filter_keeps_out_costs_no_run_and_is_explained() {
     let url = server.apply(&taking("filtered", filter)).url;
     let small = send(&url, &[], &json!({ "number": 7, "paid": true, "country": "DE" }));
     assert_eq!((small.status, &small.json()["filtered"]), (202, &json!(true)), "{small:?}");
-    let because = &small.json()["because"];
+    assert!(small.json()["event_id"].as_str().unwrap().starts_with("evt_"), "{small:?}");
+    assert!(small.json().get("because").is_none(), "a sender is not told what it is compared with: {small:?}");
+    let shown = server.api("GET", "/api/v2/workflows/filtered/trigger", b"").json();
+    let because = &shown["last_filtered"][0]["because"];
     assert_eq!(because["holds"], false);
     assert_eq!(because["all"][0]["compare"]["value"]["value"], "7", "the operand with its value: {because}");
     assert!(because["all"][1].get("holds").is_none(), "what was not asked is not answered: {because}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use flowcell_core::id::EventId;
+use flowcell_core::id::{EventId, WorkflowId};
 use flowcell_core::ports::Delivery;
 use flowcell_core::workflow::TriggerKind;
 use http::{Request, StatusCode};
@@ -20,6 +20,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::ingress::accept::Outcome;
 use crate::ingress::dedupe::{Key, Sent};
 use crate::ingress::published::Published;
+use crate::ingress::tally::Rejected;
 
 /// The longest name of an event: what workflow texts take (`event_name` in the schema).
 const NAME_BYTES_MAX: usize = 128;
@@ -49,15 +50,27 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
         );
         return Err(Problem::new(Kind::InvalidRequest, detail));
     }
-    let sent = Sent::new(parts.headers, &body, None);
-    let key = sent.idempotency_key();
+    let key = Sent::new(parts.headers.clone(), &body, None).idempotency_key();
     let seen = Seen::look(&app, key.as_ref()).await?;
+    let (listening, mut failed) = listening(&app, &name).await?;
     let (mut started, mut filtered) = (Vec::new(), Vec::new());
-    for published in listening(&app, &name).await? {
-        let key = key.clone().or_else(|| sent.of_event(published.workflow.trigger.dedupe.as_ref(), &payload, None));
-        let incoming = incoming(&published, (SOURCE, key), payload.clone());
-        let outcome = Outcome::start(&app, &published, incoming).await?;
+    for published in listening {
         let workflow = &published.workflow.id;
+        let rule = published.workflow.trigger.dedupe.as_ref();
+        let sent = Sent::new(parts.headers.clone(), &body, rule);
+        let own = || sent.of_request(rule).or_else(|| sent.of_event(rule, &payload, None));
+        let incoming = incoming(&published, (SOURCE, key.clone().or_else(own)), payload.clone());
+        let outcome = match Outcome::start(&app, &published, incoming).await {
+            Ok(outcome) => outcome,
+            Err(problem) if problem.is_of_the_store() && started.is_empty() => return Err(problem),
+            // One workflow's failure is not that of the others, nor of the runs that wait.
+            Err(problem) => {
+                let (at, status) = (app.ports.clock.now(), problem.status().as_u16());
+                published.tally.rejected(Rejected { at, status, message: problem.detail().to_owned() });
+                failed.push(failure(workflow, &problem));
+                continue;
+            }
+        };
         filtered
             .extend(outcome.filtered.iter().map(|(_, because)| json!({ "workflow": workflow, "because": because })));
         started.extend(outcome.runs().map(|run| json!({ "workflow": workflow, "run_id": run })));
@@ -66,7 +79,7 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
         if seen.is_done { Vec::new() } else { app.control.emit_event(&app.workspace, &name, payload).await? };
     let resumed: Vec<Value> = resumed.iter().map(|(run, step)| json!({ "run_id": run, "step": step })).collect();
     seen.done(&app, key.as_ref()).await?;
-    let mut document = json!({ "event_id": seen.event, "started": started, "resumed": resumed, "filtered": filtered });
+    let mut document = json!({ "event_id": seen.event, "started": started, "resumed": resumed, "filtered": filtered, "failed": failed });
     if let (true, Some(fields)) = (seen.is_duplicate, document.as_object_mut()) {
         fields.insert("duplicate".to_owned(), Value::Bool(true));
     }
@@ -81,17 +94,26 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
-/// The published workflows whose trigger is this event.
-async fn listening(app: &App, name: &str) -> Result<Vec<Arc<Published>>, Problem> {
-    let mut found = Vec::new();
+fn failure(workflow: &WorkflowId, problem: &Problem) -> Value {
+    json!({ "workflow": workflow, "detail": problem.detail() })
+}
+
+/// The published workflows whose trigger is this event, and those that cannot be read, which may have it.
+async fn listening(app: &App, name: &str) -> Result<(Vec<Arc<Published>>, Vec<Value>), Problem> {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
     for head in app.ports.definitions.list(&app.workspace).await? {
         let Some(version) = head.published else { continue };
-        let published = Published::at(app, &head.id, version).await?;
-        if matches!(&published.workflow.trigger.kind, TriggerKind::Event { name: own } if own == name) {
-            found.push(published);
+        match Published::at(app, &head.id, version).await {
+            Ok(published) => {
+                if matches!(&published.workflow.trigger.kind, TriggerKind::Event { name: own } if own == name) {
+                    found.push(published);
+                }
+            }
+            Err(problem) if problem.is_of_the_store() => return Err(problem),
+            Err(problem) => failed.push(failure(&head.id, &problem)),
         }
     }
-    Ok(found)
+    Ok((found, failed))
 }
 
 /// Whether an event with this key came before, and whether everything that follows from it was done.
@@ -136,4 +158,48 @@ async fn note(app: &App, (trigger, key): (&str, Option<&Key>)) -> Result<Option<
     };
     let accepted = app.ports.journal.accept(delivery).await?;
     Ok(Some((accepted.event, accepted.duplicate)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{Bench, sample_workflow};
+
+    fn listener(id: &str, more: &str) -> String {
+        let trigger = format!("  event: tick\n{more}");
+        sample_workflow("L")
+            .replace("id: sample", &format!("id: {id}"))
+            .replace("  uses: test/tools/inbound@1\n", &trigger)
+    }
+
+    #[tokio::test]
+    async fn a_workflow_that_cannot_be_started_does_not_keep_the_event_from_the_others() {
+        let bench = Bench::new();
+        for workflow in [listener("a-broken", "  filter: trigger.n > 1\n"), listener("b-fine", "")] {
+            assert_eq!(bench.api("POST", "/workflows", &workflow).await.status, 201);
+        }
+        let sent = bench.api("POST", "/events", r#"{"name": "tick", "payload": {}}"#).await;
+        assert_eq!((sent.status, &sent.json["started"][0]["workflow"]), (202, &json!("b-fine")), "{sent:?}");
+        assert_eq!(sent.json["failed"].as_array().map(Vec::len), Some(1), "{sent:?}");
+        assert_eq!(sent.json["failed"][0]["workflow"], "a-broken");
+        assert!(sent.json["failed"][0]["detail"].as_str().unwrap().contains("trigger.n"), "{sent:?}");
+        let shown = bench.api("GET", "/workflows/a-broken/trigger", "").await;
+        assert_eq!(shown.json["last_rejected"][0]["status"], 422, "{shown:?}");
+    }
+
+    #[tokio::test]
+    async fn dedupe_holds_for_events() {
+        let bench = Bench::new();
+        assert_eq!(
+            bench.api("POST", "/workflows", &listener("by-body", "  dedupe: { body: true }\n")).await.status,
+            201
+        );
+        let send = |number: u8| {
+            let (bench, body) = (&bench, format!(r#"{{"name": "tick", "payload": {number}}}"#));
+            async move { bench.api("POST", "/events", &body).await.json["started"][0]["run_id"].clone() }
+        };
+        let (first, again, other) = (send(1).await, send(1).await, send(2).await);
+        assert!(first.is_string() && first == again && first != other, "{first} {again} {other}");
+    }
 }

@@ -101,7 +101,8 @@ impl Filter {
 }
 
 /// `POST /reruns {filter | runs, from?, version?, keys?, dry_run?}`: 202 with what was started, or with `dry_run` 200 with what would be. A dry
-/// run names the runs it has found: sent back as `runs`, exactly those are repeated.
+/// run names the runs it has found: sent back as `runs`, exactly those are repeated. `stopped` when the store took nothing more: the runs behind the
+/// last one in `refused` were not looked at.
 pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let Many { runs, filter, from, version, keys, dry_run } = read(&app, request).await?;
     let (runs, more) = match (runs.is_empty(), filter) {
@@ -117,7 +118,7 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
         }
     };
     let request = RerunRequest { from, version, trigger: None, keys };
-    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    let (mut taken, mut refused, mut stopped) = (Vec::new(), Vec::new(), false);
     for run in runs {
         let answer = if dry_run {
             app.control.plan_rerun(run, &request).await.map(|plan| outline(&plan, None))
@@ -126,14 +127,23 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
         };
         match answer {
             Ok(document) => taken.push(document),
-            Err(error @ (ControlError::Rerun(_) | ControlError::NoRun(_))) => {
-                refused.push(json!({ "run_id": run, "reason": error.to_string() }));
+            // Those before it have begun, so that it is one line of the answer, whatever it is.
+            Err(error) => {
+                let problem = Problem::from(error);
+                refused.push(json!({ "run_id": run, "reason": problem.detail() }));
+                stopped = problem.is_of_the_store();
             }
-            Err(error) => return Err(error.into()),
+        }
+        if stopped {
+            break;
         }
     }
     let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let document = json!({ "dry_run": dry_run, "count": taken.len(), "runs": taken, "refused": refused, "more": more });
+    let mut document =
+        json!({ "dry_run": dry_run, "count": taken.len(), "runs": taken, "refused": refused, "more": more });
+    if let (true, Some(fields)) = (stopped, document.as_object_mut()) {
+        fields.insert("stopped".to_owned(), Value::Bool(true));
+    }
     Ok(json(status, &document))
 }
 
@@ -178,4 +188,49 @@ async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<
     let document = read_json(&parts.headers, &body)?.unwrap_or_else(|| json!({}));
     serde_json::from_value(document)
         .map_err(|error| Problem::new(Kind::InvalidRequest, format!("This rerun cannot be read: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use flowcell_core::ports::{Append, Durability};
+    use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
+    use flowcell_core::run::fold::Run;
+
+    use super::*;
+    use crate::testing::{Bench, sample_workflow};
+
+    fn by_hand(id: &str, more: &str) -> String {
+        let manual = sample_workflow("R").replace("uses: test/tools/inbound@1", "manual: true");
+        format!("{more}{}", manual.replace("id: sample", &format!("id: {id}")))
+    }
+
+    async fn ended(bench: &Bench, workflow: &str) -> RunId {
+        assert_eq!(bench.api("POST", "/workflows", &by_hand(workflow, "")).await.status, 201);
+        let started = bench.api("POST", &format!("/workflows/{workflow}/runs"), "").await;
+        let run = started.json["run_ids"][0].as_str().unwrap().parse().unwrap();
+        let mut history = bench.app.ports.journal.load(run).await.unwrap();
+        let finished = RunEvent::Finished { outcome: Outcome::Succeeded, output: Value::Null };
+        let end = Recorded { seq: 1, at: history[0].at, event: finished };
+        history.push(end.clone());
+        let summary = Run::fold(run, &history).unwrap().summary();
+        let append = Append { run, entries: vec![end], summary, durability: Durability::Synced };
+        bench.app.ports.journal.append(append).await.unwrap();
+        run
+    }
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_repeated_is_one_line_of_the_answer() {
+        let bench = Bench::new();
+        let (first, second, third) = (ended(&bench, "a").await, ended(&bench, "b").await, ended(&bench, "c").await);
+        let keyed = by_hand("b", "settings: { concurrency: { limit: 1, key: trigger.absent } }\n");
+        let applied = bench.api("POST", "/workflows", &keyed).await;
+        assert!(matches!(applied.status, 200 | 201), "{applied:?}");
+        let order = json!({ "runs": [first, second, third], "from": "start", "version": "latest" });
+        let done = bench.api("POST", "/reruns", &order.to_string()).await;
+        assert_eq!((done.status, &done.json["count"]), (202, &json!(2)), "{done:?}");
+        assert_eq!(done.json["refused"].as_array().map(Vec::len), Some(1), "{done:?}");
+        assert_eq!(done.json["refused"][0]["run_id"], second.to_string());
+        assert!(done.json["refused"][0]["reason"].as_str().unwrap().contains("trigger.absent"), "{done:?}");
+        assert_eq!(done.json.get("stopped"), None, "the store goes on");
+    }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::api::query::ApiPath;
 use crate::app::App;
+use crate::http::document;
 use crate::http::problem::{Kind, Problem};
 use crate::ingress::accept::Outcome;
 use crate::ingress::dedupe::{Key, Sent};
@@ -39,7 +40,7 @@ pub(crate) async fn start(
     let key = sent.idempotency_key().or_else(|| sent.of_request(rule)).or_else(|| sent.of_event(rule, &input, None));
     let incoming = incoming(&published, (SOURCE, key), input);
     match Outcome::start(&app, &published, incoming).await {
-        Ok(outcome) => Ok(outcome.answer()),
+        Ok(outcome) => Ok(outcome.answer_with(outcome.explained())),
         Err(problem) => {
             let (at, status) = (app.ports.clock.now(), problem.status().as_u16());
             published.tally.rejected(Rejected { at, status, message: problem.detail().to_owned() });
@@ -96,9 +97,7 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Option<Value
         let detail = format!("This takes `application/json`, not `{essence}`.");
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
-    serde_json::from_slice(body)
-        .map(Some)
-        .map_err(|error| Problem::new(Kind::InvalidRequest, format!("The body is not JSON: {error}.")))
+    document::parse(body).map(Some)
 }
 
 #[cfg(test)]

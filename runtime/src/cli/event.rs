@@ -46,7 +46,11 @@ pub(crate) async fn run(command: &Command, client: &Client, output: &Output) -> 
             "  {workflow} was not started: its filter does not hold (`flowcell trigger show {workflow}`)"
         ));
     }
-    if ["/started", "/resumed", "/filtered"].iter().all(|list| items(&sent, list).is_empty()) {
+    for failed in items(&sent, "/failed") {
+        let (workflow, detail) = (text_of(failed, "/workflow"), text_of(failed, "/detail"));
+        output.line(output.paint(Style::Warn, format!("! {workflow} was not started: {detail}")));
+    }
+    if ["/started", "/resumed", "/filtered", "/failed"].iter().all(|list| items(&sent, list).is_empty()) {
         output.line("Nothing listens to this event, and no run waits for it.");
     }
     Ok(())

@@ -233,6 +233,9 @@ fn print_refused(document: &Value, output: &Output) {
     for refused in items(document, "/refused") {
         output.line(format!("  not {}: {}", text_of(refused, "/run_id"), text_of(refused, "/reason")));
     }
+    if at(document, "/stopped") == true {
+        output.line("  The server stopped there; the runs behind it were not looked at. Repeat the command later.");
+    }
 }
 
 /// Goes on with `--yes` or a yes; without a terminal to ask at it refuses.

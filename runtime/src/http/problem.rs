@@ -197,6 +197,11 @@ impl Problem {
         self.status().is_server_error() && !matches!(self.kind, Kind::Starting | Kind::Draining | Kind::NotImplemented)
     }
 
+    /// Whether the store takes nothing at the moment, whoever asks.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        matches!(self.kind, Kind::Busy | Kind::NoSpace | Kind::Stopped)
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

@@ -10,6 +10,7 @@ use flowcell_engine::{Delivered, Incoming, Input};
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::config::size;
@@ -39,11 +40,12 @@ struct Group {
 }
 
 /// Stores the events and their runs, then answers: with 202, or with what the first run has to say if the workflow's `reply` asks for that.
+/// `held` is the room that the request takes in memory.
 pub(crate) async fn accept(
     app: &App,
     route: &Route,
     (sent, request_id): (&Sent, &str),
-    events: Vec<TriggerEvent>,
+    (events, held): (Vec<TriggerEvent>, OwnedSemaphorePermit),
 ) -> Result<Response, Problem> {
     if events.is_empty() {
         route.published.tally.count(Came::Ignored);
@@ -84,6 +86,8 @@ pub(crate) async fn accept(
         };
         outcome.deliver(app, &route.published, incoming).await?;
     }
+    // The events are on the disk: whoever waits for the run takes no room from other requests.
+    drop(held);
     let Some(reply) = reply else { return Ok(outcome.answer()) };
     answer::wait(app, (&outcome, reply), &mut call, request_id).await
 }
@@ -161,15 +165,15 @@ impl Outcome {
         !self.delivered.is_empty() && self.delivered.iter().all(|one| one.accepted.duplicate)
     }
 
-    /// What is said about it; the same fields wherever runs are started.
+    /// What is said about it; the same fields wherever runs are started. It says nothing of why the filter kept something out: whoever has a
+    /// webhook's URL could read from a comparison what it is compared with.
     pub(crate) fn document(&self) -> Map<String, Value> {
         let mut document = Map::new();
         let mut put = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
         let event = self.delivered.first().map(|one| one.accepted.event);
-        if let (None, Some((event, because))) = (event, self.filtered.first()) {
+        if let (None, Some((event, _))) = (event, self.filtered.first()) {
             put("event_id", json!(event));
             put("filtered", Value::Bool(true));
-            put("because", json!(because));
             return document;
         }
         put("event_id", json!(event));
@@ -187,6 +191,15 @@ impl Outcome {
         }
         if !self.filtered.is_empty() {
             put("filtered_events", json!(self.filtered.len()));
+        }
+        document
+    }
+
+    /// The same with the filter's reasons, for those who may read the workflow.
+    pub(crate) fn explained(&self) -> Map<String, Value> {
+        let mut document = self.document();
+        if let (true, Some((_, because))) = (self.delivered.is_empty(), self.filtered.first()) {
+            document.insert("because".to_owned(), json!(because));
         }
         document
     }

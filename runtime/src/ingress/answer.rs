@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use flowcell_core::id::RunId;
+use flowcell_core::ports::StoreError;
 use flowcell_core::run::event::{Outcome as RunOutcome, ResponseBody};
 use flowcell_core::workflow::trigger::Reply;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -32,7 +33,12 @@ pub(super) async fn wait(
     if outcome.delivered.first().is_some_and(|one| one.accepted.duplicate) {
         // The answer is that of the earlier delivery's run, which may have been given already.
         *call = app.waiting.begin(run);
-        if let Some(told) = Told::by(&app.ports.journal.load(run).await?) {
+        let entries = match app.ports.journal.load(run).await {
+            // Retention has removed the run: all that is left to say is that the delivery came before.
+            Err(StoreError::NotFound { .. }) => return Ok(outcome.answer()),
+            entries => entries?,
+        };
+        if let Some(told) = Told::by(&entries) {
             return Ok(render(told, run, outcome, request_id));
         }
     }

@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq;
 
 use crate::api::json as json_answer;
 use crate::app::App;
+use crate::http::document;
 use crate::http::problem::{Kind, Problem};
 
 /// How many fields a form may have; people fill in a few.
@@ -108,8 +109,7 @@ fn payload(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => Ok(Value::Object(fields(body))),
-        "application/json" => serde_json::from_slice(body)
-            .map_err(|error| Problem::new(Kind::InvalidRequest, format!("The body is not JSON: {error}."))),
+        "application/json" => document::parse(body),
         other => Err(Problem::new(
             Kind::UnsupportedMediaType,
             format!("This takes `application/json` or a form (`application/x-www-form-urlencoded`), not `{other}`."),

@@ -205,3 +205,32 @@ fn what_a_trigger_did_is_in_the_log() {
     assert!(text.contains("request=\"req_1\" workflow=sample level=Warn line=\"odd\\nforged line\""), "{text}");
     assert!(text.contains("dropped=3"), "{text}");
 }
+
+#[tokio::test]
+async fn a_duplicate_whose_run_is_removed_is_told_that_it_came_before() {
+    use flowcell_core::ports::{Append, Durability};
+    use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
+    use flowcell_core::run::fold::Run;
+    let bench = Bench::new();
+    let text = sample_workflow("A").replace("inbound@1\n", "inbound@1\n  reply: { wait: 10s }\n");
+    let text = text + "  - id: answer\n    respond: { status: 200 }\n";
+    let hook = hook_path(&bench.api("POST", "/workflows", &text).await.json);
+    bench.trigger.answer(|_| Ok(WebhookOutcome::Events(vec![event(json!({}), Some("key"))])));
+    bench.app.waiting.stop(); // nobody is waited for
+    let first = bench.send("POST", &hook, &[], "").await;
+    let run = first.json["run_ids"][0].as_str().unwrap().parse().unwrap();
+
+    let ports = &bench.app.ports;
+    let mut history = ports.journal.load(run).await.unwrap();
+    let finished = RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) };
+    let end = Recorded { seq: 1, at: history[0].at, event: finished };
+    history.push(end.clone());
+    let summary = Run::fold(run, &history).unwrap().summary();
+    let append = Append { run, entries: vec![end], summary, durability: Durability::Synced };
+    ports.journal.append(append).await.unwrap();
+    ports.retention.remove(&bench.app.workspace, &[run]).await.unwrap();
+
+    let again = bench.send("POST", &hook, &[], "").await;
+    assert_eq!((again.status, &again.json["duplicate"]), (202, &json!(true)), "{again:?}");
+    assert_eq!((&again.json["run_ids"], again.json.get("status")), (&first.json["run_ids"], None));
+}

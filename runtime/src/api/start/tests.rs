@@ -34,6 +34,7 @@ async fn a_run_that_was_started_is_shown_with_its_input_and_counted() {
     assert_eq!(bench.api("GET", &format!("/runs/{run}"), "").await.json["trigger"], json!({ "n": 2 }));
     let filtered = bench.api("POST", "/workflows/sample/runs", r#"{"n": 1}"#).await;
     assert_eq!((filtered.status, &filtered.json["filtered"]), (202, &json!(true)), "{filtered:?}");
+    assert_eq!(filtered.json["because"]["holds"], false, "whoever may read the workflow is told why: {filtered:?}");
     let shown = bench.api("GET", "/workflows/sample/trigger", "").await;
     assert_eq!((&shown.json["kind"], &shown.json["url"]), (&json!("manual"), &json!(null)));
     assert_eq!((&shown.json["counts"]["started"], &shown.json["counts"]["filtered"]), (&json!(1), &json!(1)));
