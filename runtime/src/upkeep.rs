@@ -122,8 +122,8 @@ impl Upkeep {
             let counted = usage.live_bytes.saturating_add(usage.payload_bytes);
             let excess = needed - max / 100 * CAP_LEAVES;
             // Of what is needed the same part goes as of what counts.
-            let wanted = u64::try_from(u128::from(counted) * u128::from(excess) / u128::from(needed.max(1)))
-                .unwrap_or(u64::MAX);
+            let wanted =
+                u64::try_from(u128::from(counted) * u128::from(excess) / u128::from(needed.max(1))).unwrap_or(u64::MAX);
             while freed < wanted {
                 let page = self.retention.oldest(&self.workspace, after, STEP / 10).await?;
                 let Some(last) = page.last() else { break };
