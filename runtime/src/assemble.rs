@@ -154,7 +154,6 @@ fn scheduler(app: &App) -> Scheduler {
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
-        entropy: Arc::clone(&app.ports.entropy),
     })
 }
 

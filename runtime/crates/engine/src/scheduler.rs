@@ -18,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::plugin::{Pin, Uses};
-use flowcell_core::ports::{Changed, Clock, Entropy, Journal, Schedules, StoreError};
+use flowcell_core::ports::{Changed, Clock, Journal, Schedules, StoreError};
 use flowcell_core::schedule::Schedule;
 use flowcell_core::time::Timestamp;
 
@@ -58,7 +58,6 @@ pub struct SchedulerPorts {
     pub schedules: Arc<dyn Schedules>,
     pub source: Arc<dyn ScheduleSource>,
     pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
 }
 
 impl fmt::Debug for SchedulerPorts {

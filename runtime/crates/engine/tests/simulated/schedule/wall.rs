@@ -15,7 +15,7 @@ use flowcell_core::time::Timestamp;
 use flowcell_engine::Shutdown;
 use flowcell_engine::scheduler::{ScheduleSource, ScheduledTrigger, Scheduler, SchedulerPorts};
 use flowcell_store::memory::MemoryStore;
-use flowcell_testkit::{SeededEntropy, SimClock};
+use flowcell_testkit::SimClock;
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -218,7 +218,6 @@ pub(super) struct Wall {
     store: MemoryStore,
     naps: Arc<AtomicUsize>,
     stumbles: Arc<AtomicUsize>,
-    entropy: Arc<SeededEntropy>,
 }
 
 impl Wall {
@@ -231,7 +230,6 @@ impl Wall {
             store: MemoryStore::new(),
             naps: Arc::default(),
             stumbles: Arc::default(),
-            entropy: Arc::new(SeededEntropy::new(7)),
         }
     }
 
@@ -296,7 +294,6 @@ impl Wall {
             schedules: store,
             source: Arc::clone(&self.source) as _,
             clock: Arc::new(Napping { clock: Arc::clone(&self.clock), naps: Arc::clone(&self.naps) }),
-            entropy: Arc::clone(&self.entropy) as _,
         });
         let (clock, end) = (Arc::clone(&self.clock), self.clock.now() + time);
         self.clock.block_on(async move {
