@@ -3,7 +3,6 @@
 
 mod bring;
 mod chance;
-mod clock;
 mod definitions;
 pub(crate) mod files;
 mod filter;
@@ -18,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
+use flowcell_core::manual_clock::ManualClock;
 use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
@@ -34,7 +34,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use self::chance::SameChance;
-use self::clock::SkippingClock;
 pub(crate) use self::definitions::Ready;
 use self::definitions::Texts;
 use self::stand_in::{SharedAnswers, StandIn};
@@ -53,7 +52,7 @@ pub(crate) struct Stage {
     catalog: Arc<dyn Catalog>,
     grants: Vec<Grant>,
     sandbox: Arc<Sandbox>,
-    clock: Arc<SkippingClock>,
+    clock: Arc<ManualClock>,
     in_flight: Arc<AtomicUsize>,
     /// Told when everything waits.
     idle: Arc<Notify>,
@@ -106,7 +105,7 @@ impl Stage {
     /// Sets up the sandbox. `cache` is where compiled plugins are kept from one command to the next.
     pub(crate) fn open(config: &Config, folders: &[PathBuf], cache: PathBuf) -> Result<Self> {
         let catalog = assemble::offline_catalog(folders)?;
-        let (clock, idle) = (Arc::new(SkippingClock::default()), Arc::new(Notify::new()));
+        let (clock, idle) = (Arc::new(ManualClock::default()), Arc::new(Notify::new()));
         let in_flight = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -13,6 +13,7 @@ mod serde_text;
 pub mod id;
 pub mod invoke;
 pub mod manifest;
+pub mod manual_clock;
 pub mod plugin;
 pub mod ports;
 pub mod record;

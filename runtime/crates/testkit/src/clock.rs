@@ -2,13 +2,10 @@
 //!
 //! Tests that use it take no time, never sleep, and happen the same way each time they are run.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use flowcell_core::manual_clock::ManualClock;
 use flowcell_core::ports::Clock;
 use flowcell_core::time::Timestamp;
 use tokio::sync::Notify;
@@ -17,22 +14,14 @@ use tokio::task::JoinSet;
 /// A clock that only [`SimClock::block_on`] and the test move.
 #[derive(Debug, Default)]
 pub struct SimClock {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    now: Timestamp,
-    /// By time, then by order of arrival.
-    sleepers: BTreeMap<(Timestamp, u64), Waker>,
-    arrivals: u64,
+    clock: ManualClock,
 }
 
 impl SimClock {
     /// Starts on 2026-01-01T00:00:00Z.
     pub fn new() -> Arc<Self> {
         let clock = Self::default();
-        clock.state().now = Timestamp::from_millis(1_767_225_600_000);
+        clock.clock.set(Timestamp::from_millis(1_767_225_600_000));
         Arc::new(clock)
     }
 
@@ -50,7 +39,7 @@ impl SimClock {
         let runtime = tokio::runtime::Builder::new_current_thread()
             // Called when no task is ready; a task that is woken in it is run before the thread parks.
             .on_thread_park(move || {
-                if !clock.wake_next() {
+                if !clock.clock.wake_next() {
                     tell.notify_one();
                 }
             })
@@ -68,7 +57,7 @@ impl SimClock {
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     },
                     () = stuck.notified() => assert!(
-                        !self.state().sleepers.is_empty(),
+                        self.clock.next().is_some(),
                         "the simulation is stuck at {}: everything waits and nobody sleeps", self.now()
                     ),
                 }
@@ -78,74 +67,26 @@ impl SimClock {
 
     /// Sets the clock, forwards or back, as an administrator would; sleepers that are due wake up.
     pub fn set(&self, now: Timestamp) {
-        let mut state = self.state();
-        state.now = now;
-        let later = state.sleepers.split_off(&(now + Duration::from_millis(1), 0));
-        let due = std::mem::replace(&mut state.sleepers, later);
-        drop(state);
-        due.into_values().for_each(Waker::wake);
-    }
-
-    /// Goes on to the first sleeper and wakes it; `false` when there is none.
-    fn wake_next(&self) -> bool {
-        let mut state = self.state();
-        let Some(((at, _), waker)) = state.sleepers.pop_first() else { return false };
-        state.now = state.now.max(at);
-        drop(state);
-        waker.wake();
-        true
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clock.set(now);
     }
 }
 
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        self.state().now
+        self.clock.now()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        Sleep { clock: self, at, arrival: None }.await;
-    }
-}
-
-struct Sleep<'c> {
-    clock: &'c SimClock,
-    at: Timestamp,
-    arrival: Option<u64>,
-}
-
-impl Future for Sleep<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let clock = self.clock;
-        let mut state = clock.state();
-        if state.now >= self.at {
-            return Poll::Ready(());
-        }
-        let arrival = *self.arrival.get_or_insert_with(|| {
-            state.arrivals += 1;
-            state.arrivals
-        });
-        state.sleepers.insert((self.at, arrival), context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep<'_> {
-    fn drop(&mut self) {
-        if let Some(arrival) = self.arrival {
-            self.clock.state().sleepers.remove(&(self.at, arrival));
-        }
+        self.clock.sleep_until(at).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -194,5 +135,26 @@ mod tests {
     #[should_panic(expected = "the simulation is stuck")]
     fn a_deadlock_is_reported() {
         SimClock::new().block_on(std::future::pending::<()>());
+    }
+
+    #[tokio::test]
+    async fn sleepers_wake_when_the_clock_is_moved_to_them_and_not_before() {
+        let clock = Arc::new(ManualClock::default());
+        let start = Timestamp::from_millis(1_767_603_600_000);
+        clock.set(start);
+        let day = Duration::from_hours(24);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn({
+            let clock = Arc::clone(&clock);
+            async move { clock.sleep_until(start + day).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(clock.next(), Some(start + day));
+        clock.move_to(start + Duration::from_hours(1));
+        tokio::task::yield_now().await;
+        assert!(tasks.try_join_next().is_none());
+        clock.move_to(start + day);
+        tasks.join_next().await.unwrap().unwrap();
+        assert_eq!((clock.now(), clock.next()), (start + day, None));
     }
 }

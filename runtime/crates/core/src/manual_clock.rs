@@ -1,16 +1,17 @@
-//! A clock for show: it stands still while anything can be done, and is moved on to the next sleeper when nothing can.
+//! A clock that stands still until somebody moves it: for simulations and rehearsals. It reads no real clock and wakes its sleepers itself.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::ports::Clock;
+use crate::time::Timestamp;
 use async_trait::async_trait;
-use flowcell_core::ports::Clock;
-use flowcell_core::time::Timestamp;
 
+/// Begins at the first moment there is.
 #[derive(Debug, Default)]
-pub(super) struct SkippingClock {
+pub struct ManualClock {
     state: Mutex<State>,
 }
 
@@ -22,21 +23,39 @@ struct State {
     arrivals: u64,
 }
 
-impl SkippingClock {
-    /// Sets the time, for a run that is to begin.
-    pub(super) fn set(&self, now: Timestamp) {
+impl ManualClock {
+    /// Sets the time, forwards or back; sleepers that are due wake up.
+    pub fn set(&self, now: Timestamp) {
         self.state().now = now;
+        self.wake_due();
     }
 
     /// When the first sleeper wants to wake up.
-    pub(super) fn next(&self) -> Option<Timestamp> {
+    pub fn next(&self) -> Option<Timestamp> {
         self.state().sleepers.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Moves on to `at` and wakes who is due.
-    pub(super) fn move_to(&self, at: Timestamp) {
+    /// Moves on to `at`, never back, and wakes who is due.
+    pub fn move_to(&self, at: Timestamp) {
+        {
+            let mut state = self.state();
+            state.now = state.now.max(at);
+        }
+        self.wake_due();
+    }
+
+    /// Moves on to the first sleeper and wakes it alone; `false` when nobody sleeps.
+    pub fn wake_next(&self) -> bool {
         let mut state = self.state();
+        let Some(((at, _), waker)) = state.sleepers.pop_first() else { return false };
         state.now = state.now.max(at);
+        drop(state);
+        waker.wake();
+        true
+    }
+
+    fn wake_due(&self) {
+        let mut state = self.state();
         let now = state.now;
         let mut due = Vec::new();
         while let Some(entry) = state.sleepers.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -53,7 +72,7 @@ impl SkippingClock {
 }
 
 #[async_trait]
-impl Clock for SkippingClock {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.state().now
     }
@@ -64,7 +83,7 @@ impl Clock for SkippingClock {
 }
 
 struct Sleep<'c> {
-    clock: &'c SkippingClock,
+    clock: &'c ManualClock,
     at: Timestamp,
     arrival: Option<u64>,
 }
@@ -92,33 +111,5 @@ impl Drop for Sleep<'_> {
         if let Some(arrival) = self.arrival {
             self.clock.state().sleepers.remove(&(self.at, arrival));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    #[tokio::test]
-    async fn sleepers_wake_when_the_clock_is_moved_to_them_and_not_before() {
-        let clock = Arc::new(SkippingClock::default());
-        let start = Timestamp::from_millis(1_767_603_600_000);
-        clock.set(start);
-        let day = Duration::from_hours(24);
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn({
-            let clock = Arc::clone(&clock);
-            async move { clock.sleep_until(start + day).await }
-        });
-        tokio::task::yield_now().await;
-        assert_eq!(clock.next(), Some(start + day));
-        clock.move_to(start + Duration::from_hours(1));
-        tokio::task::yield_now().await;
-        assert!(tasks.try_join_next().is_none());
-        clock.move_to(start + day);
-        tasks.join_next().await.unwrap().unwrap();
-        assert_eq!((clock.now(), clock.next()), (start + day, None));
     }
 }
