@@ -366,7 +366,7 @@ impl Problem {
             | InvokeError::CpuExhausted { .. }
             | InvokeError::FuelExhausted { .. }
             | InvokeError::MemoryExhausted { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
-            InvokeError::Unavailable { .. } => {
+            InvokeError::Unavailable { .. } | InvokeError::Connection(_) => {
                 tracing::error!(%error, "a trigger cannot be called");
                 Self::new(
                     Kind::Busy,

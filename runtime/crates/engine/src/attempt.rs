@@ -197,6 +197,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
         deadline: now + time_limit(core, action),
         input,
         scope: scope.clone(),
+        connection: action.connection.clone(),
     };
     Ok(ReadyCall { call, notes })
 }

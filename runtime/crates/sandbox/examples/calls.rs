@@ -167,6 +167,7 @@ fn call(digest: Digest, action: &str, input: &Value) -> ActionCall {
         idempotency_key: "key".into(),
         deadline: RealClock.now() + Duration::from_hours(1),
         input: input.clone(),
+        connection: None,
         scope: StepScope {
             urls: input["url"]
                 .as_str()

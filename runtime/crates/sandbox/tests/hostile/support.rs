@@ -110,6 +110,7 @@ pub fn call(digest: Digest, action: &str, input: Value) -> ActionCall {
         deadline: RealClock.now() + Duration::from_mins(10),
         input,
         scope: StepScope::default(),
+        connection: None,
     }
 }
 
