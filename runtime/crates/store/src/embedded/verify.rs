@@ -5,6 +5,7 @@ mod journals;
 
 use std::collections::BTreeMap;
 
+use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::RunSummary;
@@ -141,6 +142,12 @@ impl Reader<'_> {
         self.scan(Table::Schedules, |reader, key, body| {
             let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
             directory.cursors.insert(cursor.place(), cursor);
+            Ok(())
+        })?;
+        self.scan(Table::Connections, |reader, key, body| {
+            let stored: StoredConnection = reader.decode(Table::Connections, key, body)?;
+            let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
+            directory.connections.insert(place, stored);
             Ok(())
         })?;
         Ok(directory)
