@@ -3,6 +3,7 @@
 
 mod check;
 mod config;
+mod connection;
 mod control;
 mod document;
 mod event;
@@ -16,6 +17,7 @@ mod rerun;
 mod run;
 mod schedule;
 mod schema;
+mod secrets;
 mod serve;
 mod start;
 mod test;
@@ -98,6 +100,12 @@ enum Command {
     /// Show what starts a workflow, and why the latest deliveries started nothing
     #[command(subcommand)]
     Trigger(trigger::Command),
+    /// Add, list, test, rotate and remove the credentials that steps use
+    #[command(subcommand)]
+    Connection(connection::Command),
+    /// Look after the key that stored secrets are sealed with
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -199,6 +207,19 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Trigger(command) => {
             with_server(&global, environment, async |client| trigger::run(&command, client, output).await)
         }
+        Command::Connection(command) => {
+            with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::Secrets(secrets::Command::NewKey) => {
+            secrets::new_key(output);
+            Ok(())
+        }
+        Command::Secrets(secrets::Command::Show) => {
+            with_server(&global, environment, async |client| secrets::show(client, output).await)
+        }
+        Command::Secrets(secrets::Command::RotateKey) => {
+            with_server(&global, environment, async |client| secrets::rotate_key(client, output).await)
+        }
         Command::Compile { .. } => Ok(()), // answered before
     }
 }
@@ -228,6 +249,19 @@ fn with_server(
     let client = Client::new(server, token);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(command(&client))
+}
+
+/// Asks whether to go on; without a terminal nobody answers, which is no.
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    use std::io::{IsTerminal, Write};
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut error = std::io::stderr().lock();
+    write!(error, "{question} [y/N] ").and_then(|()| error.flush()).map_err(anyhow::Error::from)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(anyhow::Error::from)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A failure as programs read it: like the server's problem documents, as far as there is something to say.

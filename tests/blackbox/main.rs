@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod command_line;
+mod connections;
 mod crash;
 mod egress;
 mod examples;
