@@ -21,6 +21,7 @@ mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod tools;
 
 use serde_json::Value;
 
