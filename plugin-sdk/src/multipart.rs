@@ -39,7 +39,9 @@ pub fn encode(parts: &[Part], seed: &str) -> (String, Vec<u8>) {
     let boundary = boundary(parts, seed);
     let mut body = Vec::with_capacity(parts.iter().map(|part| part.body.len() + part.name.len() + 160).sum());
     for part in parts {
-        body.extend_from_slice(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"", quoted(&part.name)).as_bytes());
+        body.extend_from_slice(
+            format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"", quoted(&part.name)).as_bytes(),
+        );
         if let Some(filename) = &part.filename {
             body.extend_from_slice(format!("; filename=\"{}\"", quoted(filename)).as_bytes());
         }
@@ -59,8 +61,10 @@ pub fn encode(parts: &[Part], seed: &str) -> (String, Vec<u8>) {
 /// A delimiter that stands in no part.
 fn boundary(parts: &[Part], seed: &str) -> String {
     let seed: String = seed.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-    let candidates = (0_u32..).map(|n| if n == 0 { format!("flowcell-{seed}") } else { format!("flowcell-{seed}-{n}") });
-    let mut free = candidates.filter(|candidate| !parts.iter().any(|part| find(&part.body, candidate.as_bytes()).is_some()));
+    let candidates =
+        (0_u32..).map(|n| if n == 0 { format!("flowcell-{seed}") } else { format!("flowcell-{seed}-{n}") });
+    let mut free =
+        candidates.filter(|candidate| !parts.iter().any(|part| find(&part.body, candidate.as_bytes()).is_some()));
     free.next().unwrap_or_default()
 }
 
@@ -112,15 +116,14 @@ pub fn decode(body: &[u8], boundary: &str) -> Result<Vec<Part>, MalformedForm> {
 }
 
 fn read_part(part: &[u8], number: usize) -> Result<Part, MalformedForm> {
-    let (head, body) = match part.strip_prefix(b"\r\n") {
-        Some(body) => (&[][..], body),
-        None => {
-            let Some(end) = find(part, b"\r\n\r\n") else {
-                return malformed(format!("part {number} has no empty line after its headers"));
-            };
-            let (head, body) = part.split_at_checked(end).unwrap_or((part, b""));
-            (head, body.get(4..).unwrap_or_default())
-        }
+    let (head, body) = if let Some(body) = part.strip_prefix(b"\r\n") {
+        (&[][..], body)
+    } else {
+        let Some(end) = find(part, b"\r\n\r\n") else {
+            return malformed(format!("part {number} has no empty line after its headers"));
+        };
+        let (head, body) = part.split_at_checked(end).unwrap_or((part, b""));
+        (head, body.get(4..).unwrap_or_default())
     };
     let Ok(head) = std::str::from_utf8(head) else {
         return malformed(format!("the headers of part {number} are not UTF-8"));
@@ -154,13 +157,11 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
     let mut rest = text.trim_start_matches([';', ' ', '\t']);
     while !rest.is_empty() {
         let (name, after) = rest.split_once('=')?;
-        let (value, next) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => quoted_value(quoted)?,
-            None => {
-                let end = after.find(';').unwrap_or(after.len());
-                let (value, next) = after.split_at_checked(end)?;
-                (value.trim().to_owned(), next)
-            }
+        let (value, next) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            quoted_value(quoted)?
+        } else {
+            let (value, next) = after.split_at_checked(after.find(';').unwrap_or(after.len()))?;
+            (value.trim().to_owned(), next)
         };
         if name.trim().eq_ignore_ascii_case(wanted) {
             return Some(value);

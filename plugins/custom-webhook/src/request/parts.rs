@@ -28,7 +28,10 @@ fn read(part: Part, index: usize) -> Result<multipart::Part, ActionError> {
     let body = match (part.value, part.base64) {
         (Value::Null, None) => Vec::new(),
         (Value::Null, Some(text)) => from_base64(&text).ok_or_else(|| {
-            ActionError::invalid_input(&at("base64"), "this is no base64; give it with padding, or write text as `value`")
+            ActionError::invalid_input(
+                &at("base64"),
+                "this is no base64; give it with padding, or write text as `value`",
+            )
         })?,
         (Value::String(text), None) => text.into_bytes(),
         (value @ (Value::Bool(_) | Value::Number(_)), None) => value.to_string().into_bytes(),

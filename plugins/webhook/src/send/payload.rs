@@ -19,7 +19,8 @@ pub(super) fn data(message: &Message) -> Result<&BTreeMap<String, Verbatim>, Act
     ];
     if let Some((pointer, _)) = unsent.into_iter().find(|(_, given)| *given) {
         let field = pointer.trim_start_matches('/');
-        let advice = format!("the preset `data` sends `data` alone: put it there, or choose a preset that sends `{field}`");
+        let advice =
+            format!("the preset `data` sends `data` alone: put it there, or choose a preset that sends `{field}`");
         return Err(ActionError::invalid_input(pointer, advice));
     }
     Ok(&message.data)
