@@ -90,6 +90,11 @@ on_every_backend! {
         an_expired_key_that_was_used_again_is_not_forgotten_with_the_old_delivery,
         large_payloads_go_and_shared_ones_stay,
         runs_are_kept_in_pages_from_both_ends,
+        runs_go_by_age,
+        runs_go_by_their_number_for_each_workflow,
+        failed_runs_stay_longer_where_it_is_said,
+        the_rules_of_a_workflow_come_before_the_operators,
+        runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
     definitions::{
         a_version_its_head_and_its_hook_are_written_together,

@@ -337,7 +337,7 @@ impl Writer {
 
 impl Disk {
     /// Transaction, flush, sync, mark: after that the group may be acknowledged.
-    fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
+    pub(crate) fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
         if group.is_empty() {
             return Ok(());
         }
