@@ -19,10 +19,12 @@ use serde_json::{Value, json};
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::connections::Broker;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
+use crate::vault::{MasterKey, Vault};
 
 const TOKEN: &str = "fcat_a-token-for-tests";
 
@@ -60,6 +62,8 @@ impl Bench {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
+        let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
+        let connections = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&ports.clock)));
         let engine = Engine::new(
             EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
             flowcell_engine::Ports {
@@ -81,6 +85,7 @@ impl Bench {
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
+            connections,
             waiting,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));

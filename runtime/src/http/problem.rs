@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     InvalidWorkflow,
+    InvalidConnection,
+    SecretSealed,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -72,6 +74,10 @@ impl Kind {
             Self::InvalidWorkflow => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow cannot be used as it is")
             }
+            Self::InvalidConnection => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
             }

@@ -4,6 +4,8 @@
 
 #[path = "contract/backend.rs"]
 mod backend;
+#[path = "contract/connections.rs"]
+mod connections;
 #[path = "contract/definitions.rs"]
 mod definitions;
 #[path = "contract/journal.rs"]
@@ -111,5 +113,12 @@ on_every_backend! {
         cursors_are_listed_by_workspace_workflow_and_trigger,
         cursors_survive_a_restart,
         one_of_many_concurrent_cursors_is_there_before_and_after_a_restart,
+    },
+    connections::{
+        a_connection_is_there_after_it_was_put_and_each_write_is_the_next_revision,
+        one_of_many_concurrent_writes_wins,
+        connections_are_listed_by_name_within_their_workspace,
+        a_removed_connection_is_gone_and_its_name_is_free,
+        connections_survive_a_restart_however_large,
     },
 }

@@ -7,6 +7,7 @@ mod parts;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::{Mark, RunStatus};
@@ -185,6 +186,12 @@ impl<'a> Reader<'a> {
         self.scan((Table::Schedules, EVERYTHING), |reader, key, body| {
             let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
             directory.cursors.insert(cursor.place(), cursor);
+            Ok(())
+        })?;
+        self.scan(Table::Connections, |reader, key, body| {
+            let stored: StoredConnection = reader.decode(Table::Connections, key, body)?;
+            let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
+            directory.connections.insert(place, stored);
             Ok(())
         })?;
         Ok(directory)
