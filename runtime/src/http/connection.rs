@@ -108,6 +108,8 @@ pub(super) async fn serve_connection<S>(
     let (mut closing, mut first_request_waited, mut seen) = (false, false, 0);
     loop {
         tokio::select! {
+            // In this order: a machine that is busy may find several of these due at once, and an answer comes before a limit.
+            biased;
             outcome = serving.as_mut() => {
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "a connection ended early");
