@@ -90,12 +90,12 @@ impl Bench {
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
         app.readiness.set(Phase::Ready);
-        let edge = Edge {
-            routes: crate::assemble::routes(&app),
-            limits: config.http.limits(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-        };
+        let edge = Edge::new(
+            crate::assemble::routes(&app),
+            config.http.limits(),
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        );
         Self { app, catalog, trigger, edge }
     }
 
@@ -105,7 +105,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap(), None).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
@@ -128,7 +128,7 @@ impl Bench {
         if let Some(id) = id {
             request = request.header("last-event-id", id);
         }
-        let response = self.edge.answer(request.body(Body::empty()).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::empty()).unwrap(), None).await;
         assert_eq!(response.status(), 200);
         response.into_body()
     }
