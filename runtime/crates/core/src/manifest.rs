@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::capability::HttpCapability;
 use crate::plugin::{PluginId, Version};
+use crate::run::retry::ScheduleName;
 
 /// The component-level custom section that holds the manifest as JSON.
 pub const SECTION: &str = "flowcell:manifest";
@@ -58,6 +59,9 @@ pub struct ActionManifest {
     /// Whether repeating it under the same idempotency key is harmless.
     #[serde(default)]
     pub idempotent: bool,
+    /// When a failed attempt is made again, unless the step says otherwise. Absent: three attempts within some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<ScheduleName>,
     /// JSON Schema (2020-12) of the step's `with`.
     pub input: Value,
     /// JSON Schema (2020-12) of `steps.<id>.output`.

@@ -39,7 +39,7 @@ impl fmt::Display for Mistake {
 /// Which keys each table has. A test compares this with what [`Manifest`] reads.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["id", "version", "api", "title", "description", "icon", "actions", "triggers", "capabilities", "limits"]),
-    ("actions", &["id", "title", "description", "idempotent", "input", "output"]),
+    ("actions", &["id", "title", "description", "idempotent", "retry", "input", "output"]),
     ("triggers", &["id", "title", "description", "kind", "config", "output"]),
     ("capabilities", &["http"]),
     ("capabilities.http", &["reason", "from-input", "hosts"]),

@@ -25,6 +25,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
         title: id.to_owned(),
         description: String::new(),
         idempotent,
+        retry: None,
         input: json!({ "type": "object" }),
         output: json!({}),
     };
