@@ -106,6 +106,13 @@ impl DestinationId {
         id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         Self(id)
     }
+    /// What somebody means who names a destination: its id, its URL as a workflow has it, or as it is shown. `None` when it is none of these.
+    pub fn named(text: &str) -> Option<Self> {
+        if text.contains(FROM_DATA) {
+            return Some(Self::of(text));
+        }
+        text.parse().ok().or_else(|| Destination::from_authored(text).map(|destination| destination.id()))
+    }
     pub fn as_bytes(&self) -> &[u8; 10] {
         &self.0
     }
@@ -158,6 +165,9 @@ impl DestinationRecord {
     }
     pub fn id(&self) -> DestinationId {
         DestinationId::of(&self.url)
+    }
+    pub fn origin(&self) -> Option<Origin> {
+        Url::parse(&self.url).ok().and_then(|url| Origin::of(&url))
     }
 }
 

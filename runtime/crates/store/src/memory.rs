@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
     StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
@@ -50,6 +51,7 @@ struct State {
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
     cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
+    destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
 }
 
 #[derive(Debug)]
@@ -278,5 +280,23 @@ impl Schedules for MemoryStore {
 
     async fn list(&self) -> Result<Vec<ScheduleCursor>, StoreError> {
         Ok(self.state().cursors.values().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Destinations for MemoryStore {
+    async fn put(&self, changed: Vec<DestinationRecord>, removed: Vec<DestinationRecord>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for record in removed {
+            state.destinations.remove(&(record.workspace, record.url));
+        }
+        for record in changed {
+            state.destinations.insert((record.workspace.clone(), record.url.clone()), record);
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<DestinationRecord>, StoreError> {
+        Ok(self.state().destinations.values().cloned().collect())
     }
 }

@@ -25,6 +25,18 @@ fn a_destination_is_the_authors_url_without_query_and_data() {
 }
 
 #[test]
+fn a_destination_is_named_by_its_id_or_by_its_url_as_it_is_written_or_shown() {
+    for authored in ["https://h.example/users/{{ trigger.id }}", "https://h.example/a?key=1"] {
+        let destination = Destination::from_authored(authored).expect("fixed");
+        let id = destination.id();
+        for name in [id.to_string(), destination.url(), authored.to_owned()] {
+            assert_eq!(DestinationId::named(&name), Some(id), "{name}");
+        }
+    }
+    assert_eq!(DestinationId::named("somewhere"), None);
+}
+
+#[test]
 fn long_urls_are_cut_and_stay_apart() {
     let long = |end: &str| Destination::from_authored(&format!("https://h.example/{}{end}", "a".repeat(3_000)));
     let (one, other) = (long("1").expect("fixed"), long("2").expect("fixed"));

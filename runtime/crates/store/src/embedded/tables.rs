@@ -2,6 +2,7 @@
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
+use flowcell_core::destination::DestinationId;
 use flowcell_core::id::{EventId, RunId, WorkflowId};
 use sha2::{Digest as _, Sha256};
 
@@ -33,10 +34,12 @@ pub(crate) enum Table {
     Index = 10,
     /// Workspace (4), run (16) → that somebody wants it kept.
     Pins = 11,
+    /// Workspace (4), destination (10) → what is known of it.
+    Destinations = 12,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -49,6 +52,7 @@ impl Table {
         Self::Schedules,
         Self::Index,
         Self::Pins,
+        Self::Destinations,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +69,7 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Index => "index",
             Self::Pins => "pins",
+            Self::Destinations => "destinations",
         }
     }
 
@@ -140,6 +145,10 @@ pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
 
 pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
+}
+
+pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), id.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

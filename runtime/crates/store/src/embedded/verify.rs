@@ -5,6 +5,7 @@ mod journals;
 
 use std::collections::BTreeMap;
 
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::RunSummary;
@@ -142,6 +143,9 @@ impl Reader<'_> {
             let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
             directory.cursors.insert(cursor.place(), cursor);
             Ok(())
+        })?;
+        self.scan(Table::Destinations, |reader, key, body| {
+            reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
         Ok(directory)
     }

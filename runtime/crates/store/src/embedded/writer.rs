@@ -55,6 +55,7 @@ pub(crate) enum Write {
     Define(Box<DefineWrite>),
     Remove(Box<RemoveWrite>),
     Cursor(Box<CursorWrite>),
+    Rows(Box<RowsWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -80,6 +81,7 @@ impl Write {
             | Self::Define(_)
             | Self::Remove(_)
             | Self::Cursor(_)
+            | Self::Rows(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -152,6 +154,14 @@ impl RemoveWrite {
 pub(crate) struct CursorWrite {
     pub(crate) rows: Vec<Row>,
     pub(crate) cursor: ScheduleCursor,
+    pub(crate) reply: Reply<()>,
+}
+
+/// Records that stand for themselves: nothing beside them changes.
+#[derive(Debug)]
+pub(crate) struct RowsWrite {
+    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) rows: Vec<Row>,
     pub(crate) reply: Reply<()>,
 }
 

@@ -8,7 +8,7 @@ use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, Write};
+use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RowsWrite, Write};
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
@@ -78,6 +78,7 @@ impl<'a> Applied<'a> {
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
+            Write::Rows(write) => self.rows(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -305,6 +306,16 @@ impl<'a> Applied<'a> {
             self.group.put(row);
         }
         self.added.cursors.insert(write.cursor.place(), write.cursor);
+        self.answers.push(Answer::Done(write.reply, Ok(())));
+    }
+
+    fn rows(&mut self, write: RowsWrite) {
+        for (table, key) in write.remove {
+            self.group.remove(table, key);
+        }
+        for row in write.rows {
+            self.group.put(row);
+        }
         self.answers.push(Answer::Done(write.reply, Ok(())));
     }
 
