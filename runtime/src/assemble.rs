@@ -12,7 +12,7 @@ use axum::Router;
 use flowcell_core::connection::Connections;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
@@ -85,7 +85,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, Arc::clone(&store) as _));
+    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
@@ -112,6 +112,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         wanted: settings::retention(config),
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -139,10 +140,11 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     })
 }
 
-fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Ports {
+fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::Ports {
     flowcell_engine::Ports {
         journal: Arc::clone(&ports.journal),
-        queue,
+        queue: Arc::clone(store) as Arc<dyn RunQueue>,
+        destinations: Arc::clone(store) as Arc<dyn Destinations>,
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),

@@ -49,6 +49,7 @@ impl Bench {
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
         let waiting = Arc::new(Waiting::new(2));
+        let destinations = Arc::clone(&store) as _;
         let ports = Ports {
             journal: Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting))),
             runs: Arc::clone(&store) as _,
@@ -71,6 +72,7 @@ impl Bench {
                 queue: store,
                 index: Arc::clone(&ports.runs),
                 definitions: Arc::clone(&ports.definitions),
+                destinations,
                 invoker: Arc::clone(&ports.invoker),
                 catalog: Arc::clone(&ports.catalog),
                 clock: Arc::clone(&ports.clock),

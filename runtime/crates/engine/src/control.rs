@@ -1,7 +1,9 @@
 //! What the outside asks of runs: start, answer, cancel, decide, repeat. Every call returns after the journal has it.
 
 pub(crate) mod create;
+mod dead_letters;
 mod deliver;
+mod destinations;
 mod rerun;
 
 use std::sync::Arc;

@@ -88,6 +88,7 @@ impl World {
             queue,
             index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
+            destinations: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),

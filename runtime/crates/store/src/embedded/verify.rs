@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use flowcell_core::connection::StoredConnection;
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::{Mark, RunStatus};
@@ -193,6 +194,9 @@ impl<'a> Reader<'a> {
             let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
             directory.connections.insert(place, stored);
             Ok(())
+        })?;
+        self.scan(Table::Destinations, |reader, key, body| {
+            reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
         Ok(directory)
     }
