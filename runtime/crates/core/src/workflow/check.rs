@@ -5,6 +5,7 @@ mod calls;
 pub(super) mod fields;
 mod flow;
 mod known;
+mod links;
 pub mod others;
 mod reads;
 mod secrets;
