@@ -238,6 +238,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
     // The attempt begins now: its start is noted next, and its input with its end.
     let now = core.ports.clock.now();
     let seen = Scope::of(run, definition).with_custom_values(&core.config.custom_values);
+    let seen = seen.with_resume_links(&core.config);
     let seen = seen.within(place.at(), &locals).now_is(now);
     let (input, notes) = match workflow.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
         None => (input.render(&seen).map_err(|error| expression_error(&error))?, Vec::new()),
