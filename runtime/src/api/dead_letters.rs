@@ -206,6 +206,8 @@ fn document(letter: &DeadLetter, resends: &ResentAs) -> Value {
 }
 
 fn no_dead_letter(run: RunId) -> Problem {
-    let detail = format!("{run} is no dead letter: it did not fail with an action. `flowcell run show {run}` says what became of it.");
+    let detail = format!(
+        "{run} is no dead letter: it did not fail with an action. `flowcell run show {run}` says what became of it."
+    );
     Problem::new(Kind::NotFound, detail)
 }

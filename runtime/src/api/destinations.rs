@@ -80,13 +80,17 @@ pub(crate) async fn disable(
 /// What a path or a parameter names.
 pub(super) fn id(name: &str) -> Result<DestinationId, Problem> {
     DestinationId::named(name).ok_or_else(|| {
-        let detail = format!("`{name}` is neither the id of a destination nor its URL; `flowcell destination list` prints both.");
+        let detail = format!(
+            "`{name}` is neither the id of a destination nor its URL; `flowcell destination list` prints both."
+        );
         Problem::new(Kind::InvalidRequest, detail)
     })
 }
 
 fn unknown(name: &str) -> Problem {
-    let detail = format!("Nothing is known of `{name}`: no step has sent anything there. `flowcell destination list` prints what is known.");
+    let detail = format!(
+        "Nothing is known of `{name}`: no step has sent anything there. `flowcell destination list` prints what is known."
+    );
     Problem::new(Kind::NotFound, detail)
 }
 
@@ -127,9 +131,12 @@ fn document(view: &DestinationView) -> Value {
 /// The same with its hours.
 fn whole(view: &DestinationView) -> Value {
     let mut document = document(view);
-    let hours = view.record.health.hours.iter().map(|hour| {
-        json!({ "begins_at": hour.begins_at, "succeeded": hour.succeeded, "failed": hour.failed })
-    });
+    let hours = view
+        .record
+        .health
+        .hours
+        .iter()
+        .map(|hour| json!({ "begins_at": hour.begins_at, "succeeded": hour.succeeded, "failed": hour.failed }));
     if let Some(fields) = document.as_object_mut() {
         fields.insert("hours".to_owned(), hours.collect());
     }

@@ -199,7 +199,8 @@ impl Verdict {
     pub fn of(destination: &Destination, record: &CallRecord) -> Option<Self> {
         let sent = record.http.iter().rev().filter(|exchange| exchange.answered_by.is_none());
         let mut there = sent.filter(|exchange| {
-            Url::parse(&exchange.request.url).ok().and_then(|url| Origin::of(&url)).as_ref() == Some(&destination.origin)
+            Url::parse(&exchange.request.url).ok().and_then(|url| Origin::of(&url)).as_ref()
+                == Some(&destination.origin)
         });
         let last = there.find(|exchange| {
             // What the door refused tells of the step, not of the receiver.

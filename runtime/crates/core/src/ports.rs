@@ -23,8 +23,8 @@ use crate::time::Timestamp;
 mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
-pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use destinations::Destinations;
+pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use schedules::{ScheduleCursor, Schedules};
 
 /// Why the store could not do something.

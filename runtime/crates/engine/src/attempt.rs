@@ -155,14 +155,14 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
         Err(error) => error,
     };
     let (step, call) = (step.clone(), CallRecord::default());
-    let failed =
-        RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
+    let failed = RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
     Readied::End(Box::new(failed))
 }
 
 /// Asks whether the step's receiver is to be sent to now; `None` where run data decides who that is.
 fn admit<'w>(core: &Core, workflow: &'w Prepared, run: &Run, step: &StepRef) -> Option<(&'w Destination, Admission)> {
-    let CompiledKind::Action { destination: Some(destination), .. } = &workflow.compiled.steps.get(step.id())?.kind else {
+    let CompiledKind::Action { destination: Some(destination), .. } = &workflow.compiled.steps.get(step.id())?.kind
+    else {
         return None;
     };
     let deferred_since = match run.steps.get(step).map(|state| &state.phase) {

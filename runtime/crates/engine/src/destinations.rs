@@ -49,7 +49,10 @@ pub(crate) enum Admission {
     /// Nothing is sent there.
     Disabled(Disabled),
     /// Not now.
-    Later { until: Timestamp, reason: String },
+    Later {
+        until: Timestamp,
+        reason: String,
+    },
 }
 
 /// Who asks, and when.
@@ -125,7 +128,12 @@ impl KnownDestinations {
     }
 
     /// Whether an attempt may be made there now.
-    pub(crate) fn admit(self: &Arc<Self>, workspace: &WorkspaceId, destination: &Destination, asking: Asking) -> Admission {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        workspace: &WorkspaceId,
+        destination: &Destination,
+        asking: Asking,
+    ) -> Admission {
         let Asking { now, deferred_since, chance } = asking;
         let mut state = self.lock();
         let known = state.known.get(&(workspace.clone(), destination.id()));
@@ -146,10 +154,8 @@ impl KnownDestinations {
         };
         let until = refusal.base.max(now) + refusal.spread.mul_f64(chance.clamp(0.0, 1.0));
         let since = refusal.failing_since.map_or_else(String::new, |since| format!(" since {since}"));
-        let reason = format!(
-            "{} has been failing{since} ({}); next try at {until}",
-            destination.origin, refusal.last_error
-        );
+        let reason =
+            format!("{} has been failing{since} ({}); next try at {until}", destination.origin, refusal.last_error);
         Admission::Later { until, reason }
     }
 
@@ -197,7 +203,11 @@ impl KnownDestinations {
     }
 
     /// Lets deliveries through again, and doubts that the receiver still fails.
-    pub(crate) async fn enable(&self, ports: &Ports, (workspace, id): (&WorkspaceId, DestinationId)) -> Result<bool, StoreError> {
+    pub(crate) async fn enable(
+        &self,
+        ports: &Ports,
+        (workspace, id): (&WorkspaceId, DestinationId),
+    ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let now = ports.clock.now();
         let record = {
@@ -259,8 +269,7 @@ impl State {
     /// Forgets those that were used longest ago.
     fn forget_some(&mut self) {
         let free = self.known.iter().filter(|(_, known)| known.record.disabled.is_none());
-        let mut oldest: Vec<_> =
-            free.map(|(place, known)| (known.record.health.last_at(), place.clone())).collect();
+        let mut oldest: Vec<_> = free.map(|(place, known)| (known.record.health.last_at(), place.clone())).collect();
         oldest.sort();
         for (_, place) in oldest.into_iter().take(FORGOTTEN_AT_ONCE) {
             self.forgotten.extend(self.known.remove(&place).map(|known| known.record));
@@ -318,7 +327,9 @@ impl Passage {
         }
         let disabled = Disabled { since: now, run: Some(run), reason: "it answered 410 Gone".to_owned() };
         match self.destinations.disable(ports, (&self.workspace, &url), disabled).await {
-            Ok(()) => Some(format!("nothing more is sent to {url}, because it answered 410 Gone; `flowcell destination enable {url}` allows it again")),
+            Ok(()) => Some(format!(
+                "nothing more is sent to {url}, because it answered 410 Gone; `flowcell destination enable {url}` allows it again"
+            )),
             Err(error) => {
                 tracing::error!(%url, %error, "that a destination is disabled could not be written down; a restart forgets it");
                 None

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
-    StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue,
+    ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;

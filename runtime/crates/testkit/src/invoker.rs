@@ -67,8 +67,7 @@ impl Answer {
             }))
         };
         let mut exchange = post(url);
-        exchange.response =
-            Some(ReceivedResponse { status, headers: Vec::new(), body: RecordedBody::default() });
+        exchange.response = Some(ReceivedResponse { status, headers: Vec::new(), body: RecordedBody::default() });
         Self { outcome, after: Some(Duration::ZERO), http: vec![exchange] }
     }
     /// What a connection becomes that is lost after a request of this method, `possibly_sent` or certainly not.

@@ -9,11 +9,7 @@ use crate::destination::DestinationRecord;
 #[async_trait]
 pub trait Destinations: Send + Sync {
     /// Writes records over those of before, and removes others, in one transaction; returns after the sync.
-    async fn put(
-        &self,
-        changed: Vec<DestinationRecord>,
-        removed: Vec<DestinationRecord>,
-    ) -> Result<(), StoreError>;
+    async fn put(&self, changed: Vec<DestinationRecord>, removed: Vec<DestinationRecord>) -> Result<(), StoreError>;
 
     /// Every record there is, by workspace and URL.
     async fn list(&self) -> Result<Vec<DestinationRecord>, StoreError>;

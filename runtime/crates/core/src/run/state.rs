@@ -143,11 +143,7 @@ impl StepState {
     pub fn is_open(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Started
-                | Phase::Entered
-                | Phase::Retrying { .. }
-                | Phase::Deferred { .. }
-                | Phase::Parked { .. }
+            Phase::Started | Phase::Entered | Phase::Retrying { .. } | Phase::Deferred { .. } | Phase::Parked { .. }
         )
     }
     /// Whether something inside it goes on beside something else.

@@ -196,10 +196,7 @@ fn durations_and_choices_are_written_as_people_write_them() {
     );
     let step = check(&text, &Plugins::new(), &[]).expect("no problem").steps.remove(0);
     let action = step.action().expect("an action");
-    assert_eq!(
-        action.retry,
-        Some(RetryPolicy::Backoff(Backoff { attempts: 5, initial_ms: 2_000, max_ms: 300_000 }))
-    );
+    assert_eq!(action.retry, Some(RetryPolicy::Backoff(Backoff { attempts: 5, initial_ms: 2_000, max_ms: 300_000 })));
     assert_eq!((action.timeout_ms, action.on_uncertain), (Some(30_000), OnUncertain::Park));
     let written = serde_json::to_value(&step).expect("JSON");
     assert_eq!(written.pointer("/retry"), Some(&json!({ "attempts": 5, "initial": "2s", "max": "5m" })));

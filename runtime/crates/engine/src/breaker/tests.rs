@@ -1,10 +1,7 @@
 use super::*;
 
-const SETTINGS: BreakerSettings = BreakerSettings {
-    consecutive: 3,
-    rest: Duration::from_secs(10),
-    rest_max: Duration::from_secs(60),
-};
+const SETTINGS: BreakerSettings =
+    BreakerSettings { consecutive: 3, rest: Duration::from_secs(10), rest_max: Duration::from_secs(60) };
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(1_767_225_600_000 + seconds * 1_000)
@@ -162,7 +159,11 @@ fn a_breaker_that_is_switched_off_never_opens_and_doubt_shortens_a_rest() {
     let mut breaker = Breaker::new();
     for _ in 0..100 {
         let ticket = breaker.admit(at(0)).expect("never open");
-        breaker.settle(ticket, &sick(), Moment { settings: &BreakerSettings { consecutive: 0, ..SETTINGS }, ..told(at(0)) });
+        breaker.settle(
+            ticket,
+            &sick(),
+            Moment { settings: &BreakerSettings { consecutive: 0, ..SETTINGS }, ..told(at(0)) },
+        );
     }
     let mut breaker = Breaker::opened(0);
     breaker.doubt(at(1));

@@ -27,8 +27,7 @@ impl RunControl {
         let (old, plan, prepared) = self.planned(run, request).await?;
         let core = &*self.0;
         let now = core.ports.clock.now();
-        let (id, event) =
-            (RunId::from_parts(now, bits(&*core.ports.entropy)), event_of(core, old.id, now));
+        let (id, event) = (RunId::from_parts(now, bits(&*core.ports.entropy)), event_of(core, old.id, now));
         let creation = Creation {
             id,
             event,

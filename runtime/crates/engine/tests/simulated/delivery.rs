@@ -18,7 +18,8 @@ use serde_json::json;
 use crate::world::{World, offsets, output};
 
 const URL: &str = "https://receiver.test/hook";
-const WEBHOOK: &str = "- { id: a, uses: test/tools/send@1, with: { url: 'https://receiver.test/hook' }, retry: { schedule: webhook } }";
+const WEBHOOK: &str =
+    "- { id: a, uses: test/tools/send@1, with: { url: 'https://receiver.test/hook' }, retry: { schedule: webhook } }";
 
 fn workspace() -> WorkspaceId {
     WorkspaceId::default_workspace()
@@ -151,7 +152,8 @@ fn waiting_uses_no_attempt_and_says_what_for() {
     let state = &run.steps[0];
     assert_eq!((run.status(), state.attempts.len()), (RunStatus::Waiting, 0));
     let Phase::Deferred { until, reason, .. } = &state.phase else { panic!("{:?}", state.phase) };
-    let expected = "https://receiver.test has been failing since 2026-01-01T00:00:00.200Z (it answered 503); next try at ";
+    let expected =
+        "https://receiver.test has been failing since 2026-01-01T00:00:00.200Z (it answered 503); next try at ";
     assert!(reason.starts_with(expected) && reason.ends_with(&until.to_string()), "{reason}");
     assert_eq!(run.due_at(), Some(*until));
     let [view] = view.as_slice() else { panic!("{view:?}") };
@@ -231,7 +233,11 @@ fn a_delivery_to_a_receiver_that_never_comes_back_ends() {
         runs
     });
     for run in &runs {
-        assert_eq!((run.status(), run.steps[0].attempts.len()), (RunStatus::Failed, 8), "a dead letter after its last attempt");
+        assert_eq!(
+            (run.status(), run.steps[0].attempts.len()),
+            (RunStatus::Failed, 8),
+            "a dead letter after its last attempt"
+        );
     }
     assert!(runs.iter().any(|run| deferrals(&world, run.id) > 0));
 }
@@ -280,7 +286,8 @@ fn gone_disables_the_destination_until_somebody_enables_it_again() {
 
 #[test]
 fn gone_of_one_resource_disables_nothing_where_data_is_in_the_url() {
-    let steps = "- { id: a, uses: test/tools/send@1, with: { url: 'https://receiver.test/users/{{ trigger.number }}' } }";
+    let steps =
+        "- { id: a, uses: test/tools/send@1, with: { url: 'https://receiver.test/users/{{ trigger.number }}' } }";
     let world = receiver(steps, |_, _| 410);
     let runs = world.deliver(3, Duration::from_secs(1));
     assert!(runs.iter().all(|run| run.status() == RunStatus::Failed));
@@ -407,6 +414,32 @@ fn only_what_was_not_delivered_is_replayed() {
         };
         let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), script);
         ended.unwrap();
+    });
+}
+
+#[test]
+fn what_a_failed_run_did_not_come_to_is_missing_and_what_it_decided_against_is_not() {
+    let steps = r#"
+- id: choose
+  if: [{ when: 'trigger.number == 1', steps: [{ id: broken, set: { x: '{{ trigger.absent }}' } }, { id: chosen, uses: test/tools/send@1, with: { url: 'https://well.test/1' } }] }]
+  else: [{ id: otherwise, uses: test/tools/send@1, with: { url: 'https://well.test/2' } }]
+- { id: last, uses: test/tools/send@1, with: { url: 'https://well.test/3' }, on_error: { steps: [{ id: rescue, uses: test/tools/send@1, with: { url: 'https://well.test/4' } }] } }
+- { id: elsewhere, uses: test/tools/send@1 }
+"#;
+    let world = receiver(steps, |_, _| 200);
+    let working = world.clone();
+    world.block_on(async move {
+        use flowcell_core::run::dead_letter::Wanted;
+        let world = working;
+        world.publish().await;
+        let id = world.accept(&world.store, 1).await;
+        world.work().await;
+        assert_eq!(world.run(id).await.status(), RunStatus::Failed);
+        let control = world.engine_here().1;
+        assert_eq!(control.dead_letter(id).await.unwrap(), None, "no action has failed");
+        let missing: Vec<String> =
+            control.undelivered(id, &Wanted::default()).await.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(missing, ["chosen", "last"]);
     });
 }
 

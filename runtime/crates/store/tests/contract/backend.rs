@@ -6,8 +6,8 @@ use std::time::Duration;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention, RunIndex, RunQueue,
-    Schedules, Tail,
+    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
+    RunIndex, RunQueue, Schedules, Tail,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
