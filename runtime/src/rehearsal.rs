@@ -18,9 +18,7 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
 use flowcell_core::manual_clock::ManualClock;
-use flowcell_core::ports::{
-    Catalog, Clock, DedupeTerms, Destinations, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue,
-};
+use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
@@ -181,7 +179,7 @@ impl Stage {
                 queue: Arc::clone(&store) as Arc<dyn RunQueue>,
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
-                destinations: Arc::clone(&store) as Arc<dyn Destinations>,
+                destinations: Arc::clone(&store) as _,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
