@@ -17,6 +17,7 @@ use url::Url;
 use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::connections::Broker;
+use crate::connections::keys::Keys;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -69,6 +70,8 @@ pub(crate) struct App {
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    /// Of the secrets of connections.
+    pub(crate) keys: Keys,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -93,6 +96,7 @@ impl App {
             tallies: Tallies::new(ports.clock.now()),
             control: settings.control,
             connections: settings.connections,
+            keys: settings.keys,
             waiting: settings.waiting,
             ports,
             key,
@@ -135,6 +139,7 @@ pub(crate) struct Settings {
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    pub(crate) keys: Keys,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     InvalidWorkflow,
     InvalidConnection,
     SecretSealed,
+    KeyNotExchanged,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -88,6 +89,7 @@ impl Kind {
             Self::InvalidConnection => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
             }
+            Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
             Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
