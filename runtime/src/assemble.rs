@@ -61,6 +61,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::new(flowcell_sandbox::NoCredentials),
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),

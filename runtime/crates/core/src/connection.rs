@@ -76,7 +76,30 @@ pub enum Kind {
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
-    Plugin { plugin: PluginId, id: String, fields: serde_json::Map<String, serde_json::Value> },
+    Plugin {
+        plugin: PluginId,
+        id: String,
+        fields: serde_json::Map<String, serde_json::Value>,
+        /// As the manifest had it when the connection was made: a later one cannot send the secret in another way.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inject: Vec<Injection>,
+    },
+}
+
+/// A text that is added to each request: `{ "header": "X-Api-Key", "value": "Token {{ secret.key }}" }`. `{{ secret.NAME }}` and `{{ field.NAME }}`
+/// stand for fields of the connection, and nothing else is understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injection {
+    #[serde(flatten)]
+    pub into: InjectedInto,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InjectedInto {
+    Header(String),
+    Query(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,13 +281,16 @@ pub trait Authorizer: Send + Sync {
     /// Names of query parameters of which the same holds.
     fn query(&self) -> &[String];
 
-    /// What to add; `None` where the connection is not bound to where the request goes: it goes without.
-    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Option<Additions>, CredentialError>;
+    /// Whether the connection is bound to where the request goes. Where it is not, the request goes without. Asks nobody: dry runs want to know too.
+    fn is_bound_to(&self, request: &Outgoing<'_>) -> bool;
+
+    /// What to add to a request to where the connection is bound; only headers and parameters that [`Self::headers`] and [`Self::query`] name.
+    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError>;
 
     /// The peer answered 401. Whether one more try with renewed credentials makes sense; an error when they cannot be renewed.
     async fn refused(&self) -> Result<bool, CredentialError>;
 
-    /// Texts that must be masked wherever a peer echoes them: the secret and its usual encodings.
+    /// Texts that must be masked wherever a peer echoes them, without prefixes. The door masks their usual encodings too.
     fn secrets(&self) -> Vec<Secret<String>>;
 }
 
@@ -283,6 +309,8 @@ pub struct Outgoing<'a> {
 #[derive(Clone, Default)]
 #[expect(missing_debug_implementations, reason = "it holds secrets")]
 pub struct Additions {
+    /// Headers that are no secret, and so are shown in the run's log: an id, a time.
+    pub public: Vec<(String, String)>,
     pub headers: Vec<(String, Secret<String>)>,
     pub query: Vec<(String, Secret<String>)>,
 }

@@ -78,6 +78,7 @@ impl Answer {
             error: Some(ExchangeError { code: "connect".to_owned(), message: error.message.clone() }),
             possibly_sent,
             answered_by: None,
+            credentials: None,
         };
         Self { http: vec![exchange], ..Self::error(InvokeError::Action(error)) }
     }
