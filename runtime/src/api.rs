@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod cancel;
+pub(crate) mod connections;
 pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
@@ -54,6 +55,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
         .route("/api/v2/quarantine", get(quarantine::list))
         .route("/api/v2/quarantine/{digest}/release", post(quarantine::release))
+        .route("/api/v2/connections", get(connections::list).post(connections::add))
+        .route("/api/v2/connections/{name}", get(connections::show).delete(connections::remove))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
+use crate::connections::Broker;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -67,6 +68,7 @@ pub(crate) struct App {
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -90,6 +92,7 @@ impl App {
             published: Cache::new(published_max),
             tallies: Tallies::new(ports.clock.now()),
             control: settings.control,
+            connections: settings.connections,
             waiting: settings.waiting,
             ports,
             key,
@@ -125,13 +128,13 @@ impl App {
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
 /// What the edge is made of beside its ports.
-#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
     pub(crate) waiting: Arc<Waiting>,
 }
 

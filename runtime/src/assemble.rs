@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::connection::Connections;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
@@ -29,12 +30,14 @@ use url::Url;
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
+use crate::connections::Broker;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
+use crate::vault::{Vault, key_file};
 use crate::{api, built_in, ingress};
 
 pub(crate) use running::Running;
@@ -51,6 +54,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let key = data.instance_key(needed, &*entropy)?;
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
+    let connections = Arc::new(open_connections(&data, &store, (&clock, &entropy)).await?);
     let catalog = open_catalog(config, &data).await?;
     let listener = listen(config).await?;
     let base_url = base_url(config, &listener)?;
@@ -61,7 +65,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
-            credentials: Arc::new(flowcell_sandbox::NoCredentials),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -89,6 +93,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
+        connections,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -96,7 +101,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let tasks = TaskTracker::new();
     let stop_http = CancellationToken::new();
-    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let edge = Edge::new(routes(&app), config.http.limits().fitted_to_process(), clock, entropy);
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
@@ -195,6 +200,20 @@ async fn open_store(config: &Config, data: &DataDir, fatal: CancellationToken) -
     let (folder, shown) = (data.store(), data.path().display().to_string());
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, &options)).await?;
     Ok(Arc::new(opened.with_context(|| format!("the data directory {shown} cannot be used"))?))
+}
+
+/// The broker over the stored connections, with the key that their secrets are sealed with.
+async fn open_connections(
+    data: &DataDir,
+    store: &Arc<EmbeddedStore>,
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+) -> Result<Broker> {
+    let stored = Connections::list(&**store, &WorkspaceId::default_workspace()).await?;
+    let is_needed = stored.iter().any(|stored| !stored.sealed.is_empty());
+    let needed = if is_needed { key_file::Needed::OfStoredSecrets } else { key_file::Needed::New };
+    let key = key_file::load(&data.secrets_key(), needed, &**entropy)?;
+    let vault = Vault::new(key, None, Arc::clone(entropy));
+    Ok(Broker::new(Arc::clone(store) as _, vault, Arc::clone(clock)))
 }
 
 async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog>> {

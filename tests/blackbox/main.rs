@@ -10,6 +10,7 @@
 mod bad_input;
 mod command_line;
 mod crash;
+mod edge;
 mod egress;
 mod examples;
 mod flow;

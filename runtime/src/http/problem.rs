@@ -27,8 +27,13 @@ pub(crate) enum Kind {
     NotRepeatable,
     LinkGone,
     TooLarge,
+    TargetTooLong,
+    ExpectationFailed,
+    TooManyRequests,
     UnsupportedMediaType,
     InvalidWorkflow,
+    InvalidConnection,
+    SecretSealed,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -39,6 +44,7 @@ pub(crate) enum Kind {
     Internal,
     TriggerCrashed,
     NotImplemented,
+    Overloaded,
     Busy,
     NoSpace,
     Stopped,
@@ -64,6 +70,13 @@ impl Kind {
             Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The request's target is too long"),
+            Self::ExpectationFailed => {
+                (StatusCode::EXPECTATION_FAILED, "expectation-failed", "This expectation is not met here")
+            }
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "This client has too much open at a time")
+            }
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -72,6 +85,10 @@ impl Kind {
             Self::InvalidWorkflow => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow cannot be used as it is")
             }
+            Self::InvalidConnection => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
             }
@@ -97,6 +114,9 @@ impl Kind {
             }
             Self::NotImplemented => {
                 (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This part of HTTP is not spoken here")
+            }
+            Self::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Flowcell has as much to do as it takes")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
             Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),

@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Duration;
 
+use flowcell_core::connection::CredentialError;
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
 use flowcell_core::id::{Digest, StepRef};
@@ -16,7 +17,7 @@ use flowcell_core::run::fold::{Run, StepState};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::RETRY_AFTER_MAX;
-use flowcell_core::run::state::QUARANTINED;
+use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
@@ -51,7 +52,7 @@ pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
 }
 
 /// What the end of an attempt means: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
-/// repeated is unknown or its plugin has just been quarantined, [`RunEvent::StepParked`].
+/// repeated is unknown, its plugin has just been quarantined or its connection waits for its owner, [`RunEvent::StepParked`].
 pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
     let Landed { step, attempt, input, invocation: Invocation { outcome, record } } = landed;
     let error = match outcome {
@@ -74,11 +75,16 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
     let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
     let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
+    let reconnecting = needs_reconnecting(&error);
     let (error, retry_at) = judge(&core.ports, action, error, failures);
     let input = Some(input);
     if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
         let (reason, error) = quarantined(digest, &action.uses, &error.message);
         return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+    }
+    if let Some(error) = reconnecting.filter(|_| !must_be_parked) {
+        let (reason, error) = (error.message.clone(), Some(error));
+        return RunEvent::StepParked { step, attempt, reason, error, input, call: Some(record) };
     }
     if must_be_parked {
         let reason = why_parked(action, &format!("step `{step}` was left without an answer ({})", error.code));
@@ -95,6 +101,16 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     let details = Some(json!({ "digest": digest }));
     let error = StepError { code: QUARANTINED.to_owned(), message: reason.clone(), retryable: true, details };
     (reason, error)
+}
+
+/// Why a step is parked whose connection waits for its owner; nothing for other failures.
+fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
+    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }) = error else { return None };
+    let message = format!(
+        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
+    );
+    let details = Some(json!({ "connection": name }));
+    Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
 }
 
 /// A call that can be made.

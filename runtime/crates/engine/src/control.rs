@@ -7,12 +7,13 @@ mod rerun;
 use std::sync::Arc;
 
 use flowcell_core::expression::{Local, Scope};
-use flowcell_core::id::{Digest, RunId, StepRef, WorkspaceId};
+use flowcell_core::id::{ConnectionName, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
 use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::rerun::RerunRefusal;
+use flowcell_core::run::state::StepState;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use serde_json::Value;
 
@@ -192,11 +193,31 @@ impl RunControl {
     /// Lets a plugin out, and its parked runs go on. Returns them.
     pub async fn release(&self, workspace: &WorkspaceId, digest: &Digest) -> Result<Vec<RunId>, ControlError> {
         self.0.quarantine.release(digest);
-        let parked = self.0.ports.index.marked(workspace, &Mark::Quarantined(*digest)).await?;
+        self.repeat_parked(workspace, &Mark::Quarantined(*digest), |state| state.quarantine() == Some(*digest)).await
+    }
+
+    /// The runs go on that wait for the owner of this connection. Returns them.
+    pub async fn reconnected(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let mark = Mark::Reconnecting(name.clone());
+        self.repeat_parked(workspace, &mark, |state| state.reconnecting().as_ref() == Some(name)).await
+    }
+
+    /// Makes the parked steps again of which `is_it` holds, in every run with the mark.
+    async fn repeat_parked(
+        &self,
+        workspace: &WorkspaceId,
+        mark: &Mark,
+        is_it: impl Fn(&StepState) -> bool,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let parked = self.0.ports.index.marked(workspace, mark).await?;
         let mut released = Vec::new();
         for summary in parked {
             let run = self.load(summary.id).await?;
-            let steps = run.parked().filter(|(_, state)| state.quarantine() == Some(*digest));
+            let steps = run.parked().filter(|(_, state)| is_it(state));
             for step in steps.map(|(step, _)| step) {
                 match self.decide(run.id, step, Decision::Repeat).await {
                     Ok(()) => released.push(run.id),

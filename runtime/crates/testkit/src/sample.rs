@@ -25,6 +25,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
         title: id.to_owned(),
         description: String::new(),
         idempotent,
+        connection: None,
         input: json!({ "type": "object" }),
         output: json!({}),
     };
@@ -45,6 +46,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
             output: json!({}),
         }],
         capabilities: Capabilities::default(),
+        connections: Vec::new(),
         limits: Limits::default(),
     };
     let bytes = version.as_bytes();
