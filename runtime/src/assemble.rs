@@ -64,6 +64,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),

@@ -126,6 +126,7 @@ impl Stage {
             flowcell_sandbox::Ports {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+                credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: Arc::new(SameChance::default()),

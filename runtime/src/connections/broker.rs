@@ -162,7 +162,7 @@ impl Credentials for Broker {
         if let Some(reason) = why_not_usable(connection) {
             return Err(CredentialError::NeedsReconnecting { name: name.clone(), reason });
         }
-        let authorizer = authorize::authorizer(connection, self.open(&stored)?, stored.revision)?;
+        let authorizer = authorize::authorizer(connection, self.open(&stored)?)?;
         self.notes.given((workspace.clone(), name.clone()), plugin, self.clock.now());
         Ok(authorizer)
     }
