@@ -61,7 +61,10 @@ impl Bench {
             entropy: Arc::new(SystemEntropy),
         };
         let engine = Engine::new(
-            EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
+            EngineConfig {
+                public_url: Arc::from("http://flowcell.test"),
+                ..EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32]))
+            },
             flowcell_engine::Ports {
                 journal: Arc::clone(&ports.journal),
                 queue: store,
