@@ -13,7 +13,7 @@ use flowcell_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, KeyFrom, Plugins, Retention, Sandbox, Secrets, Store, size};
+pub(crate) use sections::{Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) retention: Retention,
     pub(crate) secrets: Secrets,
+    pub(crate) redaction: Redaction,
     pub(crate) plugins: Plugins,
     /// What expressions read as `custom_values`.
     pub(crate) custom_values: serde_json::Map<String, serde_json::Value>,
@@ -55,6 +56,7 @@ impl Default for Config {
             store: Store::default(),
             retention: Retention::default(),
             secrets: Secrets::default(),
+            redaction: Redaction::default(),
             plugins: Plugins::default(),
             custom_values: serde_json::Map::new(),
             grants: Vec::new(),

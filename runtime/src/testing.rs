@@ -71,7 +71,10 @@ impl Bench {
         let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
         let connections = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&ports.clock)));
         let engine = Engine::new(
-            EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
+            EngineConfig {
+                public_url: Arc::from("http://flowcell.test"),
+                ..EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32]))
+            },
             flowcell_engine::Ports {
                 journal: Arc::clone(&ports.journal),
                 queue: store,

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod clock;
 mod command_line;
 mod crash;
 mod delivery;
@@ -18,7 +19,9 @@ mod flow;
 mod hostile;
 mod ingest;
 mod journal;
+mod links;
 mod pins;
+mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;

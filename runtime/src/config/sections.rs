@@ -162,6 +162,13 @@ pub(crate) enum KeyFrom {
     Command,
 }
 
+/// What nobody is shown of any run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Redaction {
+    pub(crate) names: Vec<String>,
+}
+
 /// Plugins beside those that are built in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
