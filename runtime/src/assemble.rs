@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -64,6 +64,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -84,7 +85,11 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, Arc::clone(&store) as _));
+    let engine_config = EngineConfig {
+        public_url: Arc::from(base_url.as_str().trim_end_matches('/')),
+        ..settings::engine(config, &key)
+    };
+    let engine = Engine::new(engine_config, engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
@@ -93,6 +98,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         control: engine.control(),
         connections,
         keys,
+        door: door.clone(),
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -100,7 +106,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
 
     let tasks = TaskTracker::new();
     let stop_http = CancellationToken::new();
-    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let edge = Edge::new(routes(&app), config.http.limits().fitted_to_process(), clock, entropy);
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
@@ -112,6 +118,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         wanted: settings::retention(config),
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
     let usage = Arc::clone(&app.connections);
     let closing = app.closing.clone();
     tasks.spawn(async move { usage.keep_usage(closing).await });
@@ -142,10 +149,11 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     })
 }
 
-fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Ports {
+fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::Ports {
     flowcell_engine::Ports {
         journal: Arc::clone(&ports.journal),
-        queue,
+        queue: Arc::clone(store) as Arc<dyn RunQueue>,
+        destinations: Arc::clone(store) as Arc<dyn Destinations>,
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -158,7 +166,7 @@ fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Por
 
 fn scheduler(app: &App) -> Scheduler {
     Scheduler::new(SchedulerPorts {
-        journal: Arc::clone(&app.ports.journal),
+        control: app.control.clone(),
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),

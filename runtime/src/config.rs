@@ -13,7 +13,9 @@ use flowcell_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, KeyFrom, Plugins, Retention, Sandbox, Secrets, Store, size};
+pub(crate) use sections::{
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size,
+};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -33,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) retention: Retention,
     pub(crate) secrets: Secrets,
+    pub(crate) redaction: Redaction,
     pub(crate) plugins: Plugins,
     /// What expressions read as `custom_values`.
     pub(crate) custom_values: serde_json::Map<String, serde_json::Value>,
@@ -55,6 +58,7 @@ impl Default for Config {
             store: Store::default(),
             retention: Retention::default(),
             secrets: Secrets::default(),
+            redaction: Redaction::default(),
             plugins: Plugins::default(),
             custom_values: serde_json::Map::new(),
             grants: Vec::new(),
@@ -112,9 +116,9 @@ impl Config {
                 ));
             }
         }
-        if self.http.bodies_in_flight_bytes_max < self.http.body_bytes_max {
-            return Err("`http.bodies_in_flight_bytes_max` is less than `http.body_bytes_max`: the largest bodies could never come in; \
-                 raise the one or lower the other"
+        if self.http.bodies_in_flight_bytes_max / 2 < self.http.body_bytes_max {
+            return Err("`http.bodies_in_flight_bytes_max` is less than twice `http.body_bytes_max`: the API, which gets half, could never be \
+                 sent the largest bodies; raise the one or lower the other"
                 .to_owned());
         }
         if self.store.free_hard_mib >= self.store.free_soft_mib {

@@ -1,6 +1,7 @@
 //! `/api/v2/connections`: adds, lists, shows and removes connections. No answer holds a secret that somebody gave.
 
 mod change;
+mod trial;
 mod usage;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::connections::{WriteError, wanted};
 use crate::http::problem::{Fault, Kind, Problem};
 
 pub(crate) use change::{allow, disallow, edit, rotate};
+pub(crate) use trial::test;
 pub(crate) use usage::usage;
 
 /// A connection as somebody adds it.

@@ -179,7 +179,11 @@ fn print(document: &Value, output: &Output) {
     }
     let state = text_of(document, "/state/is");
     let style = if state == "ready" { Style::Good } else { Style::Warn };
-    output.line(format!("{} ({})", output.paint(Style::Strong, text_of(document, "/name")), text_of(document, "/kind")));
+    output.line(format!(
+        "{} ({})",
+        output.paint(Style::Strong, text_of(document, "/name")),
+        text_of(document, "/kind")
+    ));
     output.line(format!("  state      {}", output.paint(style, &state)));
     let reason = text_of(document, "/state/reason");
     if !reason.is_empty() {
@@ -342,7 +346,10 @@ mod tests {
 
     #[test]
     fn overlaps_are_read_in_the_units_that_people_write() {
-        assert_eq!(["0", "90s", "15m", "12h", "7d"].map(|text| time(text).unwrap()), [0, 90_000, 900_000, 43_200_000, 604_800_000]);
+        assert_eq!(
+            ["0", "90s", "15m", "12h", "7d"].map(|text| time(text).unwrap()),
+            [0, 90_000, 900_000, 43_200_000, 604_800_000]
+        );
         for wrong in ["", "7", "d", "-1d", "1w", "99999999999999999999d", "99999999999999d", "7ä"] {
             assert!(time(wrong).is_err(), "{wrong}");
         }

@@ -53,7 +53,9 @@ pub(crate) async fn rotate_key(client: &Client, output: &Output) -> Result<(), F
     let (key, wrapped) = (text_of(&document, "/key"), at(&document, "/wrapped"));
     output.line(format!("{} {wrapped} connection(s) are under the key {key} now", output.paint(Style::Good, "✓")));
     if let Some(unreadable) = at(&document, "/unreadable").as_u64().filter(|count| *count > 0) {
-        output.warning(&format!("{unreadable} connection(s) have a secret that no key opens; the server's log names them"));
+        output.warning(&format!(
+            "{unreadable} connection(s) have a secret that no key opens; the server's log names them"
+        ));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Clock, StoreError};
 
 use super::document::SecretDocument;
-use super::usage::Notes;
+use super::usage::{Noted, Notes};
 use super::{authorize, facts};
 use crate::vault::{KeyId, OpenError, Vault};
 
@@ -22,7 +22,7 @@ pub(crate) struct Broker {
     pub(super) store: Arc<dyn Connections>,
     pub(super) vault: Vault,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) notes: Notes,
+    pub(super) notes: Arc<Notes>,
     /// Held from a seal to its write, and by whoever changes the key.
     pub(super) sealing: tokio::sync::RwLock<()>,
 }
@@ -53,7 +53,7 @@ pub(crate) enum WriteError {
 
 impl Broker {
     pub(crate) fn new(store: Arc<dyn Connections>, vault: Vault, clock: Arc<dyn Clock>) -> Self {
-        Self { store, vault, clock, notes: Notes::default(), sealing: tokio::sync::RwLock::default() }
+        Self { store, vault, clock, notes: Arc::default(), sealing: tokio::sync::RwLock::default() }
     }
 
     /// The fingerprint of the key that secrets are sealed with.
@@ -139,6 +139,14 @@ impl Broker {
         self.store.remove(workspace, name).await
     }
 
+    /// The authorizer of a connection whoever asks: for its owner, who tries it out.
+    pub(crate) fn authorizer_for_owner(
+        &self,
+        stored: &StoredConnection,
+    ) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        authorize::authorizer(&stored.connection, self.open(stored)?)
+    }
+
     /// The secret of a connection.
     pub(crate) fn open(&self, stored: &StoredConnection) -> Result<SecretDocument, CredentialError> {
         let Connection { name, kind, .. } = &stored.connection;
@@ -162,9 +170,10 @@ impl Credentials for Broker {
         if let Some(reason) = why_not_usable(connection) {
             return Err(CredentialError::NeedsReconnecting { name: name.clone(), reason });
         }
-        let authorizer = authorize::authorizer(connection, self.open(&stored)?, stored.revision)?;
-        self.notes.given((workspace.clone(), name.clone()), plugin, self.clock.now());
-        Ok(authorizer)
+        let place = (workspace.clone(), name.clone());
+        let inner = authorize::authorizer(connection, self.open(&stored)?)?;
+        self.notes.given(place.clone(), plugin, self.clock.now());
+        Ok(Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes) }))
     }
 }
 

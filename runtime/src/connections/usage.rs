@@ -2,12 +2,14 @@
 //! that the runs tell.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flowcell_core::connection::{StoredConnection, Usage};
+use async_trait::async_trait;
+use flowcell_core::connection::{Additions, Authorizer, CredentialError, Outgoing, StoredConnection, Usage};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::plugin::PluginId;
+use flowcell_core::secret::Secret;
 use flowcell_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -56,6 +58,40 @@ impl Notes {
     fn lock(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, ConnectionName), Usage>> {
         // No code that holds the lock can panic half-way through a change.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An authorizer that notes where it was asked for something.
+pub(super) struct Noted {
+    pub(super) place: (WorkspaceId, ConnectionName),
+    pub(super) inner: Arc<dyn Authorizer>,
+    pub(super) notes: Arc<Notes>,
+}
+
+#[async_trait]
+impl Authorizer for Noted {
+    fn connection(&self) -> &ConnectionName {
+        self.inner.connection()
+    }
+    fn headers(&self) -> &[String] {
+        self.inner.headers()
+    }
+    fn query(&self) -> &[String] {
+        self.inner.query()
+    }
+    fn is_bound_to(&self, request: &Outgoing<'_>) -> bool {
+        self.inner.is_bound_to(request)
+    }
+    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError> {
+        let additions = self.inner.authorize(request).await?;
+        self.notes.sent(&self.place, request.url, request.now);
+        Ok(additions)
+    }
+    async fn refused(&self) -> Result<bool, CredentialError> {
+        self.inner.refused().await
+    }
+    fn secrets(&self) -> Vec<Secret<String>> {
+        self.inner.secrets()
     }
 }
 

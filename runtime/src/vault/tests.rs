@@ -22,7 +22,8 @@ const DOCUMENT: &[u8] = br#"{"token":"s3cret"}"#;
 #[test]
 fn what_was_sealed_opens_at_its_place_and_shows_nothing_of_it() {
     let vault = vault(1);
-    for document in [b"".as_slice(), DOCUMENT, &[7; 70_000]] {
+    let large = vec![7; 70_000];
+    for document in [b"".as_slice(), DOCUMENT, &large] {
         let sealed = vault.seal(&place(), document);
         assert_eq!(&**vault.open(&place(), &sealed).unwrap(), document);
         // Its record may have been written since, without a new secret.

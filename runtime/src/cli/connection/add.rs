@@ -114,7 +114,8 @@ const KEY_FILE_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<(), Failure> {
     let kind = args.kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let key_file = args.settings.key_file.as_ref().map(|file| input::read_file(file, KEY_FILE_BYTES_MAX)).transpose()?;
+    let key_file =
+        args.settings.key_file.as_ref().map(|file| input::read_file(file, KEY_FILE_BYTES_MAX)).transpose()?;
     let key_file: Option<Value> = key_file
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()
@@ -125,7 +126,8 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
         Some(private_key) => Some(json!({ "private_key": private_key })),
         None => args.secret.read(&described)?,
     };
-    let mut body = json!({ "name": args.name, "kind": kind, "hosts": args.host, "plugins": args.plugin, "note": args.note });
+    let mut body =
+        json!({ "name": args.name, "kind": kind, "hosts": args.host, "plugins": args.plugin, "note": args.note });
     if let Some(fields) = body.as_object_mut() {
         if !settings.is_null() {
             fields.insert("settings".to_owned(), settings);
@@ -146,9 +148,8 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
 impl Settings {
     /// As the API takes them; `null` for kinds without any.
     fn of(&self, kind: KindName, key_file: Option<&Value>) -> Result<Value, String> {
-        let need = |value: &Option<String>, option: &str| {
-            value.clone().ok_or_else(|| format!("this kind needs --{option}"))
-        };
+        let need =
+            |value: &Option<String>, option: &str| value.clone().ok_or_else(|| format!("this kind needs --{option}"));
         let mut settings = Map::new();
         let mut put = |key: &str, value: Value| settings.insert(key.to_owned(), value);
         let mut optional = Vec::new();

@@ -37,7 +37,8 @@ impl Source {
         let given = match (&self.secret_file, &self.secret_env) {
             (Some(file), _) => {
                 let bytes = Zeroizing::new(input::read_any(file, SECRET_BYTES_MAX)?);
-                let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage("the secret is not UTF-8 text".to_owned()))?;
+                let text = std::str::from_utf8(&bytes)
+                    .map_err(|_| Failure::Usage("the secret is not UTF-8 text".to_owned()))?;
                 // Editors and `echo` end a line; no secret ends with one.
                 Some(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()))
             }
@@ -48,7 +49,10 @@ impl Source {
             (None, None) if is_made(&kind) || is_public_client(described) => None,
             (None, None) if std::io::stdin().is_terminal() => Some(asked(&format!("{} of {name}: ", what(&kind)))?),
             (None, None) => {
-                let message = format!("give the {} with --secret-file FILE (`-` reads standard input) or --secret-env NAME", what(&kind));
+                let message = format!(
+                    "give the {} with --secret-file FILE (`-` reads standard input) or --secret-env NAME",
+                    what(&kind)
+                );
                 return Err(Failure::Usage(message));
             }
         };
@@ -98,7 +102,8 @@ fn document(kind: &str, secret: &Secret<String>) -> Value {
 
 /// Asks on the terminal, without showing what is typed.
 fn asked(prompt: &str) -> Result<Secret<String>> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
+    let mut terminal =
+        File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
     terminal.write_all(prompt.as_bytes())?;
     terminal.flush()?;
     let shown = tcgetattr(&terminal)?;
@@ -132,7 +137,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "t0ken\r\n").unwrap();
-        let from = |file: Option<PathBuf>, env: Option<&str>| Source { secret_file: file, secret_env: env.map(str::to_owned) };
+        let from =
+            |file: Option<PathBuf>, env: Option<&str>| Source { secret_file: file, secret_env: env.map(str::to_owned) };
         let bearer = json!({ "kind": "bearer", "name": "crm" });
         assert_eq!(from(Some(file), None).read(&bearer).unwrap(), Some(json!({ "token": "t0ken" })));
         assert!(matches!(from(None, Some("FLOWCELL_NO_SUCH_VARIABLE")).read(&bearer), Err(Failure::Usage(_))));
