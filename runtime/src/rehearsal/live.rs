@@ -50,8 +50,6 @@ async fn act(
     let first_party: Vec<Digest> = built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let ports = flowcell_sandbox::Ports {
-        // Stored connections are the server's.
-        credentials: Arc::new(flowcell_sandbox::NoCredentials),
         catalog: Arc::clone(&catalog),
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
