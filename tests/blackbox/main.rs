@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod canaries;
 mod command_line;
 mod crash;
 mod edge;
@@ -22,6 +23,7 @@ mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod signatures;
 mod tools;
 
 use serde_json::Value;

@@ -17,7 +17,8 @@ const HERE: &str = "https://api.example.com/v1/x";
 fn connection(kind: &Value, hosts: &[&str]) -> Connection {
     let mut connection = json!({
         "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "plugins": ["acme/crm"] },
-        "state": { "is": "ready" }, "created_at": 0, "updated_at": 0,
+        "state": { "is": "ready" },
+        "created_at": Timestamp::default(), "updated_at": Timestamp::default(),
     });
     for (key, value) in kind.as_object().unwrap() {
         connection[key] = value.clone();
@@ -116,10 +117,7 @@ async fn hmac_agrees_with_the_vectors_of_its_standards() {
     let data = b"what do ya want for nothing?";
     for (settings, expected) in [
         (json!({}), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-        (
-            json!({ "prefix": "sha256=" }),
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-        ),
+        (json!({ "prefix": "sha256=" }), "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
         (json!({ "encoding": "base64" }), "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM="),
         (json!({ "algorithm": "sha1" }), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         (
@@ -130,13 +128,15 @@ async fn hmac_agrees_with_the_vectors_of_its_standards() {
         let mut settings = settings;
         settings["header"] = json!("X-Signature");
         let authorizer =
-            made(&json!({ "kind": "hmac", "settings": settings }), &json!({ "secrets": [{ "value": "Jefe" }] })).unwrap();
+            made(&json!({ "kind": "hmac", "settings": settings }), &json!({ "secrets": [{ "value": "Jefe" }] }))
+                .unwrap();
         assert_eq!(added(&*authorizer, "id", 1, data).await, pairs(&[("x-signature", expected)]), "{settings}");
         assert!(authorizer.secrets().is_empty(), "the secret does not travel");
     }
     // The time is signed with the body, and what was replaced signs until its time is over.
     let kind = json!({ "kind": "hmac", "settings": { "header": "X-Signature", "timestamp_header": "X-Time" } });
-    let secrets = json!({ "secrets": [{ "value": "new" }, { "value": "old", "valid_until": 5_000 }] });
+    let secrets =
+        json!({ "secrets": [{ "value": "new" }, { "value": "old", "valid_until": Timestamp::from_millis(5_000) }] });
     let authorizer = made(&kind, &secrets).unwrap();
     let signed = |secret: &str, seconds: u64| {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
@@ -158,22 +158,19 @@ async fn standard_webhooks_agree_with_the_published_vector_and_rotate_with_every
     let body = br#"{"test": 2432232314}"#;
     let (id, seconds) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330);
     let authorizer = made(&kind, &json!({ "secrets": [{ "value": SECRET }] })).unwrap();
-    let expected =
-        [("webhook-id", id), ("webhook-timestamp", "1614265330"), ("webhook-signature", SIGNATURE)];
+    let expected = [("webhook-id", id), ("webhook-timestamp", "1614265330"), ("webhook-signature", SIGNATURE)];
     assert_eq!(added(&*authorizer, id, seconds, body).await, pairs(&expected));
 
     // RFC 8032 §7.1, test 1: the seed and its public key.
-    let seed = data_encoding::HEXLOWER
-        .decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
-        .unwrap();
-    let public = data_encoding::HEXLOWER
-        .decode(b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-        .unwrap();
+    let seed =
+        data_encoding::HEXLOWER.decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+    let public =
+        data_encoding::HEXLOWER.decode(b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a").unwrap();
     let whole = BASE64.encode(&[seed.clone(), public.clone()].concat());
     for key in [BASE64.encode(&seed), whole] {
         let other = format!("whsec_{}", BASE64.encode(&[7; 24]));
         let secrets = json!({
-            "secrets": [{ "value": other }, { "value": SECRET, "valid_until": (seconds + 60) * 1000 }],
+            "secrets": [{ "value": other }, { "value": SECRET, "valid_until": Timestamp::from_millis((seconds + 60) * 1000) }],
             "signing_keys": [{ "value": format!("whsk_{key}") }],
         });
         let authorizer = made(&kind, &secrets).unwrap();
