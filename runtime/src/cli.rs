@@ -5,6 +5,8 @@ mod check;
 mod config;
 mod control;
 mod curl;
+mod dead_letter;
+mod destination;
 mod document;
 mod event;
 pub(crate) mod input;
@@ -88,6 +90,12 @@ enum Command {
     /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
+    /// Find deliveries that did not arrive, and send them again
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    /// See how it goes at the receivers of deliveries
+    #[command(subcommand)]
+    Destination(destination::Command),
     /// Follow what runs do, line by line
     Logs(logs::Logs),
     /// Show when schedules come
@@ -196,6 +204,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
+        }
+        Command::DeadLetter(command) => {
+            with_server(&global, environment, async |client| dead_letter::run(&command, client, output).await)
+        }
+        Command::Destination(command) => {
+            with_server(&global, environment, async |client| destination::run(&command, client, output).await)
         }
         Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
         Command::Event(command) => {

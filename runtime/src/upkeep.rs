@@ -13,6 +13,8 @@ use flowcell_core::workflow::Settings;
 use flowcell_core::workflow::text::Located;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::App;
+
 /// Runs that are looked at, and deliveries that are forgotten, in one step: some milliseconds of reading.
 const STEP: usize = 500;
 
@@ -170,6 +172,23 @@ impl Own {
 /// Tells the store by which fields a workflow's runs are found.
 pub(crate) fn index(runs: &dyn RunIndex, workspace: &WorkspaceId, workflow: &WorkflowId, source: &str) {
     runs.index_fields(workspace, workflow, Own::of(source).index);
+}
+
+/// How often it is written down how deliveries went: what a crash may lose of the counts.
+const DESTINATIONS_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes what has changed about destinations every few seconds, until `stop`.
+pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let next = app.ports.clock.now() + DESTINATIONS_EVERY;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(next) => {}
+        }
+        if let Err(error) = app.control.flush_destinations().await {
+            tracing::warn!(%error, "how deliveries went was not written down; it is tried again");
+        }
+    }
 }
 
 #[cfg(test)]

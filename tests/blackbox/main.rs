@@ -9,8 +9,10 @@
 
 mod bad_input;
 mod canaries;
+mod clock;
 mod command_line;
 mod crash;
+mod delivery;
 mod edge;
 mod egress;
 mod examples;
@@ -18,7 +20,9 @@ mod flow;
 mod hostile;
 mod ingest;
 mod journal;
+mod links;
 mod pins;
+mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::capability::HttpCapability;
 use crate::plugin::{PluginId, Version};
+use crate::run::retry::ScheduleName;
 
 pub use connection::{ConnectionKind, ConnectionSlot, SECRET_MARK};
 
@@ -67,6 +68,9 @@ pub struct ActionManifest {
     /// The connection that a step may name; absent: the plugin says nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionSlot>,
+    /// When a failed attempt is made again, unless the step says otherwise. Absent: three attempts within some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<ScheduleName>,
     /// JSON Schema (2020-12) of the step's `with`.
     pub input: Value,
     /// JSON Schema (2020-12) of `steps.<id>.output`.

@@ -1,5 +1,6 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
+mod destinations;
 mod schedules;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::time::Timestamp;
 mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use schedules::{ScheduleCursor, Schedules};
 
@@ -128,6 +130,13 @@ pub trait Journal: Send + Sync {
 
     /// Every entry in order.
     async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The entries from `seq` on, for those who follow a run. What comes without it reads them all.
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        let mut entries = self.load(run).await?;
+        entries.retain(|entry| entry.seq >= seq);
+        Ok(entries)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

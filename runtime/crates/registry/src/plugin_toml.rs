@@ -54,7 +54,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
-    ("actions", &["id", "title", "description", "idempotent", "connection", "input", "output"]),
+    ("actions", &["id", "title", "description", "idempotent", "connection", "retry", "input", "output"]),
     ("actions.connection", &["kinds", "required", "default", "reason"]),
     ("triggers", &["id", "title", "description", "kind", "config", "output"]),
     ("capabilities", &["http"]),

@@ -22,6 +22,7 @@ mod codec;
 mod compaction;
 mod connections;
 mod definitions;
+mod destinations;
 mod fresh;
 mod group;
 mod guard;

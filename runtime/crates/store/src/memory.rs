@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flowcell_core::connection::{Connections, StoredConnection};
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, RunQueue, ScheduleCursor, Schedules,
-    StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue,
+    ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
@@ -52,6 +53,7 @@ struct State {
     hooks: HashMap<[u8; 32], Hook>,
     cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
     connections: BTreeMap<(WorkspaceId, ConnectionName), StoredConnection>,
+    destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
 }
 
 #[derive(Debug)]
@@ -310,5 +312,23 @@ impl Connections for MemoryStore {
 
     async fn remove(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<bool, StoreError> {
         Ok(self.state().connections.remove(&(workspace.clone(), name.clone())).is_some())
+    }
+}
+
+#[async_trait]
+impl Destinations for MemoryStore {
+    async fn put(&self, changed: Vec<DestinationRecord>, removed: Vec<DestinationRecord>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for record in removed {
+            state.destinations.remove(&(record.workspace, record.url));
+        }
+        for record in changed {
+            state.destinations.insert((record.workspace.clone(), record.url.clone()), record);
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<DestinationRecord>, StoreError> {
+        Ok(self.state().destinations.values().cloned().collect())
     }
 }

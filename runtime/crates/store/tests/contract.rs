@@ -8,6 +8,8 @@ mod backend;
 mod connections;
 #[path = "contract/definitions.rs"]
 mod definitions;
+#[path = "contract/destinations.rs"]
+mod destinations;
 #[path = "contract/journal.rs"]
 mod journal;
 #[path = "contract/list.rs"]
@@ -106,6 +108,10 @@ on_every_backend! {
         a_hook_of_another_workflow_is_not_taken_over,
         workflows_are_listed_by_id_within_their_workspace,
         definitions_survive_a_restart,
+    },
+    destinations::{
+        records_replace_those_before_and_are_listed_by_workspace_and_url,
+        destinations_survive_a_restart,
     },
     schedules::{
         a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,

@@ -42,6 +42,13 @@ pub enum Phase {
     Retrying {
         at: Timestamp,
     },
+    /// Its next attempt is not made before `until`, because the receiver fails. Whatever was written last says until when; `since` is the first
+    /// time in a row.
+    Deferred {
+        since: Timestamp,
+        until: Timestamp,
+        reason: String,
+    },
     Failed {
         error: StepError,
     },
@@ -142,7 +149,10 @@ impl StepState {
     }
     /// Whether it has begun and not ended.
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Started | Phase::Entered | Phase::Retrying { .. } | Phase::Parked { .. })
+        matches!(
+            self.phase,
+            Phase::Started | Phase::Entered | Phase::Retrying { .. } | Phase::Deferred { .. } | Phase::Parked { .. }
+        )
     }
     /// Whether something inside it goes on beside something else.
     pub(crate) fn forks(&self) -> bool {

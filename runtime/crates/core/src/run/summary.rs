@@ -117,7 +117,7 @@ impl Run {
         let mut due = at_once;
         for state in self.open_states() {
             match &state.phase {
-                Phase::Retrying { at } => due = Some(*at),
+                Phase::Retrying { at: until } | Phase::Deferred { until, .. } => due = Some(*until),
                 Phase::Parked { .. } => return None,
                 Phase::Entered => match state.waiting() {
                     Some(wait) if wait.arrival.is_some() || matches!(wait.detail, Detail::Called { .. }) => {
@@ -195,7 +195,7 @@ fn is_at_work(state: &StepState) -> bool {
 
 fn is_waiting(state: &StepState) -> bool {
     match &state.phase {
-        Phase::Retrying { .. } | Phase::Parked { .. } => true,
+        Phase::Retrying { .. } | Phase::Deferred { .. } | Phase::Parked { .. } => true,
         Phase::Entered => state.waiting().is_some(),
         _ => false,
     }

@@ -6,6 +6,7 @@ mod connection;
 pub(super) mod fields;
 mod flow;
 mod known;
+mod links;
 pub mod others;
 mod reads;
 mod secrets;

@@ -2,6 +2,7 @@
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
+use flowcell_core::destination::DestinationId;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId};
 use sha2::{Digest as _, Sha256};
 
@@ -35,10 +36,12 @@ pub(crate) enum Table {
     Pins = 11,
     /// Workspace (4), name (64, zeros after it) → a connection, its secret sealed.
     Connections = 12,
+    /// Workspace (4), destination (10) → what is known of it.
+    Destinations = 13,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -52,6 +55,7 @@ impl Table {
         Self::Index,
         Self::Pins,
         Self::Connections,
+        Self::Destinations,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -69,6 +73,7 @@ impl Table {
             Self::Index => "index",
             Self::Pins => "pins",
             Self::Connections => "connections",
+            Self::Destinations => "destinations",
         }
     }
 
@@ -148,6 +153,10 @@ pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigge
 
 pub(crate) fn connection(workspace: WorkspaceNumber, name: &ConnectionName) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &padded(name.as_str())])
+}
+
+pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), id.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use flowcell_core::connection::StoredConnection;
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
 use flowcell_core::run::fold::{Mark, RunStatus};
@@ -188,11 +189,14 @@ impl<'a> Reader<'a> {
             directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
-        self.scan(Table::Connections, |reader, key, body| {
+        self.scan((Table::Connections, EVERYTHING), |reader, key, body| {
             let stored: StoredConnection = reader.decode(Table::Connections, key, body)?;
             let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
             directory.connections.insert(place, stored);
             Ok(())
+        })?;
+        self.scan((Table::Destinations, EVERYTHING), |reader, key, body| {
+            reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
         Ok(directory)
     }

@@ -57,6 +57,7 @@ pub(crate) enum Write {
     Remove(Box<RemoveWrite>),
     Cursor(Box<CursorWrite>),
     Connection(Box<ConnectionWrite>),
+    Rows(Box<RowsWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -83,6 +84,7 @@ impl Write {
             | Self::Remove(_)
             | Self::Cursor(_)
             | Self::Connection(_)
+            | Self::Rows(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -165,6 +167,14 @@ pub(crate) struct ConnectionWrite {
     pub(crate) key: sled::IVec,
     pub(crate) rows: Vec<Row>,
     pub(crate) connection: Option<StoredConnection>,
+    pub(crate) reply: Reply<()>,
+}
+
+/// Records that stand for themselves: nothing beside them changes.
+#[derive(Debug)]
+pub(crate) struct RowsWrite {
+    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) rows: Vec<Row>,
     pub(crate) reply: Reply<()>,
 }
 

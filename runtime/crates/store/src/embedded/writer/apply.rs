@@ -9,7 +9,9 @@ use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, Write};
+use super::{
+    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RowsWrite, Write,
+};
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
@@ -83,6 +85,7 @@ impl<'a> Applied<'a> {
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
             Write::Connection(write) => self.connection(*write),
+            Write::Rows(write) => self.rows(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -340,6 +343,16 @@ impl<'a> Applied<'a> {
             self.connections.insert(write.place, write.connection);
         }
         self.answers.push(Answer::Done(write.reply, checked));
+    }
+
+    fn rows(&mut self, write: RowsWrite) {
+        for (table, key) in write.remove {
+            self.group.remove(table, key);
+        }
+        for row in write.rows {
+            self.group.put(row);
+        }
+        self.answers.push(Answer::Done(write.reply, Ok(())));
     }
 
     fn workspace(&mut self, name: WorkspaceId) -> Result<WorkspaceNumber, StoreError> {
