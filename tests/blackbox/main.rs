@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod canaries;
 mod clock;
 mod command_line;
 mod connections;
@@ -27,6 +28,7 @@ mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod signatures;
 mod tools;
 
 use serde_json::Value;

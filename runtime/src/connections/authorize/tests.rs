@@ -17,7 +17,8 @@ const HERE: &str = "https://api.example.com/v1/x";
 fn connection(kind: &Value, hosts: &[&str]) -> Connection {
     let mut connection = json!({
         "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "plugins": ["acme/crm"] },
-        "state": { "is": "ready" }, "created_at": 0, "updated_at": 0,
+        "state": { "is": "ready" },
+        "created_at": Timestamp::default(), "updated_at": Timestamp::default(),
     });
     for (key, value) in kind.as_object().unwrap() {
         connection[key] = value.clone();
@@ -134,7 +135,8 @@ async fn hmac_agrees_with_the_vectors_of_its_standards() {
     }
     // The time is signed with the body, and what was replaced signs until its time is over.
     let kind = json!({ "kind": "hmac", "settings": { "header": "X-Signature", "timestamp_header": "X-Time" } });
-    let secrets = json!({ "secrets": [{ "value": "new" }, { "value": "old", "valid_until": 5_000 }] });
+    let secrets =
+        json!({ "secrets": [{ "value": "new" }, { "value": "old", "valid_until": Timestamp::from_millis(5_000) }] });
     let authorizer = made(&kind, &secrets).unwrap();
     let signed = |secret: &str, seconds: u64| {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
@@ -168,7 +170,7 @@ async fn standard_webhooks_agree_with_the_published_vector_and_rotate_with_every
     for key in [BASE64.encode(&seed), whole] {
         let other = format!("whsec_{}", BASE64.encode(&[7; 24]));
         let secrets = json!({
-            "secrets": [{ "value": other }, { "value": SECRET, "valid_until": (seconds + 60) * 1000 }],
+            "secrets": [{ "value": other }, { "value": SECRET, "valid_until": Timestamp::from_millis((seconds + 60) * 1000) }],
             "signing_keys": [{ "value": format!("whsk_{key}") }],
         });
         let authorizer = made(&kind, &secrets).unwrap();
