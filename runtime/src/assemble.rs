@@ -1,6 +1,7 @@
 //! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
 
 mod running;
+mod secrets;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use flowcell_core::ports::{
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -29,6 +30,7 @@ use url::Url;
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
+use crate::connections::keys::Unreadable;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
@@ -40,7 +42,7 @@ use crate::{api, built_in, ingress};
 pub(crate) use running::Running;
 
 /// Starts everything: opens the store, listens, drives runs.
-pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
+pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) -> Result<Running> {
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let data = DataDir::open(data)?;
     let fatal = CancellationToken::new();
@@ -51,6 +53,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let key = data.instance_key(needed, &*entropy)?;
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
+    let (connections, keys) = secrets::open((config, &data), &store, (&clock, &entropy), unreadable).await?;
     let catalog = open_catalog(config, &data).await?;
     let listener = listen(config).await?;
     let base_url = base_url(config, &listener)?;
@@ -61,6 +64,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -81,13 +85,19 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, &store));
+    let engine_config = EngineConfig {
+        public_url: Arc::from(base_url.as_str().trim_end_matches('/')),
+        ..settings::engine(config, &key)
+    };
+    let engine = Engine::new(engine_config, engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
+        connections,
+        keys,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -95,7 +105,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let tasks = TaskTracker::new();
     let stop_http = CancellationToken::new();
-    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let edge = Edge::new(routes(&app), config.http.limits().fitted_to_process(), clock, entropy);
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
@@ -108,6 +118,9 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
+    let usage = Arc::clone(&app.connections);
+    let closing = app.closing.clone();
+    tasks.spawn(async move { usage.keep_usage(closing).await });
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -152,7 +165,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
 
 fn scheduler(app: &App) -> Scheduler {
     Scheduler::new(SchedulerPorts {
-        journal: Arc::clone(&app.ports.journal),
+        control: app.control.clone(),
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),

@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod control;
+mod curl;
 mod dead_letter;
 mod destination;
 mod document;
@@ -109,6 +110,9 @@ enum Command {
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Turn cURL commands into steps, and steps into cURL commands
+    #[command(subcommand)]
+    Curl(curl::Command),
     /// Print the configuration with its comments
     #[command(subcommand)]
     Config(config::Command),
@@ -174,6 +178,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
     match command {
         Command::Serve(serve) => serve::run(serve, &global, environment, output),
         Command::Check(check) => check::run(&check, output),
+        Command::Curl(command) => curl::run(&command, &global, environment, output),
         Command::Config(command) => config::run(&command, output),
         Command::Schema(schema) => {
             schema::run(&schema, output);

@@ -8,20 +8,25 @@
 )]
 
 mod bad_input;
+mod clock;
 mod command_line;
 mod crash;
 mod delivery;
+mod edge;
 mod egress;
 mod examples;
 mod flow;
 mod hostile;
 mod ingest;
 mod journal;
+mod links;
 mod pins;
+mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod tools;
 
 use serde_json::Value;
 

@@ -26,9 +26,16 @@ pub(crate) enum Kind {
     NotParked,
     NotRepeatable,
     LinkGone,
+    NotYet,
     TooLarge,
+    TargetTooLong,
+    ExpectationFailed,
+    TooManyRequests,
     UnsupportedMediaType,
     InvalidWorkflow,
+    InvalidConnection,
+    SecretSealed,
+    KeyNotExchanged,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -39,6 +46,7 @@ pub(crate) enum Kind {
     Internal,
     TriggerCrashed,
     NotImplemented,
+    Overloaded,
     Busy,
     NoSpace,
     Stopped,
@@ -62,8 +70,16 @@ impl Kind {
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended already"),
             Self::NotParked => (StatusCode::CONFLICT, "not-parked", "The step waits for no decision"),
             Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
+            Self::NotYet => (StatusCode::CONFLICT, "link-not-yet", "The workflow has not come to this question yet"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The request's target is too long"),
+            Self::ExpectationFailed => {
+                (StatusCode::EXPECTATION_FAILED, "expectation-failed", "This expectation is not met here")
+            }
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "This client has too much open at a time")
+            }
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -72,6 +88,11 @@ impl Kind {
             Self::InvalidWorkflow => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow cannot be used as it is")
             }
+            Self::InvalidConnection => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
+            Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
             }
@@ -97,6 +118,9 @@ impl Kind {
             }
             Self::NotImplemented => {
                 (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This part of HTTP is not spoken here")
+            }
+            Self::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Flowcell has as much to do as it takes")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
             Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),
@@ -293,6 +317,11 @@ impl From<ControlError> for Problem {
             ControlError::NotOpen => {
                 Self::new(Kind::LinkGone, "This link does not open anything, or it was used, or it came too late.")
             }
+            ControlError::NotYet => Self::new(
+                Kind::NotYet,
+                "This link is right, and the workflow has not come to its question yet. Try again in a moment.",
+            )
+            .retry_after_ms(Some(2_000)),
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
@@ -323,6 +352,7 @@ impl From<CreateError> for Problem {
                 Self::new(Kind::InvalidInput, detail).with_errors(vec![Fault { pointer, message, ..Fault::default() }])
             }
             CreateError::Key { .. } => Self::new(Kind::PayloadUnusable, format!("No run was started: {error}.")),
+            CreateError::Filter { .. } => Self::new(Kind::FilterFailed, format!("No run was started: {error}.")),
             CreateError::Workflow(_) | CreateError::Journal(_) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::error!(error, "a run cannot be started");

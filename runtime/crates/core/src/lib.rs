@@ -19,6 +19,7 @@ pub mod manual_clock;
 pub mod plugin;
 pub mod ports;
 pub mod record;
+pub mod redact;
 pub mod retention;
 pub mod run;
 pub mod schedule;

@@ -8,6 +8,7 @@ pub mod fold;
 pub mod place;
 pub mod plan;
 pub mod rerun;
+pub mod resume;
 pub mod retry;
 pub mod state;
 pub mod summary;

@@ -3,8 +3,10 @@
 //! What a failure means is decided by [`InvokeError::disposition`] alone, and when to try again by the step's retry policy.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::connection::CredentialError;
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
@@ -12,12 +14,13 @@ use flowcell_core::id::{Digest, StepRef};
 use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
+use flowcell_core::redact::Redactor;
 use flowcell_core::run::event::{RunEvent, StepError};
 use flowcell_core::run::fold::{Phase, Run, StepState};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::{RETRY_AFTER_MAX, RetryPolicy};
-use flowcell_core::run::state::QUARANTINED;
+use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
@@ -61,9 +64,10 @@ pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
 }
 
 /// What the end of an attempt means: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
-/// repeated is unknown or its plugin has just been quarantined, [`RunEvent::StepParked`].
+/// repeated is unknown, its plugin has just been quarantined or its connection waits for its owner, [`RunEvent::StepParked`].
 pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
-    let Landed { step, attempt, input, invocation: Invocation { outcome, record } } = landed;
+    let Landed { step, attempt, input, invocation: Invocation { outcome, mut record } } = landed;
+    redact(workflow, run, (&step, &input, outcome.as_ref().ok()), &mut record);
     let error = match outcome {
         Ok(output) => return RunEvent::StepSucceeded { step, attempt, output, input, call: record },
         Err(error) => error,
@@ -84,6 +88,7 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
     let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
     let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
+    let reconnecting = needs_reconnecting(&error);
     let retry = match workflow.compiled.steps.get(step.id()).map(|step| &step.kind) {
         Some(CompiledKind::Action { retry, .. }) => retry.clone(),
         _ => RetryPolicy::default(),
@@ -93,6 +98,10 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
         let (reason, error) = quarantined(digest, &action.uses, &error.message);
         return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+    }
+    if let Some(error) = reconnecting.filter(|_| !must_be_parked) {
+        let (reason, error) = (error.message.clone(), Some(error));
+        return RunEvent::StepParked { step, attempt, reason, error, input, call: Some(record) };
     }
     if must_be_parked {
         let reason = why_parked(action, &format!("step `{step}` was left without an answer ({})", error.code));
@@ -109,6 +118,27 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     let details = Some(json!({ "digest": digest }));
     let error = StepError { code: QUARANTINED.to_owned(), message: reason.clone(), retryable: true, details };
     (reason, error)
+}
+
+/// Why a step is parked whose connection waits for its owner; nothing for other failures.
+fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
+    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }) = error else { return None };
+    let message = format!(
+        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
+    );
+    let details = Some(json!({ "connection": name }));
+    Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
+}
+
+/// Leaves out of the record of a call what the rules hide. Nothing of the run depends on it; a replay of the call is then without it, too.
+fn redact(workflow: &Prepared, run: &Run, call: (&StepRef, &Value, Option<&Value>), record: &mut CallRecord) {
+    if workflow.redaction.is_empty() {
+        return;
+    }
+    let mut redactor = Redactor::new(Arc::clone(&workflow.redaction));
+    redactor.learn_run(run);
+    redactor.learn_call(call);
+    redactor.redact_call(record);
 }
 
 /// A call that can be made.
@@ -222,6 +252,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
     // The attempt begins now: its start is noted next, and its input with its end.
     let now = core.ports.clock.now();
     let seen = Scope::of(run, definition).with_custom_values(&core.config.custom_values);
+    let seen = seen.with_resume_links(&core.config);
     let seen = seen.within(place.at(), &locals).now_is(now);
     let (input, notes) = match workflow.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
         None => (input.render(&seen).map_err(|error| expression_error(&error))?, Vec::new()),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::id::{RunId, StepRef};
+use flowcell_core::run::resume::ResumeLinks;
 use serde_json::Value;
 
 use crate::breaker::BreakerSettings;
@@ -30,6 +32,19 @@ pub struct EngineConfig {
     pub workflows_max: usize,
     /// What expressions read as `custom_values`, an object.
     pub custom_values: Arc<Value>,
+    /// What resume links begin with, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// Names of fields that nobody is shown, in any workflow (see [`flowcell_core::redact`]).
+    pub redacted_names: Arc<[String]>,
+}
+
+impl ResumeLinks for EngineConfig {
+    /// `…/resume/{run}.{step}.{secret}`: the run, the place, and what proves that somebody was given the link.
+    fn resume_link(&self, run: RunId, step: &StepRef) -> String {
+        // Of what stands in the text of a place, only the brackets around iterations have to be coded in a URL (RFC 3986 §3.3).
+        let place = step.to_string().replace('[', "%5B").replace(']', "%5D");
+        format!("{}/resume/{run}.{place}.{}", self.public_url, self.instance_key.resume_token(run, step))
+    }
 }
 
 impl EngineConfig {
@@ -52,6 +67,9 @@ impl EngineConfig {
             // A thousand published workflows (PERF.md "Grow") stay compiled, some 20 KiB each.
             workflows_max: 1_000,
             custom_values: Arc::new(Value::Object(serde_json::Map::new())),
+            // Where a server listens that was told nothing else.
+            public_url: Arc::from("http://127.0.0.1:8080"),
+            redacted_names: Arc::from([]),
         }
     }
 }

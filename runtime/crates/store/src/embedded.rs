@@ -11,7 +11,7 @@
 //! On disk:
 //! ```text
 //! lock           held as long as the store is open
-//! MANIFEST       the format number, written once
+//! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
 //! sled/          thirteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
@@ -20,6 +20,7 @@
 mod blocks;
 mod codec;
 mod compaction;
+mod connections;
 mod definitions;
 mod destinations;
 mod fresh;
@@ -42,6 +43,7 @@ mod sync;
 mod tables;
 mod tail;
 mod tracker;
+mod upgrade;
 mod verify;
 mod writer;
 

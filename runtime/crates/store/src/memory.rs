@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue,
     ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
@@ -51,6 +52,7 @@ struct State {
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
     cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
+    connections: BTreeMap<(WorkspaceId, ConnectionName), StoredConnection>,
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
 }
 
@@ -280,6 +282,36 @@ impl Schedules for MemoryStore {
 
     async fn list(&self) -> Result<Vec<ScheduleCursor>, StoreError> {
         Ok(self.state().cursors.values().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Connections for MemoryStore {
+    async fn put(&self, connection: StoredConnection) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let place = (connection.connection.workspace.clone(), connection.connection.name.clone());
+        let revision = state.connections.get(&place).map_or(0, |stored| stored.revision);
+        rules::check_revision(&connection, revision)?;
+        state.connections.insert(place, connection);
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Option<StoredConnection>, StoreError> {
+        Ok(self.state().connections.get(&(workspace.clone(), name.clone())).cloned())
+    }
+
+    async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<StoredConnection>, StoreError> {
+        let state = self.state();
+        let of_workspace = state.connections.iter().filter(|((owner, _), _)| owner == workspace);
+        Ok(of_workspace.map(|(_, stored)| stored.clone()).collect())
+    }
+
+    async fn remove(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<bool, StoreError> {
+        Ok(self.state().connections.remove(&(workspace.clone(), name.clone())).is_some())
     }
 }
 

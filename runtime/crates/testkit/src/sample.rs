@@ -26,6 +26,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
         title: id.to_owned(),
         description: String::new(),
         idempotent,
+        connection: None,
         retry: None,
         input: json!({ "type": "object" }),
         output: json!({}),
@@ -53,6 +54,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
                 hosts: Vec::new(),
             }],
         },
+        connections: Vec::new(),
         limits: Limits::default(),
     };
     let bytes = version.as_bytes();

@@ -167,6 +167,10 @@ pub struct Origin {
     /// What the run is about: the value of the workflow's `reentry.key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The unfinished runs about the same subject that end for its sake (`reentry.policy: replace`). Written with its creation, so that
+    /// no crash leaves both: whoever drives it ends them first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<RunId>,
     /// What a rerun takes over: `Kept`, `Entered` and `Iterated` of the earlier run. They count as having happened at its creation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seed: Vec<RunEvent>,

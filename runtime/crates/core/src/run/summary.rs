@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Digest, EventId, RunId, WorkflowId, WorkspaceId};
+use crate::id::{ConnectionName, Digest, EventId, RunId, WorkflowId, WorkspaceId};
 use crate::run::event::{Detail, Outcome};
 use crate::run::fold::Run;
 use crate::run::state::{Phase, StepState};
@@ -72,6 +72,8 @@ pub enum Mark {
     Subject(String),
     /// It is parked because this plugin is quarantined.
     Quarantined(Digest),
+    /// It is parked until the owner of this connection has done something.
+    Reconnecting(ConnectionName),
     /// It is a rerun of this run.
     RerunOf(RunId),
 }
@@ -165,6 +167,7 @@ impl Run {
             }
             if matches!(state.phase, Phase::Parked { .. }) {
                 marks.extend(state.quarantine().map(Mark::Quarantined));
+                marks.extend(state.reconnecting().map(Mark::Reconnecting));
             }
         }
         marks.sort_unstable();

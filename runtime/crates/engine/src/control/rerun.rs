@@ -43,7 +43,7 @@ impl RunControl {
                 ..Origin::default()
             },
         };
-        let (run, _) = first_entry(&prepared, creation, now)?;
+        let (run, _) = first_entry(core, &prepared, creation, now)?;
         let trigger = format!("rerun/{}", old.workflow);
         let workspace = old.workspace;
         let delivery = Delivery {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::connection::Connections;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
@@ -23,6 +24,7 @@ pub(crate) struct Backend {
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) connections: Arc<dyn Connections>,
     pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
@@ -45,7 +47,18 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Destinations + Tail + Retention + 'static>(
+    fn of<
+        S: Journal
+            + RunQueue
+            + RunIndex
+            + Definitions
+            + Schedules
+            + Connections
+            + Destinations
+            + Tail
+            + Retention
+            + 'static,
+    >(
         kind: Kind,
         store: Arc<S>,
     ) -> Self {
@@ -56,6 +69,7 @@ impl Backend {
             index: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
@@ -64,8 +78,9 @@ impl Backend {
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, schedules, destinations, tail, retention } = self;
-        drop((journal, queue, index, definitions, schedules, destinations, tail, retention));
+        let Self { kind, journal, queue, index, definitions, schedules, connections, destinations, tail, retention } =
+            self;
+        drop((journal, queue, index, definitions, schedules, connections, destinations, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

@@ -26,6 +26,14 @@ use crate::run::calendar::AlwaysOpen;
 use crate::run::event::{Origin, Recorded};
 use crate::run::fold::Phase;
 
+#[derive(Debug)]
+struct NoLinks;
+impl crate::run::resume::ResumeLinks for NoLinks {
+    fn resume_link(&self, run: RunId, step: &StepRef) -> String {
+        format!("/resume/{run}.{step}")
+    }
+}
+
 const T0: u64 = 1_763_884_800_000;
 
 /// Steps `a` (idempotent), `b` (not) and, with what its author chose, `c` (not, repeated) and `d` (idempotent, parked).
@@ -62,7 +70,7 @@ fn compiled(workflow: Value) -> CompiledWorkflow {
 fn plan_at(compiled: &CompiledWorkflow, run: &Run, now: Timestamp, flying: &[&str]) -> Vec<Next> {
     let in_flight = flying.iter().map(|step| step.parse().expect("a place")).collect();
     let definition =
-        Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen, custom_values: &Value::Null };
+        Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen, custom_values: &Value::Null, resume_links: &NoLinks };
     plan(definition, run, Moment { now, in_flight: &in_flight })
 }
 

@@ -15,9 +15,9 @@ use crate::workflow::schema::readable;
 use crate::workflow::step::{MissingPolicy, OnError, StepKind, WaitFor};
 
 /// One expression's reading of a path.
-struct Read<'f, 'w> {
-    field: &'f Field<'w>,
-    pointer: String,
+pub(super) struct Read<'f, 'w> {
+    pub(super) field: &'f Field<'w>,
+    pub(super) pointer: String,
     path: String,
     /// Whether the expression provides for a value that is not there.
     is_guarded: bool,
@@ -72,6 +72,11 @@ impl Check<'_> {
         let end = read.path.find(['.', '[']).unwrap_or(read.path.len());
         let (root, rest) = read.path.split_at(end);
         let Some(keys) = keys(rest) else { return };
+        if root == "resume" {
+            let leaf = self.resume_link(read, &keys);
+            self.fits_place(read, &leaf);
+            return;
+        }
         if root != "steps" {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);
@@ -196,7 +201,7 @@ impl Check<'_> {
     }
 
     /// Follows a path as far as something is known; what it leads to.
-    fn follow(&mut self, read: &Read<'_, '_>, from: &str, known: Known, keys: &[Key]) -> Known {
+    pub(super) fn follow(&mut self, read: &Read<'_, '_>, from: &str, known: Known, keys: &[Key]) -> Known {
         let (mut known, mut at) = (known, from.to_owned());
         for key in keys {
             match known.child(key) {
