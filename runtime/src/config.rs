@@ -13,7 +13,9 @@ use flowcell_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size};
+pub(crate) use sections::{
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size,
+};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");

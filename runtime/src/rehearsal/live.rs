@@ -53,6 +53,7 @@ async fn act(
         catalog: Arc::clone(&catalog),
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
+        credentials: Arc::new(flowcell_sandbox::NoCredentials),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };

@@ -30,7 +30,8 @@ impl Engine {
         })?;
         let (tasks, driven, held) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
         let (leaves, last_leave, deadlines) = (0, HashMap::new(), BTreeSet::new());
-        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held, deadlines, leaves, last_leave, last_set_aside: 0 };
+        let mut worker =
+            Worker { core: self.0, shutdown, tasks, driven, held, deadlines, leaves, last_leave, last_set_aside: 0 };
         while !worker.shutdown.is_draining() {
             worker.turn().await?;
         }

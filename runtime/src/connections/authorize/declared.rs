@@ -31,8 +31,9 @@ fn filled(template: &str, fields: &Fields<'_>) -> Result<Secret<String>, String>
     let mut text = Zeroizing::new(String::new());
     let mut rest = template;
     while let Some((before, from)) = rest.split_once("{{") {
-        let (place, after) =
-            from.split_once("}}").ok_or_else(|| format!("the declaration `{template}` has a `{{{{` without its `}}}}`"))?;
+        let (place, after) = from
+            .split_once("}}")
+            .ok_or_else(|| format!("the declaration `{template}` has a `{{{{` without its `}}}}`"))?;
         text.push_str(before);
         text.push_str(&field(place.trim(), fields).ok_or_else(|| {
             format!("the declaration `{template}` names `{}`, which the connection does not have", place.trim())

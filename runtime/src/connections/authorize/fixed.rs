@@ -34,9 +34,7 @@ impl Fixed {
     pub(super) fn api_key(bound: Bound, place: &KeyPlace, key: Secret<String>) -> Self {
         let additions = match place {
             KeyPlace::Header { name, prefix } => in_header(name, prefixed(prefix, &key)),
-            KeyPlace::Query { name } => {
-                Additions { query: vec![(name.clone(), key.clone())], ..Additions::default() }
-            }
+            KeyPlace::Query { name } => Additions { query: vec![(name.clone(), key.clone())], ..Additions::default() },
         };
         Self::new(bound, additions, vec![key])
     }

@@ -116,10 +116,7 @@ async fn hmac_agrees_with_the_vectors_of_its_standards() {
     let data = b"what do ya want for nothing?";
     for (settings, expected) in [
         (json!({}), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-        (
-            json!({ "prefix": "sha256=" }),
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-        ),
+        (json!({ "prefix": "sha256=" }), "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
         (json!({ "encoding": "base64" }), "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM="),
         (json!({ "algorithm": "sha1" }), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         (
@@ -130,7 +127,8 @@ async fn hmac_agrees_with_the_vectors_of_its_standards() {
         let mut settings = settings;
         settings["header"] = json!("X-Signature");
         let authorizer =
-            made(&json!({ "kind": "hmac", "settings": settings }), &json!({ "secrets": [{ "value": "Jefe" }] })).unwrap();
+            made(&json!({ "kind": "hmac", "settings": settings }), &json!({ "secrets": [{ "value": "Jefe" }] }))
+                .unwrap();
         assert_eq!(added(&*authorizer, "id", 1, data).await, pairs(&[("x-signature", expected)]), "{settings}");
         assert!(authorizer.secrets().is_empty(), "the secret does not travel");
     }
@@ -158,17 +156,14 @@ async fn standard_webhooks_agree_with_the_published_vector_and_rotate_with_every
     let body = br#"{"test": 2432232314}"#;
     let (id, seconds) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330);
     let authorizer = made(&kind, &json!({ "secrets": [{ "value": SECRET }] })).unwrap();
-    let expected =
-        [("webhook-id", id), ("webhook-timestamp", "1614265330"), ("webhook-signature", SIGNATURE)];
+    let expected = [("webhook-id", id), ("webhook-timestamp", "1614265330"), ("webhook-signature", SIGNATURE)];
     assert_eq!(added(&*authorizer, id, seconds, body).await, pairs(&expected));
 
     // RFC 8032 §7.1, test 1: the seed and its public key.
-    let seed = data_encoding::HEXLOWER
-        .decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
-        .unwrap();
-    let public = data_encoding::HEXLOWER
-        .decode(b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-        .unwrap();
+    let seed =
+        data_encoding::HEXLOWER.decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+    let public =
+        data_encoding::HEXLOWER.decode(b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a").unwrap();
     let whole = BASE64.encode(&[seed.clone(), public.clone()].concat());
     for key in [BASE64.encode(&seed), whole] {
         let other = format!("whsec_{}", BASE64.encode(&[7; 24]));

@@ -189,13 +189,13 @@ impl<'a> Reader<'a> {
             directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
-        self.scan(Table::Connections, |reader, key, body| {
+        self.scan((Table::Connections, EVERYTHING), |reader, key, body| {
             let stored: StoredConnection = reader.decode(Table::Connections, key, body)?;
             let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
             directory.connections.insert(place, stored);
             Ok(())
         })?;
-        self.scan(Table::Destinations, |reader, key, body| {
+        self.scan((Table::Destinations, EVERYTHING), |reader, key, body| {
             reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
         Ok(directory)
