@@ -124,6 +124,9 @@ impl Config {
         if self.store.free_hard_mib >= self.store.free_soft_mib {
             return Err("`store.free_hard_mib` is not below `store.free_soft_mib`: deliveries have to be refused before runs are held up".to_owned());
         }
+        if self.engine.breaker_rest_ms < 100 || self.engine.breaker_rest_max_ms < self.engine.breaker_rest_ms {
+            return Err("`engine.breaker_rest_ms` is at least 100, and at most `engine.breaker_rest_max_ms`".to_owned());
+        }
         if self.retention.every_ms < 1_000 {
             return Err("`retention.every_ms` is less than a second: each pass reads every run once".to_owned());
         }

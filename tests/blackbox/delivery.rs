@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use flowcell_tests::{Receiver, Reply, Server, eventually};
+use flowcell_tests::{Options, Receiver, Reply, Server, eventually};
 use serde_json::{Value, json};
 
 /// A receiver that answers with the status that stands in the number.
@@ -41,7 +41,11 @@ fn get(server: &Server, path: &str) -> Value {
 #[test]
 fn a_receiver_that_fails_and_recovers_gets_every_delivery_once_by_key() {
     let (receiver, status) = receiver();
-    let server = Server::start();
+    // As usual, but with rests of a test's length.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "[engine]\nbreaker_rest_ms = 2000\nbreaker_rest_max_ms = 3000\n").unwrap();
+    let arguments = vec!["--config".to_owned(), file.path().to_str().unwrap().to_owned()];
+    let server = Server::start_with(Options { arguments, ..Options::default() });
     let retry = "    retry: { schedule: [1s, 1s, 2s, 2s, 2s, 2s, 2s, 2s, 2s, 2s] }\n";
     server.apply(&send("hooks", &format!("{}/in", receiver.origin()), retry));
     let runs: Vec<String> = (0..30).map(|n| start(&server, "hooks", n)).collect();

@@ -74,6 +74,9 @@ section! {
         step_timeout_ms: u64 = 30_000,
         step_timeout_max_ms: u64 = 600_000,
         workflows_cached_max: u64 = 1_000,
+        breaker_failures: u64 = 10,
+        breaker_rest_ms: u64 = 15_000,
+        breaker_rest_max_ms: u64 = 300_000,
     }
 }
 

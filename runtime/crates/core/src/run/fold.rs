@@ -190,14 +190,7 @@ impl Run {
             }
             RunEvent::StepDeferred { step, until, reason } => {
                 let state = self.steps.entry(step.clone()).or_default();
-                let since = match &state.phase {
-                    Phase::Deferred { since, .. } => *since,
-                    Phase::Retrying { .. } => at,
-                    // One that begins; or one that a crash cut off, and that would be made again.
-                    Phase::Started => at,
-                    _ => return Err("a step is deferred that is not due"),
-                };
-                state.phase = Phase::Deferred { since, until: *until, reason: reason.clone() };
+                state.defer(at, *until, reason).ok_or("a step is deferred that is not due")?;
             }
             RunEvent::StepSucceeded { step, attempt, output, input, call } => {
                 let (state, last) = self.open_attempt(step, *attempt).ok_or("a result without its attempt")?;

@@ -113,6 +113,17 @@ pub struct Iteration {
 }
 
 impl StepState {
+    /// Puts its next attempt off; `None` when none is due.
+    pub(crate) fn defer(&mut self, at: Timestamp, until: Timestamp, reason: &str) -> Option<()> {
+        let since = match &self.phase {
+            Phase::Deferred { since, .. } => *since,
+            // It begins, is tried again, or was cut off by a crash and would be made again.
+            Phase::Started | Phase::Retrying { .. } => at,
+            _ => return None,
+        };
+        self.phase = Phase::Deferred { since, until, reason: reason.to_owned() };
+        Some(())
+    }
     /// The number the next attempt would have.
     pub fn next_attempt(&self) -> u32 {
         self.attempts.last().map_or(1, |last| last.number + 1)
