@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
 pub(crate) mod query;
+pub(crate) mod redaction;
 pub(crate) mod reruns;
 pub(crate) mod runs;
 pub(crate) mod schedules;

@@ -16,7 +16,7 @@ use flowcell_core::ports::{
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -81,7 +81,11 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, Arc::clone(&store) as _));
+    let engine_config = EngineConfig {
+        public_url: Arc::from(base_url.as_str().trim_end_matches('/')),
+        ..settings::engine(config, &key)
+    };
+    let engine = Engine::new(engine_config, engine_ports(&ports, Arc::clone(&store) as _));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
@@ -150,7 +154,7 @@ fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Por
 
 fn scheduler(app: &App) -> Scheduler {
     Scheduler::new(SchedulerPorts {
-        journal: Arc::clone(&app.ports.journal),
+        control: app.control.clone(),
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),

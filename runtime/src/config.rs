@@ -12,7 +12,7 @@ use flowcell_core::capability::Grant;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Retention, Sandbox, Store, size};
+pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Redaction, Retention, Sandbox, Store, size};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     pub(crate) store: Store,
     pub(crate) retention: Retention,
+    pub(crate) redaction: Redaction,
     pub(crate) plugins: Plugins,
     /// What expressions read as `custom_values`.
     pub(crate) custom_values: serde_json::Map<String, serde_json::Value>,
@@ -52,6 +53,7 @@ impl Default for Config {
             egress: Egress::default(),
             store: Store::default(),
             retention: Retention::default(),
+            redaction: Redaction::default(),
             plugins: Plugins::default(),
             custom_values: serde_json::Map::new(),
             grants: Vec::new(),

@@ -25,7 +25,7 @@ use flowcell_core::run::fold::Run;
 use flowcell_core::testcase::{Pins, Story};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::TriggerKind;
-use flowcell_engine::{Engine, Incoming, Input, RunControl, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Incoming, Input, RunControl, Shutdown};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
 use flowcell_store::memory::MemoryStore;
@@ -51,6 +51,8 @@ pub(crate) struct Stage {
     runtime: Runtime,
     catalog: Arc<dyn Catalog>,
     grants: Vec<Grant>,
+    /// What expressions read as `custom_values`.
+    custom_values: Arc<Value>,
     sandbox: Arc<Sandbox>,
     clock: Arc<ManualClock>,
     in_flight: Arc<AtomicUsize>,
@@ -132,7 +134,8 @@ impl Stage {
             },
         )?);
         drop(inside);
-        Ok(Self { runtime, catalog, grants: config.grants.clone(), sandbox, clock, in_flight, idle })
+        let custom_values = Arc::new(config.custom_values.clone().into());
+        Ok(Self { runtime, catalog, grants: config.grants.clone(), custom_values, sandbox, clock, in_flight, idle })
     }
 
     pub(crate) fn catalog(&self) -> &dyn Catalog {
@@ -168,12 +171,15 @@ impl Stage {
             in_flight: Arc::clone(&self.in_flight),
         });
         let trigger = self.trigger(&script, &stand_in).await?;
-        filter::ask(&script.workflow.workflow, &trigger, script.now)?;
+        filter::ask(&script.workflow.workflow, &trigger, (script.now, &self.custom_values))?;
         let stubs = bring::stubs(&script)?;
         let texts = Texts::of(script.others.iter().chain(&stubs).chain([script.workflow]));
         let key = instance_key();
         let engine = Engine::new(
-            settings::engine(&Config::default(), &key),
+            EngineConfig {
+                custom_values: Arc::clone(&self.custom_values),
+                ..settings::engine(&Config::default(), &key)
+            },
             flowcell_engine::Ports {
                 journal: Arc::clone(&store) as Arc<dyn Journal>,
                 queue: Arc::clone(&store) as Arc<dyn RunQueue>,

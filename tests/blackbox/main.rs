@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod clock;
 mod command_line;
 mod crash;
 mod egress;
@@ -16,7 +17,9 @@ mod flow;
 mod hostile;
 mod ingest;
 mod journal;
+mod links;
 mod pins;
+mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;

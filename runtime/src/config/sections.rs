@@ -136,6 +136,13 @@ impl Default for Retention {
     }
 }
 
+/// What nobody is shown of any run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Redaction {
+    pub(crate) names: Vec<String>,
+}
+
 /// Plugins beside those that are built in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     NotParked,
     NotRepeatable,
     LinkGone,
+    NotYet,
     TooLarge,
     UnsupportedMediaType,
     InvalidWorkflow,
@@ -62,6 +63,7 @@ impl Kind {
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended already"),
             Self::NotParked => (StatusCode::CONFLICT, "not-parked", "The step waits for no decision"),
             Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
+            Self::NotYet => (StatusCode::CONFLICT, "link-not-yet", "The workflow has not come to this question yet"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
@@ -293,6 +295,11 @@ impl From<ControlError> for Problem {
             ControlError::NotOpen => {
                 Self::new(Kind::LinkGone, "This link does not open anything, or it was used, or it came too late.")
             }
+            ControlError::NotYet => Self::new(
+                Kind::NotYet,
+                "This link is right, and the workflow has not come to its question yet. Try again in a moment.",
+            )
+            .retry_after_ms(Some(2_000)),
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
@@ -323,6 +330,7 @@ impl From<CreateError> for Problem {
                 Self::new(Kind::InvalidInput, detail).with_errors(vec![Fault { pointer, message, ..Fault::default() }])
             }
             CreateError::Key { .. } => Self::new(Kind::PayloadUnusable, format!("No run was started: {error}.")),
+            CreateError::Filter { .. } => Self::new(Kind::FilterFailed, format!("No run was started: {error}.")),
             CreateError::Workflow(_) | CreateError::Journal(_) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::error!(error, "a run cannot be started");

@@ -77,8 +77,8 @@ async fn act(
             calendar: assemble::calendar(),
         },
     );
-    super::filter::ask(&ready.workflow, &trigger, SystemClock.now())?;
     let (control, shutdown) = (engine.control(), Shutdown::new());
+    super::filter::ask(&ready.workflow, &trigger, (SystemClock.now(), &control.custom_values()))?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(engine.run(shutdown.clone()));
     let delivered = control.deliver(incoming(ready, trigger)).await;

@@ -21,6 +21,7 @@ mod limits;
 mod line;
 mod outside;
 mod pinned;
+mod races;
 mod refused;
 mod replace;
 mod rerun;
