@@ -7,7 +7,7 @@ use axum::body::Body;
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
-use flowcell_core::ports::{InstalledPlugin, Invoker};
+use flowcell_core::ports::{InstalledPlugin, Invoker, Journal};
 use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
