@@ -23,7 +23,7 @@ fn a_link_that_there_is_not_is_refused_with_what_was_probably_meant() {
     let ask = "- { id: ask, wait: { resume: true } }\n- { id: pause, wait: { for: 1h } }\n";
     let looped = "- { id: each, for_each: '{{ [1] }}', steps: [ { id: ask, wait: { resume: true } } ] }\n";
     for (expression, rest, words) in [
-        ("resume.aks", ask, "did you mean `resume.ask`?"),
+        ("resume.aproval", "- { id: approval, wait: { resume: true } }\n", "did you mean `resume.approval`?"),
         ("resume.pause", ask, "step `pause` has no resume link"),
         ("resume.pause", "- { id: pause, wait: { for: 1h } }\n", "only a step `wait: { resume: true }` has one"),
         ("resume.nothing", "", "no step waits for a link"),
@@ -41,14 +41,14 @@ fn a_link_that_there_is_not_is_refused_with_what_was_probably_meant() {
 
 #[test]
 fn places_that_are_hidden_have_to_be_there_and_cannot_be_searched() {
-    let steps = "- { id: pay, set: { token: 1 } }\n- { id: z, stop: { message: '{{ steps.pay.output.token }}' } }\n";
+    let steps = "- { id: payment, set: { token: 1 } }\n- { id: z, stop: { message: '{{ steps.payment.output.token }}' } }\n";
     for (settings, words) in [
-        ("redact: [steps.pya.output.token]", "did you mean `steps.pay`?"),
+        ("redact: [steps.paymnt.output.token]", "did you mean `steps.payment`?"),
         ("redact: [trigger.card], index: [trigger.card.number]", "no run can be found by it"),
         ("redact: [body.card]", "a place such as trigger.body.card.number"),
     ] {
         let said = said(steps, &format!("settings: {{ {settings} }}\n"));
         assert!(said.contains(words), "{settings}: {said}");
     }
-    assert_eq!(said(steps, "settings: { redact: [trigger.card, steps.pay.output.token], index: [trigger.name] }\n"), "no problem\n");
+    assert_eq!(said(steps, "settings: { redact: [trigger.card, steps.payment.output.token], index: [trigger.name] }\n"), "no problem\n");
 }
