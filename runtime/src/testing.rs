@@ -7,7 +7,7 @@ use axum::body::Body;
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
-use flowcell_core::ports::{InstalledPlugin, Invoker};
+use flowcell_core::ports::{InstalledPlugin, Invoker, Journal};
 use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
@@ -48,13 +48,18 @@ pub(crate) struct Answer {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with_journal(|journal| journal)
+    }
+
+    /// With something between everybody and the journal.
+    pub(crate) fn with_journal(between: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>) -> Self {
         let catalog = StaticCatalog::of([sample::tools("1.0.0")]);
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
         let waiting = Arc::new(Waiting::new(2));
         let destinations = Arc::clone(&store) as _;
         let ports = Ports {
-            journal: Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting))),
+            journal: between(Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)))),
             runs: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: Arc::clone(&store) as _,

@@ -80,11 +80,8 @@ fn a_link_that_is_opened_long_before_its_question_says_not_yet_and_is_not_used_u
 #[test]
 fn a_link_of_a_step_that_waits_for_none_is_refused_with_what_was_probably_meant() {
     let server = Server::start();
-    let steps = "  - id: a\n    set: { link: \"{{ resume.aks }}\" }\n  - id: ask\n    wait: { resume: true }\n  - id: b\n    set: { a: \"{{ steps.a.output }}\" }\n";
+    let steps = "  - id: a\n    set: { link: \"{{ resume.aproval }}\" }\n  - id: approval\n    wait: { resume: true }\n  - id: b\n    set: { a: \"{{ steps.a.output }}\" }\n";
     let refused = server.try_apply(&format!("id: w\nname: W\ntrigger: {{ manual: true }}\nsteps:\n{steps}"));
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(
-        refused.stderr.contains("there is no step `aks`") && refused.stderr.contains("did you mean `resume.ask`?"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr.contains("there is no step `aproval`") && refused.stderr.contains("did you mean `resume.approval`?"), "{refused:?}");
 }

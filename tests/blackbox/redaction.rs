@@ -56,7 +56,7 @@ steps:
     // The run worked on true values.
     let sent = receiver.requests();
     assert_eq!((&sent[0].json()["card"], &sent[0].json()["password"]), (&json!(CARD), &json!(PASSWORD)));
-    assert_eq!(sent[1].json(), json!({ "text": format!("paid with {CARD} as Ada"), "token": TOKEN }));
+    assert_eq!(sent[1].json(), json!({ "text": format!("paid with {CARD} as Adalbert"), "token": TOKEN }));
 
     // Nobody is shown them.
     let filtered = post(&applied.url, &json!({ "card": { "number": "0000-0000" }, "password": PASSWORD })).unwrap();

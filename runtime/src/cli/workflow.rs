@@ -257,6 +257,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_trigger_with_a_url_shows_one() {
+        assert_eq!(started_by(&json!({ "id": "trigger", "kind": "uses", "url": "http://f.test/hooks/x" })), "http://f.test/hooks/x");
+        for (kind, words) in [("schedule", "schedule list"), ("manual", "workflow start"), ("event", "event send"), ("error", "on_failure")] {
+            assert!(started_by(&json!({ "id": "trigger", "kind": kind })).contains(words), "{kind}");
+        }
+    }
+
+    #[test]
     fn a_draft_says_what_new_runs_take() {
         let said = |status: &str, published: Option<u32>| {
             after_draft(&json!({ "status": status, "published_version": published, "version": 3 }))

@@ -124,6 +124,12 @@ impl Journal for MemoryStore {
         let kept = state.runs.get(&run).ok_or_else(|| StoreError::NotFound { what: run.to_string() })?;
         Ok(kept.entries.clone())
     }
+
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        let state = self.state();
+        let kept = state.runs.get(&run).ok_or_else(|| StoreError::NotFound { what: run.to_string() })?;
+        Ok(kept.entries.iter().skip(seq as usize).cloned().collect())
+    }
 }
 
 impl State {

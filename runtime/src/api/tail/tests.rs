@@ -1,5 +1,8 @@
 use flowcell_core::id::RunId;
-use flowcell_core::ports::{Append, Durability};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use flowcell_core::ports::{Accepted, Append, Delivery, Durability, Journal, StoreError};
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use http_body_util::BodyExt;
@@ -115,4 +118,56 @@ async fn followers_beyond_the_limit_are_asked_to_come_again() {
     assert!(refused.status == 503 && refused.headers.contains_key("retry-after"), "{refused:?}");
     streams.pop();
     drop(bench.stream("/api/v2/events").await);
+}
+
+/// Notes how much of a journal is asked for.
+struct Counted {
+    inner: Arc<dyn Journal>,
+    /// The first entry that was wanted; 0 for a whole journal.
+    asked: Arc<Mutex<Vec<u32>>>,
+}
+
+#[async_trait]
+impl Journal for Counted {
+    async fn accept(&self, delivery: Delivery) -> Result<Accepted, StoreError> {
+        self.inner.accept(delivery).await
+    }
+    async fn append(&self, append: Append) -> Result<(), StoreError> {
+        self.inner.append(append).await
+    }
+    async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+        self.asked.lock().unwrap().push(0);
+        self.inner.load(run).await
+    }
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        self.asked.lock().unwrap().push(seq);
+        self.inner.load_from(run, seq).await
+    }
+}
+
+#[tokio::test]
+async fn whoever_follows_a_run_makes_the_server_read_only_what_is_new() {
+    let asked: Arc<Mutex<Vec<u32>>> = Arc::default();
+    let counted = Arc::clone(&asked);
+    let bench = Bench::with_journal(move |inner| Arc::new(Counted { inner, asked: counted }));
+    let run = started(&bench).await;
+    let mut body = bench.stream(&format!("/api/v2/runs/{run}/events")).await;
+    let mut told = Vec::new();
+    let mut all = bench.stream("/api/v2/events").await;
+    all.frame().await.unwrap().unwrap();
+    let mut following = Vec::new();
+    for event in [None].into_iter().chain(whole_run().into_iter().map(Some)) {
+        if let Some(event) = event {
+            happens(&bench, run, vec![event]).await;
+        }
+        asked.lock().unwrap().clear();
+        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        told.extend(messages(std::str::from_utf8(&piece).unwrap()).into_iter().filter_map(|(_, id, _)| id));
+        following.extend(std::mem::take(&mut *asked.lock().unwrap()));
+    }
+    assert_eq!(told, ["0", "1", "2", "3"], "every entry once");
+    assert_eq!(following, [0, 1, 2, 3], "and none is read twice");
+    let piece = all.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(std::str::from_utf8(&piece).unwrap().contains("finished"));
+    assert_eq!(*asked.lock().unwrap(), [1, 2, 3], "nor for those who follow everything");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::too_many_lines, clippy::format_collect, reason = "tables")]
 
 mod documented;
+mod links;
 mod meaning;
 mod tree;
 

@@ -338,6 +338,10 @@ pub(crate) async fn any_split_of_a_history_into_appends_folds_to_the_same_run(st
         store.start(1_000 + number).await;
         let stored = store.journal.load(run).await.unwrap();
         assert_eq!(stored, history);
+        for seq in 0..=history.len() {
+            let rest = store.journal.load_from(run, u32::try_from(seq).unwrap()).await.unwrap();
+            assert_eq!(rest, history[seq..], "from entry {seq} on");
+        }
         let folded = Run::fold(run, &stored).unwrap();
         assert_eq!(store.index.get(&workspace(), run).await.unwrap(), Some(folded.summary()));
     }

@@ -74,3 +74,19 @@ fn the_end_names_the_place_and_repeats_no_sentence() {
     let cancelled = json!({ "code": "cancelled", "message": "by hand" });
     assert!(shown(&run("failed", &[], &cancelled)).ends_with("The run ended: by hand [cancelled]"));
 }
+
+#[test]
+fn a_step_without_attempts_shows_its_output_and_its_link() {
+    let document = json!({
+        "id": "run_1", "status": "waiting", "workflow": { "id": "w", "version": 1 }, "created_at": "t", "error": null,
+        "steps": [
+            { "id": "vars", "status": "succeeded", "attempts": [], "output": { "total": 7 }, "error": null },
+            { "id": "ask", "status": "waiting", "attempts": [], "output": null, "error": null, "resume_url": "http://f.test/resume/x" },
+            { "id": "loop", "status": "failed", "attempts": [], "output": null, "error": { "code": "not-a-list", "message": "no list" } },
+        ],
+    });
+    let text = shown(&document);
+    for words in ["output  {", "\"total\": 7", "resume  http://f.test/resume/x", "error   no list [not-a-list]"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}

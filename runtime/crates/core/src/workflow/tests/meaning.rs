@@ -36,7 +36,7 @@ impl Others for Neighbours {
     }
 }
 
-fn found(text: &str) -> String {
+pub(super) fn found(text: &str) -> String {
     let plugins = Plugins::new();
     let surroundings = Surroundings { catalog: &plugins, grants: &[], others: &Neighbours };
     let examined = examine(text, &surroundings);

@@ -21,6 +21,8 @@ settings:
   paused: [2026-12-24, { from: 2026-12-31, to: 2027-01-01 }]
   on_failure: tell-somebody
   retention: { days: 30, runs: 10000, keep_failed_days: 90 }
+  index: [trigger.body.email, steps.vars.output.total]
+  redact: [trigger.body.card.number, "steps.vars.output.*.pin"]
 input: { type: object }
 output: { total: "{{ steps.vars.output.total }}" }
 trigger:
