@@ -42,6 +42,9 @@ enum Command {
         /// Flipped bits, zeroed and cut-off files of the store.
         #[arg(long, default_value_t = 500)]
         damages: u64,
+        /// The N-th write, sync or rename fails, for each N up to this or to the last one there is.
+        #[arg(long, default_value_t = 1_000)]
+        faults: u64,
         /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
@@ -70,8 +73,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
-        Command::Torture { kills, power_cuts, damages, seeds } => {
-            torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
+        Command::Torture { kills, power_cuts, damages, faults, seeds } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, faults, seeds })
         }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat, grow } => {
