@@ -45,6 +45,9 @@ enum Command {
         /// Flipped bits, zeroed and cut-off files of the store.
         #[arg(long, default_value_t = 500)]
         damages: u64,
+        /// The N-th write, sync or rename fails, for each N up to this or to the last one there is.
+        #[arg(long, default_value_t = 1_000)]
+        faults: u64,
         /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
@@ -83,8 +86,8 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Tools => tools::set_up(),
-        Command::Torture { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s } => {
-            torture::run(torture::Amounts { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s })
+        Command::Torture { kills, power_cuts, damages, faults, seeds, mutations, slow_clients, overload_s } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, faults, seeds, mutations, slow_clients, overload_s })
         }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat, grow } => {

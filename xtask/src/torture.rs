@@ -12,6 +12,7 @@ pub(crate) struct Amounts {
     pub(crate) kills: u64,
     pub(crate) power_cuts: u64,
     pub(crate) damages: u64,
+    pub(crate) faults: u64,
     pub(crate) seeds: u64,
     pub(crate) mutations: u64,
     pub(crate) slow_clients: u64,
@@ -27,6 +28,14 @@ pub(crate) fn run(amounts: Amounts) -> Result<()> {
         ("Simulated seeds", "flowcell-engine", "simulated", "FLOWCELL_SEEDS", amounts.seeds, "seeds"),
         ("Power cuts", "flowcell-store", "power_cut", "FLOWCELL_TORTURE_POWER_CUTS", amounts.power_cuts, ""),
         ("Damaged files", "flowcell-store", "damage", "FLOWCELL_TORTURE_DAMAGES", amounts.damages, ""),
+        (
+            "Failed writes, syncs and renames, each N up to",
+            "flowcell-store",
+            "faults",
+            "FLOWCELL_TORTURE_FAULTS",
+            amounts.faults,
+            "",
+        ),
         ("Kills under load", "flowcell-tests", "blackbox", "FLOWCELL_TORTURE_KILLS", amounts.kills, "kills_under_load"),
         (
             "Broken requests",

@@ -88,7 +88,7 @@ pub struct ByteCap(pub u64);
 
 impl ByteCap {
     /// What a data file takes at most for each byte of keys and records in it: beyond that it is copied (docs/logs.md).
-    const FILE_PER_LIVE: u64 = 4;
+    pub const FILE_PER_LIVE: u64 = 4;
 
     /// What is left after a removal, in hundredths of the cap: some room, so that the next delivery does not begin it all again.
     const LEAVES: u64 = 80;

@@ -106,7 +106,7 @@ async fn write(dir: &Path, waiting: u64, bytes: u64) -> u64 {
 /// Writes a run until it has the status.
 async fn live(store: &EmbeddedStore, number: u64, status: RunStatus) {
     let delivery = delivery(number);
-    let (id, created) = (delivery.runs[0].id, delivery.runs[0].created.clone());
+    let (id, created) = delivery.runs.first().map(|run| (run.id, run.created.clone())).unwrap();
     store.accept(delivery).await.unwrap();
     let mut run = Run::fold(id, &[created]).unwrap();
     let step: StepRef = "build".parse().unwrap();

@@ -26,8 +26,8 @@ const COPY_DIR: &str = "sled.new";
 const PIECE_RECORDS: usize = 256;
 const PIECE_BYTES: usize = 256 << 10;
 
-/// sled writes some two bytes for each that counts; a file with more than four has enough garbage to be worth the copy.
-const FILE_PER_LIVE: u64 = 4;
+/// sled writes some two bytes for each that counts; a file with more than this, four, has enough garbage to be worth the copy.
+const FILE_PER_LIVE: u64 = flowcell_core::retention::ByteCap::FILE_PER_LIVE;
 
 /// Room that a copy needs for each byte that counts.
 pub(crate) const COPY_PER_LIVE: u64 = 3;

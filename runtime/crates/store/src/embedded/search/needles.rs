@@ -23,7 +23,7 @@ pub(super) enum Glance {
 
 impl Needles {
     pub(super) fn of(filter: &RunFilter) -> Self {
-        let step = filter.step.as_ref().map(|step| step.as_str());
+        let step = filter.step.as_ref().map(flowcell_core::id::StepId::as_str);
         let value = filter.field.as_ref().map(|field| match &field.test {
             FieldTest::Equals(text) | FieldTest::StartsWith(text) => text.as_str(),
         });
