@@ -52,7 +52,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
     let catalog = open_catalog(config, &data).await?;
-    let listener = listen(config).await?;
+    let listener = listen(config)?;
     let base_url = base_url(config, &listener)?;
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
@@ -204,8 +204,8 @@ async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog
     Ok(Arc::new(opened.await??))
 }
 
-async fn listen(config: &Config) -> Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
+fn listen(config: &Config) -> Result<TcpListener> {
+    crate::http::serve::listen(config.listen).with_context(|| {
         format!("{} cannot be listened on; another program may have it: choose another with --listen", config.listen)
     })
 }
