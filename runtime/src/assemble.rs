@@ -55,7 +55,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
     let (connections, keys) = secrets::open((config, &data), &store, (&clock, &entropy), unreadable).await?;
     let catalog = open_catalog(config, &data).await?;
-    let listener = listen(config).await?;
+    let listener = listen(config)?;
     let base_url = base_url(config, &listener)?;
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
@@ -220,8 +220,8 @@ async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog
     Ok(Arc::new(opened.await??))
 }
 
-async fn listen(config: &Config) -> Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
+fn listen(config: &Config) -> Result<TcpListener> {
+    crate::http::serve::listen(config.listen).with_context(|| {
         format!("{} cannot be listened on; another program may have it: choose another with --listen", config.listen)
     })
 }

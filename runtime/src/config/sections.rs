@@ -38,7 +38,7 @@ section! {
     Http {
         connections_max: u64 = 4_096,
         connections_per_client_max: u64 = 1_024,
-        requests_max: u64 = 2_048,
+        requests_max: u64 = 4_096,
         requests_per_client_max: u64 = 1_024,
         header_timeout_ms: u64 = 10_000,
         header_bytes_max: u64 = 64 * 1024,

@@ -1,7 +1,8 @@
 //! Serves HTTP/1.1 and HTTP/2 on one port: accepts, checks the head, calls the routes, renders problems, and drains.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use flowcell_core::ports::{Clock, Entropy};
 use http::{HeaderValue, Method, Request, Uri};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -26,6 +27,10 @@ use crate::http::refusal::Refusal;
 use crate::http::request_id::{self, RequestId};
 use crate::http::throttle::Throttle;
 use crate::http::turn_away::TurnAway;
+
+/// Connections that the kernel keeps until they are accepted; Linux cuts it to `net.core.somaxconn`, which is 4,096. Of a burst beyond it some would
+/// be reset before anybody could answer them.
+const BACKLOG: u32 = 4_096;
 
 /// After a failed `accept` (mostly: no file descriptors left) the next try waits this long, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +56,15 @@ pub(crate) async fn not_found(uri: Uri) -> Problem {
 
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::MethodNotAllowed, format!("`{}` does not answer to {method}.", uri.path()))
+}
+
+/// Listens on the address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As every server does: a restart need not wait for the connections of the last one to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `stop` is cancelled, then lets open requests finish for at most `drain`.

@@ -3,7 +3,9 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::edge::frames::{DATA, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, frames, head, hello, status};
+use crate::edge::frames::{
+    CONTINUATION, DATA, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, frames, head, hello, status,
+};
 use crate::edge::wire::{PATIENCE, address, runtime};
 use crate::edge::{assert_good, assert_no_panic, server_with, taking};
 
@@ -157,6 +159,20 @@ fn streams_that_are_opened_and_reset_end_their_connection() {
     let said = runtime().block_on(flood(address, opening));
     assert!(!said.iter().any(|frame| frame.kind == HEADERS), "{said:?}");
     assert_good(&url);
+    assert_no_panic(&server);
+}
+
+#[test]
+fn a_head_without_an_end_ends_its_connection() {
+    let (server, _config) = server_with("");
+    let address = address(&server);
+    let endless = |stream| {
+        let kind = if stream == 1 { HEADERS } else { CONTINUATION };
+        Frame::new(kind, 0, 1, b"\0\x06x-name\x05value".repeat(100)).bytes()
+    };
+    let said = runtime().block_on(flood(address, endless));
+    assert!(!said.iter().any(|frame| frame.kind == HEADERS && status(&frame.payload) == Some(200)), "{said:?}");
+    assert_good(&taking(&server));
     assert_no_panic(&server);
 }
 

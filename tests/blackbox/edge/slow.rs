@@ -42,7 +42,7 @@ async fn drip(address: SocketAddr, begins: String) -> Result<u16, String> {
 
 #[test]
 fn five_hundred_slow_clients_leave_good_traffic_alone() {
-    let limits = "header_timeout_ms = 3000\nbody_grace_ms = 3000\nconnections_per_client_max = 4096";
+    let limits = "header_timeout_ms = 3000\nbody_grace_ms = 3000\nconnections_per_client_max = 4096\nrequests_per_client_max = 4096";
     let (server, _config) = server_with(limits);
     let (url, address) = (taking(&server), address(&server));
     let path = url.strip_prefix(server.origin()).unwrap().to_owned();
