@@ -21,6 +21,7 @@ mod blocks;
 mod codec;
 mod compaction;
 mod definitions;
+mod flush;
 mod fresh;
 mod group;
 mod guard;
