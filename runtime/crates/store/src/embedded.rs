@@ -23,6 +23,7 @@ mod compaction;
 mod connections;
 mod definitions;
 mod destinations;
+mod flush;
 mod fresh;
 mod group;
 mod guard;

@@ -11,6 +11,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use super::codec;
+use super::flush::Flusher;
 use super::group::{Group, State};
 use super::guard::without_panic;
 use super::manifest::sync_directory;
@@ -147,9 +148,9 @@ impl Compaction {
         }
         let record = codec::encode(Table::Meta, &STATE_KEY, state).map_err(|error| error.to_string())?.record;
         without_panic(|| {
-            self.copy.trees.get(Table::Meta).insert(STATE_KEY, record).map_err(|error| error.to_string())?;
-            self.copy.db.flush().map_err(|error| error.to_string())
+            self.copy.trees.get(Table::Meta).insert(STATE_KEY, record).map_err(|error| error.to_string())
         })??;
+        Flusher::start().map_err(|error| error.to_string())?.flush(&self.copy.db)?;
         let copy = store.join(COPY_DIR);
         let exchange = || -> io::Result<()> {
             DataFile::open(&copy)?.sync()?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::blocks::OpenBlocks;
 use super::compaction::{self, Compaction, Database};
+use super::flush::Flusher;
 use super::group::{Group, State};
 use super::guard::without_panic;
 use super::lock::{self, LockError};
@@ -127,7 +128,8 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
     let (group, live_bytes) = (verified.state.group, verified.state.bytes);
     let sync = (options.wrap_sync)(Box::new(data_file));
-    let mut disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
+    let flusher = Flusher::start().map_err(failed("start a thread for"))?;
+    let mut disk = Disk { flusher, sync, mark, state: verified.state, blocks: OpenBlocks::default() };
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
     let shared = Shared::new(
         database,
@@ -193,7 +195,7 @@ fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result
     let trees = Trees::open(&db).map_err(io::Error::other)?;
     let nothing = State { group: 0, records: std::collections::BTreeMap::new(), bytes: 0 };
     let state = Group::default().commit(&trees, &nothing).map_err(io::Error::other)?;
-    db.flush().map_err(io::Error::other)?;
+    Flusher::start()?.flush(&db).map_err(io::Error::other)?;
     DataFile::open(sled_dir)?.sync()?;
     sync_sled_dir(sled_dir)?;
     Mark::create(store, state.group)?;

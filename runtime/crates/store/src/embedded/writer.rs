@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::blocks::{Ended, OpenBlocks};
+use super::flush::Flusher;
 use super::group::{Group, Row, State};
 use super::guard::without_panic;
 use super::mark::Mark;
@@ -251,6 +252,7 @@ pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::R
 
 /// What makes a group durable.
 pub(crate) struct Disk {
+    pub(crate) flusher: Flusher,
     pub(crate) sync: Box<dyn DiskSync>,
     pub(crate) mark: Mark,
     pub(crate) state: State,
@@ -366,7 +368,7 @@ impl Disk {
         }
         self.state = group.commit(&shared.database().trees, &self.state)?;
         shared.holds_bytes(self.state.bytes);
-        without_panic(|| shared.database().db.flush())?.map_err(|error| format!("the flush failed: {error}"))?;
+        self.flusher.flush(&shared.database().db).map_err(|error| format!("the flush failed: {error}"))?;
         self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
         self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
     }
