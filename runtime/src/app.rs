@@ -10,6 +10,7 @@ use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
 };
 use flowcell_engine::RunControl;
+use flowcell_sandbox::egress::Door;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -17,6 +18,8 @@ use url::Url;
 use crate::api::redaction::Redactions;
 use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
+use crate::connections::Broker;
+use crate::connections::keys::Keys;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -67,6 +70,11 @@ pub(crate) struct App {
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
+    /// Of the secrets of connections.
+    pub(crate) keys: Keys,
+    /// The one way out, for what the host itself sends on somebody's behalf.
+    pub(crate) door: Door,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -95,6 +103,9 @@ impl App {
             tallies,
             redactions: Redactions::default(),
             control: settings.control,
+            connections: settings.connections,
+            keys: settings.keys,
+            door: settings.door,
             waiting: settings.waiting,
             ports,
             key,
@@ -130,13 +141,15 @@ impl App {
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
 /// What the edge is made of beside its ports.
-#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
+    pub(crate) keys: Keys,
+    pub(crate) door: Door,
     pub(crate) waiting: Arc<Waiting>,
 }
 

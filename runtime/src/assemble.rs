@@ -1,6 +1,7 @@
 //! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
 
 mod running;
+mod secrets;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use axum::Router;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
@@ -29,6 +30,7 @@ use url::Url;
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
+use crate::connections::keys::Unreadable;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
@@ -40,7 +42,7 @@ use crate::{api, built_in, ingress};
 pub(crate) use running::Running;
 
 /// Starts everything: opens the store, listens, drives runs.
-pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
+pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) -> Result<Running> {
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let data = DataDir::open(data)?;
     let fatal = CancellationToken::new();
@@ -51,6 +53,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let key = data.instance_key(needed, &*entropy)?;
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
+    let (connections, keys) = secrets::open((config, &data), &store, (&clock, &entropy), unreadable).await?;
     let catalog = open_catalog(config, &data).await?;
     let listener = listen(config).await?;
     let base_url = base_url(config, &listener)?;
@@ -61,6 +64,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -85,13 +89,16 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         public_url: Arc::from(base_url.as_str().trim_end_matches('/')),
         ..settings::engine(config, &key)
     };
-    let engine = Engine::new(engine_config, engine_ports(&ports, Arc::clone(&store) as _));
+    let engine = Engine::new(engine_config, engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
+        connections,
+        keys,
+        door: door.clone(),
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -99,7 +106,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let tasks = TaskTracker::new();
     let stop_http = CancellationToken::new();
-    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let edge = Edge::new(routes(&app), config.http.limits().fitted_to_process(), clock, entropy);
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
@@ -111,6 +118,10 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         wanted: settings::retention(config),
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
+    let usage = Arc::clone(&app.connections);
+    let closing = app.closing.clone();
+    tasks.spawn(async move { usage.keep_usage(closing).await });
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -138,10 +149,11 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     })
 }
 
-fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Ports {
+fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::Ports {
     flowcell_engine::Ports {
         journal: Arc::clone(&ports.journal),
-        queue,
+        queue: Arc::clone(store) as Arc<dyn RunQueue>,
+        destinations: Arc::clone(store) as Arc<dyn Destinations>,
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),

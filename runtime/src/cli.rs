@@ -3,7 +3,11 @@
 
 mod check;
 mod config;
+mod connection;
 mod control;
+mod curl;
+mod dead_letter;
+mod destination;
 mod document;
 mod event;
 pub(crate) mod input;
@@ -16,6 +20,7 @@ mod rerun;
 mod run;
 mod schedule;
 mod schema;
+mod secrets;
 mod serve;
 mod start;
 mod test;
@@ -87,6 +92,12 @@ enum Command {
     /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
+    /// Find deliveries that did not arrive, and send them again
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    /// See how it goes at the receivers of deliveries
+    #[command(subcommand)]
+    Destination(destination::Command),
     /// Follow what runs do, line by line
     Logs(logs::Logs),
     /// Show when schedules come
@@ -98,9 +109,18 @@ enum Command {
     /// Show what starts a workflow, and why the latest deliveries started nothing
     #[command(subcommand)]
     Trigger(trigger::Command),
+    /// Add, list, test, rotate and remove the credentials that steps use
+    #[command(subcommand)]
+    Connection(connection::Command),
+    /// Look after the key that stored secrets are sealed with
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Turn cURL commands into steps, and steps into cURL commands
+    #[command(subcommand)]
+    Curl(curl::Command),
     /// Print the configuration with its comments
     #[command(subcommand)]
     Config(config::Command),
@@ -166,6 +186,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
     match command {
         Command::Serve(serve) => serve::run(serve, &global, environment, output),
         Command::Check(check) => check::run(&check, output),
+        Command::Curl(command) => curl::run(&command, &global, environment, output),
         Command::Config(command) => config::run(&command, output),
         Command::Schema(schema) => {
             schema::run(&schema, output);
@@ -192,12 +213,31 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
         }
+        Command::DeadLetter(command) => {
+            with_server(&global, environment, async |client| dead_letter::run(&command, client, output).await)
+        }
+        Command::Destination(command) => {
+            with_server(&global, environment, async |client| destination::run(&command, client, output).await)
+        }
         Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
         Command::Event(command) => {
             with_server(&global, environment, async |client| event::run(&command, client, output).await)
         }
         Command::Trigger(command) => {
             with_server(&global, environment, async |client| trigger::run(&command, client, output).await)
+        }
+        Command::Connection(command) => {
+            with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::Secrets(secrets::Command::NewKey) => {
+            secrets::new_key(output);
+            Ok(())
+        }
+        Command::Secrets(secrets::Command::Show) => {
+            with_server(&global, environment, async |client| secrets::show(client, output).await)
+        }
+        Command::Secrets(secrets::Command::RotateKey) => {
+            with_server(&global, environment, async |client| secrets::rotate_key(client, output).await)
         }
         Command::Compile { .. } => Ok(()), // answered before
     }
@@ -228,6 +268,19 @@ fn with_server(
     let client = Client::new(server, token);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(command(&client))
+}
+
+/// Asks whether to go on; without a terminal nobody answers, which is no.
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    use std::io::{IsTerminal, Write};
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut error = std::io::stderr().lock();
+    write!(error, "{question} [y/N] ").and_then(|()| error.flush()).map_err(anyhow::Error::from)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(anyhow::Error::from)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A failure as programs read it: like the server's problem documents, as far as there is something to say.

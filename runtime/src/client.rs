@@ -68,6 +68,11 @@ impl Client {
         self.send(Method::POST, path, body).await
     }
 
+    /// The same with another method.
+    pub(crate) async fn send_json(&self, method: Method, path: &str, document: &Value) -> Result<Value, ClientError> {
+        self.send(method, path, Some(("application/json", Bytes::from(document.to_string())))).await
+    }
+
     /// A request that changes something and needs no body.
     pub(crate) async fn change(&self, method: Method, path: &str) -> Result<Value, ClientError> {
         self.send(method, path, None).await

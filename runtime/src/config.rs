@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use flowcell_core::capability::Grant;
+use flowcell_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Redaction, Retention, Sandbox, Store, size};
+pub(crate) use sections::{
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size,
+};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -31,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     pub(crate) store: Store,
     pub(crate) retention: Retention,
+    pub(crate) secrets: Secrets,
     pub(crate) redaction: Redaction,
     pub(crate) plugins: Plugins,
     /// What expressions read as `custom_values`.
@@ -53,6 +57,7 @@ impl Default for Config {
             egress: Egress::default(),
             store: Store::default(),
             retention: Retention::default(),
+            secrets: Secrets::default(),
             redaction: Redaction::default(),
             plugins: Plugins::default(),
             custom_values: serde_json::Map::new(),
@@ -111,16 +116,22 @@ impl Config {
                 ));
             }
         }
-        if self.http.bodies_in_flight_bytes_max < self.http.body_bytes_max {
-            return Err("`http.bodies_in_flight_bytes_max` is less than `http.body_bytes_max`: the largest bodies could never come in; \
-                 raise the one or lower the other"
+        if self.http.bodies_in_flight_bytes_max / 2 < self.http.body_bytes_max {
+            return Err("`http.bodies_in_flight_bytes_max` is less than twice `http.body_bytes_max`: the API, which gets half, could never be \
+                 sent the largest bodies; raise the one or lower the other"
                 .to_owned());
         }
         if self.store.free_hard_mib >= self.store.free_soft_mib {
             return Err("`store.free_hard_mib` is not below `store.free_soft_mib`: deliveries have to be refused before runs are held up".to_owned());
         }
+        if self.engine.breaker_rest_ms < 100 || self.engine.breaker_rest_max_ms < self.engine.breaker_rest_ms {
+            return Err("`engine.breaker_rest_ms` is at least 100, and at most `engine.breaker_rest_max_ms`".to_owned());
+        }
         if self.retention.every_ms < 1_000 {
             return Err("`retention.every_ms` is less than a second: each pass reads every run once".to_owned());
+        }
+        if self.secrets.key_from == KeyFrom::Command && self.secrets.key_command.is_empty() {
+            return Err("`secrets.key_from` is \"command\", and `secrets.key_command` says not which".to_owned());
         }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
@@ -170,6 +181,12 @@ impl Environment {
                 .or_else(|| Some(PathBuf::from(get("HOME")?).join(".cache"))),
         }
     }
+}
+
+/// A secret from the environment: for the server's own key, and for a variable that a command was told to read.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn secret_variable(name: &str) -> Option<Secret<String>> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     let (token, rest) = split_path(parts.uri.path());
     let route = app.routes.find(&app, TokenHash::of(token).bytes()).await?.ok_or_else(unknown)?;
     // The room it takes is given back when its events are stored: until then the trigger's call or they hold the bytes.
-    let (body, held) = app.bodies.read(&parts.headers, body).await?.into_parts();
+    let (body, held) = app.bodies.read_delivery(&parts.headers, body).await?.into_parts();
     let request_id = parts.extensions.get::<RequestId>().cloned();
     let request_id = request_id.as_ref().map_or("", RequestId::as_str);
     let headers = parts.headers.iter();

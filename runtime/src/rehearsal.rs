@@ -128,6 +128,7 @@ impl Stage {
             flowcell_sandbox::Ports {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+                credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: Arc::new(SameChance::default()),
@@ -185,6 +186,7 @@ impl Stage {
                 queue: Arc::clone(&store) as Arc<dyn RunQueue>,
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
+                destinations: Arc::clone(&store) as _,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -19,10 +19,14 @@ use serde_json::{Value, json};
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::connections::Broker;
+use crate::connections::keys::Keys;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
+use crate::vault::source::KeySource;
+use crate::vault::{MasterKey, Vault};
 
 const TOKEN: &str = "fcat_a-token-for-tests";
 
@@ -32,6 +36,7 @@ pub(crate) struct Bench {
     pub(crate) catalog: Arc<StaticCatalog>,
     pub(crate) trigger: Arc<ScriptedTrigger>,
     edge: Edge,
+    _folder: tempfile::TempDir,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,7 @@ impl Bench {
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
         let waiting = Arc::new(Waiting::new(2));
+        let destinations = Arc::clone(&store) as _;
         let ports = Ports {
             journal: between(Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)))),
             runs: Arc::clone(&store) as _,
@@ -65,6 +71,10 @@ impl Bench {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = KeySource::File(folder.path().join("secrets-key"));
+        let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
+        let connections = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&ports.clock)));
         let engine = Engine::new(
             EngineConfig {
                 public_url: Arc::from("http://flowcell.test"),
@@ -75,6 +85,7 @@ impl Bench {
                 queue: store,
                 index: Arc::clone(&ports.runs),
                 definitions: Arc::clone(&ports.definitions),
+                destinations,
                 invoker: Arc::clone(&ports.invoker),
                 catalog: Arc::clone(&ports.catalog),
                 clock: Arc::clone(&ports.clock),
@@ -89,17 +100,23 @@ impl Bench {
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
+            connections,
+            door: flowcell_sandbox::egress::Door::new(
+                crate::assemble::settings::egress(&Config::default()),
+                Arc::new(SystemClock),
+            ),
+            keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),
             waiting,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
         app.readiness.set(Phase::Ready);
-        let edge = Edge {
-            routes: crate::assemble::routes(&app),
-            limits: config.http.limits(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-        };
-        Self { app, catalog, trigger, edge }
+        let edge = Edge::new(
+            crate::assemble::routes(&app),
+            config.http.limits(),
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        );
+        Self { app, catalog, trigger, edge, _folder: folder }
     }
 
     /// Sends a request with these headers, as they are.
@@ -108,7 +125,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap(), None).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
@@ -131,7 +148,7 @@ impl Bench {
         if let Some(id) = id {
             request = request.header("last-event-id", id);
         }
-        let response = self.edge.answer(request.body(Body::empty()).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::empty()).unwrap(), None).await;
         assert_eq!(response.status(), 200);
         response.into_body()
     }

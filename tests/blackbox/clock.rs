@@ -46,7 +46,8 @@ fn a_schedule_starts_runs_that_its_filter_lets_pass_and_no_more_at_a_time_than_m
     }
     assert_eq!(receiver.requests().len(), 1, "one run goes on at a time");
     let shown = server.cli(&["trigger", "show", "ticks", "--json"]).json();
-    let (started, filtered) = (shown["counts"]["started"].as_u64().unwrap(), shown["counts"]["filtered"].as_u64().unwrap());
+    let (started, filtered) =
+        (shown["counts"]["started"].as_u64().unwrap(), shown["counts"]["filtered"].as_u64().unwrap());
     assert!(started >= 2 && filtered >= 1, "{shown}");
     assert!(!shown["last_filtered"][0]["because"].is_null(), "{shown}");
 

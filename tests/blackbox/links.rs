@@ -83,5 +83,9 @@ fn a_link_of_a_step_that_waits_for_none_is_refused_with_what_was_probably_meant(
     let steps = "  - id: a\n    set: { link: \"{{ resume.aproval }}\" }\n  - id: approval\n    wait: { resume: true }\n  - id: b\n    set: { a: \"{{ steps.a.output }}\" }\n";
     let refused = server.try_apply(&format!("id: w\nname: W\ntrigger: {{ manual: true }}\nsteps:\n{steps}"));
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("there is no step `aproval`") && refused.stderr.contains("did you mean `resume.approval`?"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("there is no step `aproval`")
+            && refused.stderr.contains("did you mean `resume.approval`?"),
+        "{refused:?}"
+    );
 }

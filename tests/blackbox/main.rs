@@ -8,9 +8,13 @@
 )]
 
 mod bad_input;
+mod canaries;
 mod clock;
 mod command_line;
+mod connections;
 mod crash;
+mod delivery;
+mod edge;
 mod egress;
 mod examples;
 mod flow;
@@ -24,6 +28,8 @@ mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod signatures;
+mod tools;
 
 use serde_json::Value;
 

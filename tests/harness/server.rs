@@ -136,7 +136,8 @@ impl Server {
         let said = output.json();
         // Only what requests start has one. After a restart the port is another one; the path stays.
         let url = said.pointer("/triggers/0/url").and_then(Value::as_str);
-        let path = url.map(|url| url.split_once("/hooks/").map_or_else(|| panic!("an odd URL: {url}"), |(_, rest)| rest));
+        let path =
+            url.map(|url| url.split_once("/hooks/").map_or_else(|| panic!("an odd URL: {url}"), |(_, rest)| rest));
         Applied {
             id: said.pointer("/id").and_then(Value::as_str).unwrap().to_owned(),
             version: said.pointer("/version").and_then(Value::as_u64).unwrap(),

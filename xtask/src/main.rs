@@ -8,6 +8,7 @@ mod guests;
 mod shell;
 mod supply_chain;
 mod test;
+mod tools;
 mod torture;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Runs every check: format, lints, supply chain, unit, contract and black-box tests.
     Test,
+    /// Sets up the libraries that tests check Flowcell against, in target/tools. `test` does it by itself.
+    Tools,
     /// Runs the tests that get better with patience, with more of everything. Takes about half an hour.
     Torture {
         /// `kill -9` under HTTP load.
@@ -45,6 +48,15 @@ enum Command {
         /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
+        /// Requests that are broken at random, against the edge.
+        #[arg(long, default_value_t = 100_000)]
+        mutations: u64,
+        /// Clients that send as slowly as they can, at the same time; as many as the limit of open files allows.
+        #[arg(long, default_value_t = 2_000)]
+        slow_clients: u64,
+        /// Seconds under five times the load that the server takes.
+        #[arg(long, default_value_t = 60)]
+        overload_s: u64,
     },
     /// Builds the plugins and the `flowcell` binary.
     Build {
@@ -70,8 +82,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
-        Command::Torture { kills, power_cuts, damages, seeds } => {
-            torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
+        Command::Tools => tools::set_up(),
+        Command::Torture { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s })
         }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat, grow } => {

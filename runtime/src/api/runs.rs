@@ -1,6 +1,6 @@
 //! `/api/v2/runs`: search, show one with all its attempts, keep one for good.
 
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use flowcell_core::workflow::parse::Authored;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::{json, redaction};
 use crate::api::query::{ApiPath, ApiQuery};
+use crate::api::{json, redaction};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::ingress::resume::is_waiting;
@@ -64,7 +64,11 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Strin
         Problem::internal()
     };
     let Some(RunEvent::Created { workflow, version, .. }) = events.first().map(|first| first.event.clone()) else {
-        return Err(impossible(ImpossibleJournal { run: id, seq: 0, problem: "the first entry does not create the run" }));
+        return Err(impossible(ImpossibleJournal {
+            run: id,
+            seq: 0,
+            problem: "the first entry does not create the run",
+        }));
     };
     let rules = redaction::rules(&app, &workflow, version).await?;
     let run = Run::fold_owned(id, redaction::redacted(rules, events)).map_err(impossible)?;

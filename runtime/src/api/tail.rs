@@ -18,8 +18,8 @@ use serde::Deserialize;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::api::runs;
 use crate::app::App;
+use crate::http::KeepsOpen;
 use crate::http::problem::{Kind, Problem};
-use crate::http::serve::KeepsOpen;
 use feed::{Feed, Scope};
 
 /// Clients that may follow at the same time; each costs a connection and some reads of the journal.

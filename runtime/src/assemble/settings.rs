@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flowcell_core::retention::RetentionRules;
-use flowcell_engine::EngineConfig;
+use flowcell_engine::{BreakerSettings, EngineConfig};
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::engine::Pool;
@@ -31,6 +31,11 @@ pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
         concurrency: size(ours.runs_max),
         step_timeout: Duration::from_millis(ours.step_timeout_ms),
         step_timeout_max: Duration::from_millis(ours.step_timeout_max_ms),
+        breaker: BreakerSettings {
+            consecutive: u32::try_from(ours.breaker_failures).unwrap_or(u32::MAX),
+            rest: Duration::from_millis(ours.breaker_rest_ms),
+            rest_max: Duration::from_millis(ours.breaker_rest_max_ms),
+        },
         drain: drain(config),
         workflows_max: size(ours.workflows_cached_max),
         custom_values: Arc::new(config.custom_values.clone().into()),

@@ -258,8 +258,16 @@ mod tests {
 
     #[test]
     fn only_a_trigger_with_a_url_shows_one() {
-        assert_eq!(started_by(&json!({ "id": "trigger", "kind": "uses", "url": "http://f.test/hooks/x" })), "http://f.test/hooks/x");
-        for (kind, words) in [("schedule", "schedule list"), ("manual", "workflow start"), ("event", "event send"), ("error", "on_failure")] {
+        assert_eq!(
+            started_by(&json!({ "id": "trigger", "kind": "uses", "url": "http://f.test/hooks/x" })),
+            "http://f.test/hooks/x"
+        );
+        for (kind, words) in [
+            ("schedule", "schedule list"),
+            ("manual", "workflow start"),
+            ("event", "event send"),
+            ("error", "on_failure"),
+        ] {
             assert!(started_by(&json!({ "id": "trigger", "kind": kind })).contains(words), "{kind}");
         }
     }

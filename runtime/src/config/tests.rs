@@ -37,6 +37,7 @@ fn values_that_could_not_work_are_refused() {
         ("public_url = \"ftp://example.com\"", "http://"),
         ("public_url = \"https://example.com/?a\"", "query"),
         ("store.free_hard_mib = 256", "store.free_soft_mib"),
+        ("engine.breaker_rest_max_ms = 10", "engine.breaker_rest_ms"),
         ("retention.every_ms = 10", "retention.every_ms"),
         ("listen = \"localhost\"", "listen"),
         ("egress.allow = [\"10.0.0.0/64\"]", "allow"),

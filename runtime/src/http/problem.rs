@@ -28,8 +28,14 @@ pub(crate) enum Kind {
     LinkGone,
     NotYet,
     TooLarge,
+    TargetTooLong,
+    ExpectationFailed,
+    TooManyRequests,
     UnsupportedMediaType,
     InvalidWorkflow,
+    InvalidConnection,
+    SecretSealed,
+    KeyNotExchanged,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -40,6 +46,7 @@ pub(crate) enum Kind {
     Internal,
     TriggerCrashed,
     NotImplemented,
+    Overloaded,
     Busy,
     NoSpace,
     Stopped,
@@ -66,6 +73,13 @@ impl Kind {
             Self::NotYet => (StatusCode::CONFLICT, "link-not-yet", "The workflow has not come to this question yet"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The request's target is too long"),
+            Self::ExpectationFailed => {
+                (StatusCode::EXPECTATION_FAILED, "expectation-failed", "This expectation is not met here")
+            }
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "This client has too much open at a time")
+            }
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -74,6 +88,11 @@ impl Kind {
             Self::InvalidWorkflow => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow cannot be used as it is")
             }
+            Self::InvalidConnection => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
+            Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
             }
@@ -99,6 +118,9 @@ impl Kind {
             }
             Self::NotImplemented => {
                 (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This part of HTTP is not spoken here")
+            }
+            Self::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Flowcell has as much to do as it takes")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
             Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),
@@ -374,7 +396,7 @@ impl Problem {
             | InvokeError::CpuExhausted { .. }
             | InvokeError::FuelExhausted { .. }
             | InvokeError::MemoryExhausted { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
-            InvokeError::Unavailable { .. } => {
+            InvokeError::Unavailable { .. } | InvokeError::Connection(_) => {
                 tracing::error!(%error, "a trigger cannot be called");
                 Self::new(
                     Kind::Busy,

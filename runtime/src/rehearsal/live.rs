@@ -53,6 +53,7 @@ async fn act(
         catalog: Arc::clone(&catalog),
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
+        credentials: Arc::new(flowcell_sandbox::NoCredentials),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -70,6 +71,7 @@ async fn act(
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
+            destinations: Arc::clone(&store) as _,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,

@@ -130,6 +130,10 @@ slug_id!(
     WorkflowId, "a workflow id (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
 );
 slug_id!(
+    /// A stored credential.
+    ConnectionName, "a connection's name (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
+);
+slug_id!(
     /// A named place in a workflow. An underscore is allowed, for `steps.<id>` in expressions.
     StepId, "a step id (a letter, then letters, digits and underscores in lower case, at most 64)", '_'
 );

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::capability::StepScope;
+use crate::connection::CredentialError;
 use crate::exchange::{Exchange, LogLine};
-use crate::id::{Digest, RunId, StepRef, WorkflowId, WorkspaceId};
+use crate::id::{ConnectionName, Digest, RunId, StepRef, WorkflowId, WorkspaceId};
 use crate::record::Ambient;
 use crate::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub struct ActionCall {
     pub deadline: Timestamp,
     pub input: Value,
     pub scope: StepScope,
+    /// Whose credentials the door adds to its requests.
+    pub connection: Option<ConnectionName>,
 }
 
 /// A call of a webhook trigger for one request.
@@ -166,6 +169,9 @@ pub enum InvokeError {
     /// Every instance slot stayed busy for as long as the call was willing to wait.
     #[error("no sandbox was free within {waited_ms} ms: more calls are under way than the server runs at once")]
     Busy { waited_ms: u64 },
+    /// The connection that the step names cannot be used.
+    #[error(transparent)]
+    Connection(#[from] CredentialError),
 }
 
 /// What follows from a failure.
@@ -182,7 +188,11 @@ impl InvokeError {
         match self {
             Self::Action(error) if error.retryable => Disposition::Transient { after_ms: error.retry_after_ms },
             Self::DeadlineExceeded { .. } | Self::Busy { .. } => Disposition::Transient { after_ms: None },
+            Self::Connection(CredentialError::Unavailable { retry_after_ms, .. }) => {
+                Disposition::Transient { after_ms: *retry_after_ms }
+            }
             Self::Action(_)
+            | Self::Connection(_)
             | Self::Trapped { .. }
             | Self::CpuExhausted { .. }
             | Self::FuelExhausted { .. }
@@ -208,6 +218,7 @@ impl InvokeError {
             Self::InvalidInput { .. } => "invalid-input",
             Self::Unavailable { .. } => "plugin-unavailable",
             Self::Busy { .. } => "busy",
+            Self::Connection(error) => error.code(),
         }
     }
 }

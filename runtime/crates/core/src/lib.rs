@@ -6,6 +6,8 @@
 
 pub mod capability;
 pub mod condition;
+pub mod connection;
+pub mod destination;
 pub mod exchange;
 pub mod expression;
 mod serde_text;
@@ -22,6 +24,7 @@ pub mod retention;
 pub mod run;
 pub mod schedule;
 pub mod search;
+pub mod secret;
 pub mod testcase;
 pub mod time;
 pub mod workflow;

@@ -177,9 +177,7 @@ impl Redactor {
                 body.digest = None;
             }
         }
-        if body.base64.is_some()
-            && body.whole().is_some_and(|whole| text::any_in_bytes(&whole, &self.needles))
-        {
+        if body.base64.is_some() && body.whole().is_some_and(|whole| text::any_in_bytes(&whole, &self.needles)) {
             (body.base64, body.digest, body.truncated) = (None, None, true);
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod calendar;
 mod control;
+pub mod dead_letter;
 pub mod event;
 pub mod fold;
 pub mod place;

@@ -7,6 +7,7 @@ use flowcell_core::id::{RunId, StepRef};
 use flowcell_core::run::resume::ResumeLinks;
 use serde_json::Value;
 
+use crate::breaker::BreakerSettings;
 use crate::key::InstanceKey;
 
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct EngineConfig {
     pub attempts_per_run: usize,
     /// How many calls in a row the sandbox must have ended (a crash, too much memory or processor time) before a plugin is called no more.
     pub quarantine_after: u32,
+    /// When a receiver counts as failing, so that what is for it waits.
+    pub breaker: BreakerSettings,
     /// How long an attempt may take when its step does not say.
     pub step_timeout: Duration,
     /// How long an attempt may take, whatever its step says.
@@ -54,6 +57,7 @@ impl EngineConfig {
             attempts_per_run: 16,
             // One bad input must not take a plugin from everybody; five failures without a success between them are the plugin's.
             quarantine_after: 5,
+            breaker: BreakerSettings::default(),
             // What people wait for an HTTP answer, and more than nearly every API needs.
             step_timeout: Duration::from_secs(30),
             // Slow report endpoints answer within minutes; a slot is not to be held longer.

@@ -1,14 +1,16 @@
 //! What the outside asks of runs: start, answer, cancel, decide, repeat. Every call returns after the journal has it.
 
 pub(crate) mod create;
+mod dead_letters;
 mod deliver;
+mod destinations;
 mod filter;
 mod rerun;
 
 use std::sync::Arc;
 
 use flowcell_core::expression::{Local, Scope};
-use flowcell_core::id::{Digest, RunId, StepRef, WorkspaceId};
+use flowcell_core::id::{ConnectionName, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::redact::RedactionRules;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
@@ -16,6 +18,7 @@ use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::rerun::RerunRefusal;
 use flowcell_core::run::resume::ResumeLinks as _;
+use flowcell_core::run::state::StepState;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use flowcell_core::workflow::settings::Settings;
 use serde_json::Value;
@@ -221,11 +224,31 @@ impl RunControl {
     /// Lets a plugin out, and its parked runs go on. Returns them.
     pub async fn release(&self, workspace: &WorkspaceId, digest: &Digest) -> Result<Vec<RunId>, ControlError> {
         self.0.quarantine.release(digest);
-        let parked = self.0.ports.index.marked(workspace, &Mark::Quarantined(*digest)).await?;
+        self.repeat_parked(workspace, &Mark::Quarantined(*digest), |state| state.quarantine() == Some(*digest)).await
+    }
+
+    /// The runs go on that wait for the owner of this connection. Returns them.
+    pub async fn reconnected(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let mark = Mark::Reconnecting(name.clone());
+        self.repeat_parked(workspace, &mark, |state| state.reconnecting().as_ref() == Some(name)).await
+    }
+
+    /// Makes the parked steps again of which `is_it` holds, in every run with the mark.
+    async fn repeat_parked(
+        &self,
+        workspace: &WorkspaceId,
+        mark: &Mark,
+        is_it: impl Fn(&StepState) -> bool,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let parked = self.0.ports.index.marked(workspace, mark).await?;
         let mut released = Vec::new();
         for summary in parked {
             let run = self.load(summary.id).await?;
-            let steps = run.parked().filter(|(_, state)| state.quarantine() == Some(*digest));
+            let steps = run.parked().filter(|(_, state)| is_it(state));
             for step in steps.map(|(step, _)| step) {
                 match self.decide(run.id, step, Decision::Repeat).await {
                     Ok(()) => released.push(run.id),

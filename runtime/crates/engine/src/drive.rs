@@ -246,11 +246,13 @@ impl<'e> Drive<'e> {
         let mut calls = Vec::new();
         for (step, attempt) in starts.into_iter().take(free) {
             let readied = attempt::ready(self.core, &self.workflow, &self.run, &step, attempt);
-            must_be_durable |= start_must_be_durable(&self.workflow.compiled.workflow, &self.run, step.id());
-            self.note(RunEvent::StepStarted { step, attempt })?;
+            if !matches!(readied, Readied::Later(_)) {
+                must_be_durable |= start_must_be_durable(&self.workflow.compiled.workflow, &self.run, step.id());
+                self.note(RunEvent::StepStarted { step, attempt })?;
+            }
             match readied {
                 Readied::Call(call) => calls.push(call),
-                Readied::End(event) => {
+                Readied::End(event) | Readied::Later(event) => {
                     self.note(*event)?;
                     has_ended = true;
                 }

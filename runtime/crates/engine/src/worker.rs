@@ -24,9 +24,14 @@ impl Engine {
     /// Draining claims nothing more and lets attempts in progress end. What is left after [`EngineConfig::drain`](crate::EngineConfig::drain), or
     /// at a second request, is dropped in the middle, just as in a crash. Dropping this future does the same.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), EngineStopped> {
+        self.0.destinations.load(&self.0.ports).await.map_err(|error| {
+            tracing::error!(%error, "what is known of destinations cannot be read");
+            EngineStopped
+        })?;
         let (tasks, driven, held) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
         let (leaves, last_leave, deadlines) = (0, HashMap::new(), BTreeSet::new());
-        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held, deadlines, leaves, last_leave, last_set_aside: 0 };
+        let mut worker =
+            Worker { core: self.0, shutdown, tasks, driven, held, deadlines, leaves, last_leave, last_set_aside: 0 };
         while !worker.shutdown.is_draining() {
             worker.turn().await?;
         }

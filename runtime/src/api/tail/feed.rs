@@ -57,7 +57,15 @@ impl Feed {
             let detail = format!("{} clients follow already; try again when one has left.", super::FOLLOWERS_MAX);
             Problem::new(Kind::Busy, detail).retry_after_ms(Some(10_000))
         })?;
-        Ok(Self { app, scope, workflows: HashMap::new(), redactor: None, has_begun: false, has_ended: false, _place: place })
+        Ok(Self {
+            app,
+            scope,
+            workflows: HashMap::new(),
+            redactor: None,
+            has_begun: false,
+            has_ended: false,
+            _place: place,
+        })
     }
 
     /// The next piece, and what follows it; nothing at the end.

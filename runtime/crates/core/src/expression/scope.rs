@@ -350,7 +350,7 @@ fn status(step: &StepState) -> &'static str {
     match step.phase {
         Phase::Started | Phase::Entered => "running",
         Phase::Succeeded => "succeeded",
-        Phase::Retrying { .. } => "waiting",
+        Phase::Retrying { .. } | Phase::Deferred { .. } => "waiting",
         Phase::Failed { .. } => "failed",
         Phase::Handled { .. } => "handled",
         Phase::Parked { .. } => "parked",

@@ -51,6 +51,7 @@ pub(super) fn each_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &
             each_outcome_detail(outcome, each);
         }
         RunEvent::StepStarted { .. }
+        | RunEvent::StepDeferred { .. }
         | RunEvent::TimedOut { .. }
         | RunEvent::Cancelled { .. }
         | RunEvent::Responded { .. }
@@ -89,6 +90,7 @@ pub(super) fn each_text(event: &mut RunEvent, each: &mut impl FnMut(&mut String)
             origin.slot.iter_mut().chain(&mut origin.subject).for_each(&mut *each);
             origin.seed.iter_mut().for_each(|event| each_seed_text(event, each));
         }
+        RunEvent::StepDeferred { reason, .. } => each(reason),
         RunEvent::StepFailed { error, .. } => each(&mut error.message),
         RunEvent::StepParked { reason, error, .. } => {
             each(reason);

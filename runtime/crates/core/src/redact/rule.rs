@@ -174,7 +174,8 @@ impl FromStr for RedactedField {
                 root
             }
             _ => {
-                let problem = "is no place; write `trigger.body.card`, `steps.<id>.output.<name>` or `steps.<id>.input.<name>`";
+                let problem =
+                    "is no place; write `trigger.body.card`, `steps.<id>.output.<name>` or `steps.<id>.input.<name>`";
                 return Err(invalid(problem));
             }
         };

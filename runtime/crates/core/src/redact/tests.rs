@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::condition::{Asked, Explanation, Shown};
-use crate::exchange::{Exchange, LogLevel, LogLine, RecordedBody, ReceivedResponse, SentRequest};
+use crate::exchange::{Exchange, LogLevel, LogLine, ReceivedResponse, RecordedBody, SentRequest};
 use crate::id::{EventId, StepRef, WorkspaceId};
 use crate::run::event::{Detail, Origin, Outcome, StepError};
 use crate::time::Timestamp;
@@ -47,6 +47,7 @@ fn call(body: &str, answer: RecordedBody) -> CallRecord {
         error: None,
         possibly_sent: false,
         answered_by: None,
+        credentials: None,
     };
     let log = vec![LogLine { level: LogLevel::Info, message: "paid with 4111111111111111".to_owned() }];
     CallRecord { http: vec![exchange], log, ..CallRecord::default() }
@@ -80,7 +81,10 @@ fn paid() -> Vec<RunEvent> {
                 name: None,
                 because: vec![Explanation {
                     holds: Some(true),
-                    asked: Asked::Expression(Shown { text: "trigger.body".to_owned(), value: Some(format!("{{\"number\":{number}}}")) }),
+                    asked: Asked::Expression(Shown {
+                        text: "trigger.body".to_owned(),
+                        value: Some(format!("{{\"number\":{number}}}")),
+                    }),
                 }],
             },
         },
@@ -106,7 +110,10 @@ fn paid() -> Vec<RunEvent> {
             call: call("{\"password\": \"p\\u00f6st 1\", \"truncat", RecordedBody::default()),
         },
         RunEvent::Resumed { step: step("ask"), payload: json!({ "code": "9876", "yes": true }) },
-        RunEvent::Finished { outcome: Outcome::Cancelled { reason: "code 9876".to_owned() }, output: json!({ "id": "ch_7" }) },
+        RunEvent::Finished {
+            outcome: Outcome::Cancelled { reason: "code 9876".to_owned() },
+            output: json!({ "id": "ch_7" }),
+        },
     ]
 }
 
@@ -114,13 +121,30 @@ fn paid() -> Vec<RunEvent> {
 fn what_a_rule_names_is_hidden_wherever_it_turns_up_and_nothing_else_is() {
     let rules = rules(
         &["PASSWORD", "x-pin"],
-        &["trigger.body.cards.number", "trigger.body.cards.*.cvc", "steps.pay.output.charge.id", "steps.ask.output.payload.code"],
+        &[
+            "trigger.body.cards.number",
+            "trigger.body.cards.*.cvc",
+            "steps.pay.output.charge.id",
+            "steps.ask.output.payload.code",
+        ],
     );
     let text = shown(&rules, &paid());
-    for secret in ["4111111111111111", "pöst", "p%C3%B6st", "p\\\\u00f6st", "p\\u00f6st", "ch_7", "9876", "\"12\"", "none", "deep"] {
+    for secret in [
+        "4111111111111111",
+        "pöst",
+        "p%C3%B6st",
+        "p\\\\u00f6st",
+        "p\\u00f6st",
+        "ch_7",
+        "9876",
+        "\"12\"",
+        "none",
+        "deep",
+    ] {
         assert!(!text.contains(secret), "{secret} is shown:\n{text}");
     }
-    for open in ["Ada", "tok_1", "card [redacted] was refused", "a=b", "http-status", "api.example.com", "\"yes\":true"] {
+    for open in ["Ada", "tok_1", "card [redacted] was refused", "a=b", "http-status", "api.example.com", "\"yes\":true"]
+    {
         assert!(text.contains(open), "{open} is not shown:\n{text}");
     }
 }
@@ -152,21 +176,38 @@ fn the_beginning_of_a_secret_at_the_end_of_a_cut_text_is_hidden_too() {
     let secret = "s3cret-".repeat(40);
     let mut redactor = Redactor::new(rules);
     redactor.learn(&created(json!({ "key": secret })));
-    let mut body = RecordedBody { text: Some(format!("see {}", &secret[..50])), truncated: true, bytes: 900, ..RecordedBody::default() };
+    let mut body = RecordedBody {
+        text: Some(format!("see {}", &secret[..50])),
+        truncated: true,
+        bytes: 900,
+        ..RecordedBody::default()
+    };
     body.digest = Some(crate::id::Digest::of(b"x"));
     redactor.redact_body(&mut body);
     assert_eq!((body.text.as_deref(), body.digest), (Some("see [redacted]"), None));
     let mut shown = format!("\"{}…", &secret[..198]);
     redactor.redact_text(&mut shown);
     assert_eq!(shown, "\"[redacted]");
-    let mut bytes = RecordedBody::within(&[b"\xff".as_slice(), secret.as_bytes()].concat(), crate::exchange::BodyPolicy { whole_bytes_max: 1000, excerpt_bytes_max: 10 });
+    let mut bytes = RecordedBody::within(
+        &[b"\xff".as_slice(), secret.as_bytes()].concat(),
+        crate::exchange::BodyPolicy { whole_bytes_max: 1000, excerpt_bytes_max: 10 },
+    );
     redactor.redact_body(&mut bytes);
     assert_eq!(bytes.base64, None);
 }
 
 #[test]
 fn places_that_could_not_be_are_refused() {
-    for wrong in ["", "trigger", "body.card", "steps.pay", "steps.pay.output", "steps.pay.error.code", "trigger..a", "steps.?.output.a"] {
+    for wrong in [
+        "",
+        "trigger",
+        "body.card",
+        "steps.pay",
+        "steps.pay.output",
+        "steps.pay.error.code",
+        "trigger..a",
+        "steps.?.output.a",
+    ] {
         assert!(wrong.parse::<RedactedField>().is_err(), "{wrong}");
     }
     let covers = |place: &str, field: &str| place.parse::<RedactedField>().unwrap().covers(&field.parse().unwrap());

@@ -108,7 +108,11 @@ fn json_value(after: &str) -> Option<(usize, usize)> {
         });
         return Some((start + 1, end.unwrap_or(text.len())));
     }
-    let length = if value.starts_with(['{', '[']) { value.len() } else { value.find([',', '}', ']', '\n']).unwrap_or(value.len()) };
+    let length = if value.starts_with(['{', '[']) {
+        value.len()
+    } else {
+        value.find([',', '}', ']', '\n']).unwrap_or(value.len())
+    };
     Some((start, length))
 }
 

@@ -44,6 +44,8 @@ pub enum RunEvent {
     /// An attempt begins. Whatever follows may already have happened when no end of it is in the journal.
     /// Its input is not here: it is a pure function of the workflow version and the entries before, and the end of the attempt has it.
     StepStarted { step: StepRef, attempt: u32 },
+    /// An attempt that was due is not made before `until`, because its receiver fails: none is used up. `reason` is for people.
+    StepDeferred { step: StepRef, until: Timestamp, reason: String },
     StepSucceeded {
         step: StepRef,
         attempt: u32,
@@ -292,6 +294,7 @@ impl RunEvent {
     pub fn step(&self) -> Option<&StepRef> {
         match self {
             Self::StepStarted { step, .. }
+            | Self::StepDeferred { step, .. }
             | Self::StepSucceeded { step, .. }
             | Self::StepFailed { step, .. }
             | Self::StepParked { step, .. }

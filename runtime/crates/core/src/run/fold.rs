@@ -144,6 +144,7 @@ impl Run {
             }
             RunEvent::Rested { .. } => {}
             RunEvent::StepStarted { .. }
+            | RunEvent::StepDeferred { .. }
             | RunEvent::StepSucceeded { .. }
             | RunEvent::StepFailed { .. }
             | RunEvent::StepParked { .. }
@@ -170,6 +171,7 @@ impl Run {
                 let may_start = match &state.phase {
                     Phase::Started => true,
                     Phase::Retrying { .. } | Phase::Parked { .. } => !state.attempts.is_empty(),
+                    Phase::Deferred { .. } => true,
                     _ => false,
                 };
                 if *attempt != state.next_attempt() || !may_start {
@@ -185,6 +187,10 @@ impl Run {
                     error: None,
                     call: None,
                 });
+            }
+            RunEvent::StepDeferred { step, until, reason } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.defer(at, *until, reason).ok_or("a step is deferred that is not due")?;
             }
             RunEvent::StepSucceeded { step, attempt, output, input, call } => {
                 let (state, last) = self.open_attempt(step, *attempt).ok_or("a result without its attempt")?;

@@ -10,10 +10,12 @@ use super::step::{Action, ForEach, If, OnError, Respond, StepKind, Wait, WaitFor
 use super::walk::{EVENT, LOOP, Placed};
 use crate::capability::StepScope;
 use crate::condition::{CompiledCondition, Condition};
+use crate::destination::Destination;
 use crate::expression::{ExpressionError, MissingPolicy, Program};
 use crate::id::StepId;
 use crate::manifest::Manifest;
 use crate::plugin::Uses;
+use crate::run::retry::RetryPolicy;
 use crate::workflow::Workflow;
 
 #[derive(Debug)]
@@ -65,6 +67,10 @@ pub enum CompiledKind {
     Action {
         input: Program,
         scope: StepScope,
+        /// The receiver, where its author's text says which.
+        destination: Option<Destination>,
+        /// What the step says, else its action's manifest.
+        retry: RetryPolicy,
     },
     /// A condition for each branch.
     If(Vec<CompiledCondition>),
@@ -220,7 +226,14 @@ impl<'w> Compiler<'w> {
             return None;
         };
         let input = self.program(&action.with, &format!("{pointer}/with"))?;
-        Some(CompiledKind::Action { input, scope: StepScope::from_authored(&manifest.capabilities.http, &action.with) })
+        let asked = &manifest.capabilities.http;
+        let named = manifest.action(&action.uses.member).and_then(|action| action.retry);
+        Some(CompiledKind::Action {
+            input,
+            scope: StepScope::from_authored(asked, &action.with),
+            destination: Destination::of_step(asked, &action.with),
+            retry: action.retry.clone().or_else(|| named.map(RetryPolicy::from)).unwrap_or_default(),
+        })
     }
 
     fn branches(&mut self, each: &If, pointer: &str) -> Option<CompiledKind> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::settings::Window;
 use super::written::{WrittenMissing, WrittenRespond, WrittenStep};
 use crate::condition::Condition;
-use crate::id::{StepId, WorkflowId};
+use crate::id::{ConnectionName, StepId, WorkflowId};
 use crate::plugin::Uses;
 use crate::run::retry::RetryPolicy;
 
@@ -45,7 +45,10 @@ pub struct Action {
     pub uses: Uses,
     /// The input, with expressions in its texts.
     pub with: Value,
-    pub retry: RetryPolicy,
+    /// The credential the door adds to its requests. The author's literal text: run data cannot choose it.
+    pub connection: Option<ConnectionName>,
+    /// Absent: as the action's manifest says, else as [`RetryPolicy::default`].
+    pub retry: Option<RetryPolicy>,
     pub on_uncertain: OnUncertain,
     /// How long one attempt may take; the operator's ceiling cuts it.
     pub timeout_ms: Option<u64>,

@@ -14,7 +14,7 @@ use super::step::{
     Respond, RespondBody, Step, StepKind, Stop, Wait, WaitFor,
 };
 use crate::condition::Condition;
-use crate::id::{StepId, WorkflowId};
+use crate::id::{ConnectionName, StepId, WorkflowId};
 use crate::plugin::Uses;
 use crate::run::retry::RetryPolicy;
 
@@ -31,6 +31,8 @@ pub(super) struct WrittenStep {
     uses: Option<Uses>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     with: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry: Option<RetryPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,7 +156,8 @@ impl WrittenStep {
         Action {
             uses,
             with: self.with.take().unwrap_or_else(super::empty_object),
-            retry: self.retry.take().unwrap_or_default(),
+            connection: self.connection.take(),
+            retry: self.retry.take(),
             on_uncertain: self.on_uncertain.take().unwrap_or_default(),
             timeout_ms: self.timeout_ms.take(),
         }
@@ -223,10 +226,9 @@ impl From<Step> for WrittenStep {
         let mut written = Self::new(id);
         (written.name, written.on_error, written.missing) = (name, on_error, missing);
         match kind {
-            StepKind::Action(Action { uses, with, retry, on_uncertain, timeout_ms }) => {
-                (written.uses, written.with) = (Some(uses), Some(with));
-                (written.retry, written.on_uncertain, written.timeout_ms) =
-                    (Some(retry), Some(on_uncertain), timeout_ms);
+            StepKind::Action(Action { uses, with, connection, retry, on_uncertain, timeout_ms }) => {
+                (written.uses, written.with, written.connection) = (Some(uses), Some(with), connection);
+                (written.retry, written.on_uncertain, written.timeout_ms) = (retry, Some(on_uncertain), timeout_ms);
             }
             StepKind::If(If { branches, otherwise }) => {
                 (written.branches, written.otherwise) = (Some(branches), otherwise);
@@ -259,6 +261,7 @@ impl WrittenStep {
             name: None,
             uses: None,
             with: None,
+            connection: None,
             retry: None,
             on_uncertain: None,
             timeout_ms: None,

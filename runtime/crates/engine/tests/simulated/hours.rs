@@ -85,7 +85,11 @@ fn a_step_after_a_step_and_a_retry_wait_for_the_window_too() {
     let steps = "- { id: a, uses: test/tools/send@1, retry: { attempts: 2, initial: 20m, max: 20m } }\n- { id: b, uses: test/tools/send@1 }";
     let world = world(steps, "window: { from: '09:00', to: '10:00' }", "2026-02-03T09:30:00Z");
     let invoker = flowcell_testkit::FakeInvoker::new(&world.clock, |call| {
-        let answer = if call.attempt == 1 && call.step.id().as_str() == "a" { Answer::try_again(None) } else { Answer::ok(json!(1)) };
+        let answer = if call.attempt == 1 && call.step.id().as_str() == "a" {
+            Answer::try_again(None)
+        } else {
+            Answer::ok(json!(1))
+        };
         answer.delayed(Duration::from_mins(20))
     });
     let mut world = World { invoker, ..world };
@@ -123,7 +127,10 @@ fn nothing_begins_on_a_paused_day_and_what_goes_on_goes_on() {
             world.run(id).await
         }
     });
-    assert_eq!((run.outcome, called_at(&fresh)), (Some(Outcome::Succeeded), vec!["2026-12-26T23:00:00.000Z".to_owned()]));
+    assert_eq!(
+        (run.outcome, called_at(&fresh)),
+        (Some(Outcome::Succeeded), vec!["2026-12-26T23:00:00.000Z".to_owned()])
+    );
 }
 
 #[test]

@@ -19,8 +19,11 @@ use crate::world::{World, echo};
 const ONE_AT_A_TIME: &str = "settings: { concurrency: { limit: 1 } }\n";
 
 /// Works while `others` happen, and ends then.
-fn work_while<F>(world: &World, journal: Option<Arc<dyn Journal>>, others: impl FnOnce(World, RunControl) -> F + Send + 'static)
-where
+fn work_while<F>(
+    world: &World,
+    journal: Option<Arc<dyn Journal>>,
+    others: impl FnOnce(World, RunControl) -> F + Send + 'static,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
     let world = world.clone();
@@ -153,7 +156,8 @@ impl Journal for Unreadable {
 
 #[test]
 fn a_run_that_is_set_aside_keeps_nobody_from_going_on() {
-    let world = World::new("- { id: before, uses: test/tools/send@1 }\n- { id: pause, wait: { for: 1h } }", echo).with(ONE_AT_A_TIME);
+    let world = World::new("- { id: before, uses: test/tools/send@1 }\n- { id: pause, wait: { for: 1h } }", echo)
+        .with(ONE_AT_A_TIME);
     let damaged = Arc::new(Mutex::new(BTreeSet::new()));
     let journal = Arc::new(Unreadable { inner: world.store.clone(), runs: Arc::clone(&damaged) });
     work_while(&world, Some(journal), move |world, control| async move {

@@ -13,6 +13,7 @@ mod world;
 
 mod crash;
 mod crowd;
+mod delivery;
 mod drain;
 mod family;
 mod flow;

@@ -82,7 +82,12 @@ impl RunIndex for Late {
     async fn get(&self, workspace: &WorkspaceId, run: RunId) -> Result<Option<RunSummary>, StoreError> {
         self.inner.get(workspace, run).await
     }
-    async fn search(&self, workspace: &WorkspaceId, filter: &RunFilter, page: PageRequest) -> Result<RunPage, StoreError> {
+    async fn search(
+        &self,
+        workspace: &WorkspaceId,
+        filter: &RunFilter,
+        page: PageRequest,
+    ) -> Result<RunPage, StoreError> {
         self.inner.search(workspace, filter, page).await
     }
     fn index_fields(&self, workspace: &WorkspaceId, workflow: &WorkflowId, fields: Vec<FieldPath>) {
@@ -174,7 +179,8 @@ fn a_decision_at_the_moment_the_run_is_over_ends_it_all_the_same() {
     two: [ { id: pause, wait: { for: 3d } } ]
 "#;
     let cut_short = |entries: &[Recorded], id: &str| {
-        let is_it = |entry: &&Recorded| matches!(&entry.event, RunEvent::Cancelled { step, .. } if step.to_string() == id);
+        let is_it =
+            |entry: &&Recorded| matches!(&entry.event, RunEvent::Cancelled { step, .. } if step.to_string() == id);
         entries.iter().any(|entry| is_it(&entry))
     };
     for decision in [Decision::Failed, Decision::Succeeded { output: json!(1) }] {

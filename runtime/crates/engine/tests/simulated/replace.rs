@@ -19,7 +19,10 @@ const WRITES_MAX: usize = 12;
 #[test]
 fn a_crash_at_any_write_leaves_one_unfinished_run_about_a_subject() {
     let mut both = 0;
-    for settings in [SETTINGS, "settings: { concurrency: { limit: 1 }, reentry: { key: '{{ trigger.email }}', policy: replace } }\n"] {
+    for settings in [
+        SETTINGS,
+        "settings: { concurrency: { limit: 1 }, reentry: { key: '{{ trigger.email }}', policy: replace } }\n",
+    ] {
         for writes in 0..WRITES_MAX {
             for point in [CrashPoint::Before(writes), CrashPoint::After(writes)] {
                 let statuses = deliver_twice_and_crash(settings, point);

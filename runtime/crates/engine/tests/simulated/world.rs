@@ -8,9 +8,7 @@ use flowcell_core::invoke::ActionCall;
 use flowcell_core::ports::{Clock, DedupeTerms, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
 use flowcell_core::run::calendar::{AlwaysOpen, Calendar};
 use flowcell_core::run::fold::{Run, RunSummary};
-use flowcell_engine::{
-    Engine, EngineConfig, EngineStopped, Incoming, Input, InstanceKey, Ports, RunControl, Shutdown,
-};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Incoming, Input, InstanceKey, Ports, RunControl, Shutdown};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{Answer, FakeInvoker, SeededEntropy, SimClock, StaticCatalog, sample};
 use serde_json::{Value, json};
@@ -96,6 +94,7 @@ impl World {
             queue,
             index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
+            destinations: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),

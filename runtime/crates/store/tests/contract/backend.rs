@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::connection::Connections;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Durability, Journal, NewRun, Retention, RunIndex, RunQueue,
-    Schedules, Tail,
+    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
+    RunIndex, RunQueue, Schedules, Tail,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -23,6 +24,8 @@ pub(crate) struct Backend {
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
 }
@@ -44,7 +47,18 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Tail + Retention + 'static>(
+    fn of<
+        S: Journal
+            + RunQueue
+            + RunIndex
+            + Definitions
+            + Schedules
+            + Connections
+            + Destinations
+            + Tail
+            + Retention
+            + 'static,
+    >(
         kind: Kind,
         store: Arc<S>,
     ) -> Self {
@@ -55,6 +69,8 @@ impl Backend {
             index: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            destinations: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
         }
@@ -62,8 +78,9 @@ impl Backend {
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, schedules, tail, retention } = self;
-        drop((journal, queue, index, definitions, schedules, tail, retention));
+        let Self { kind, journal, queue, index, definitions, schedules, connections, destinations, tail, retention } =
+            self;
+        drop((journal, queue, index, definitions, schedules, connections, destinations, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

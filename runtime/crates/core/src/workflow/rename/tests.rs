@@ -136,6 +136,9 @@ fn what_cannot_be_renamed_is_said() {
 #[test]
 fn resume_links_are_renamed_with_their_wait() {
     let text = "id: w\nname: W\ntrigger: { manual: true }\nsteps:\n  - { id: tell, set: { link: \"{{ resume.a }}?x=resume.a {{ resume['a'] }}\" } }\n  - { id: a, wait: { resume: true } }\n";
-    let expected = text.replace("{{ resume.a }}", "{{ resume.first }}").replace("resume['a']", "resume['first']").replace("id: a,", "id: first,");
+    let expected = text
+        .replace("{{ resume.a }}", "{{ resume.first }}")
+        .replace("resume['a']", "resume['first']")
+        .replace("id: a,", "id: first,");
     assert_eq!(renamed(text, "a", "first"), expected);
 }

@@ -41,7 +41,8 @@ fn a_link_that_there_is_not_is_refused_with_what_was_probably_meant() {
 
 #[test]
 fn places_that_are_hidden_have_to_be_there_and_cannot_be_searched() {
-    let steps = "- { id: payment, set: { token: 1 } }\n- { id: z, stop: { message: '{{ steps.payment.output.token }}' } }\n";
+    let steps =
+        "- { id: payment, set: { token: 1 } }\n- { id: z, stop: { message: '{{ steps.payment.output.token }}' } }\n";
     for (settings, words) in [
         ("redact: [steps.paymnt.output.token]", "did you mean `steps.payment`?"),
         ("redact: [trigger.card], index: [trigger.card.number]", "no run can be found by it"),
@@ -50,5 +51,8 @@ fn places_that_are_hidden_have_to_be_there_and_cannot_be_searched() {
         let said = said(steps, &format!("settings: {{ {settings} }}\n"));
         assert!(said.contains(words), "{settings}: {said}");
     }
-    assert_eq!(said(steps, "settings: { redact: [trigger.card, steps.payment.output.token], index: [trigger.name] }\n"), "no problem\n");
+    assert_eq!(
+        said(steps, "settings: { redact: [trigger.card, steps.payment.output.token], index: [trigger.name] }\n"),
+        "no problem\n"
+    );
 }

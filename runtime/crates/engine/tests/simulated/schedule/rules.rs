@@ -32,7 +32,9 @@ fn a_filter_that_cannot_be_asked_passes_the_occurrence_over_and_the_schedule_goe
     assert_eq!(wall.fired_by("daily"), []);
     assert_eq!(wall.fired_by("other").len(), 3);
     let became = wall.source.became.lock().unwrap().clone();
-    let refused = became.iter().filter(|became| matches!(became, Became::Refused { message } if message.contains("trigger.nothing")));
+    let refused = became
+        .iter()
+        .filter(|became| matches!(became, Became::Refused { message } if message.contains("trigger.nothing")));
     assert_eq!(refused.count(), 3, "{became:?}");
 }
 
@@ -57,14 +59,14 @@ fn a_scheduled_run_about_the_same_subject_is_skipped_or_replaces_the_unfinished_
         ("replace", vec![RunStatus::Cancelled, RunStatus::Cancelled, RunStatus::Cancelled, RunStatus::Waiting], 0),
     ] {
         let settings = format!("reentry: {{ key: '{{{{ custom_values.shop }}}}', policy: {policy} }}");
-        let mut wall = Wall::at("2026-02-01T00:15:00Z")
-            .with(scheduled("0 * * * *", "UTC", "skip").settings(&settings))
-            .driven();
+        let mut wall =
+            Wall::at("2026-02-01T00:15:00Z").with(scheduled("0 * * * *", "UTC", "skip").settings(&settings)).driven();
         wall.custom_values = json!({ "shop": "one" });
         wall.work_for(HOUR * 4);
         assert_eq!(wall.runs().iter().map(|run| run.status).collect::<Vec<_>>(), statuses, "{policy}");
         let became = wall.source.became.lock().unwrap().clone();
-        let are_skipped = became.iter().filter(|became| matches!(became, Became::Skipped { because_of } if because_of.len() == 1));
+        let are_skipped =
+            became.iter().filter(|became| matches!(became, Became::Skipped { because_of } if because_of.len() == 1));
         assert_eq!(are_skipped.count(), skipped, "{policy}: {became:?}");
     }
 }
@@ -73,7 +75,8 @@ fn a_scheduled_run_about_the_same_subject_is_skipped_or_replaces_the_unfinished_
 fn an_occurrence_that_is_delivered_again_after_a_crash_neither_skips_nor_replaces_its_own_run() {
     for policy in ["skip", "replace"] {
         for writes in 0..8 {
-            let settings = format!("reentry: {{ key: shop, policy: {policy} }}").replace("key: shop", "key: \"'shop'\"");
+            let settings =
+                format!("reentry: {{ key: shop, policy: {policy} }}").replace("key: shop", "key: \"'shop'\"");
             let wall = Wall::at("2026-02-01T00:15:00Z")
                 .with(scheduled("0 1 * * *", "UTC", "last").settings(&settings))
                 .driven();

@@ -367,6 +367,7 @@ impl Wall {
                 queue: Arc::new(self.store.clone()),
                 index: Arc::new(self.store.clone()),
                 definitions: Arc::clone(&self.texts) as _,
+                destinations: Arc::new(self.store.clone()),
                 invoker: FakeInvoker::new(&self.clock, crate::world::echo),
                 catalog: StaticCatalog::of([]),
                 clock: Arc::clone(&self.clock) as _,
@@ -382,9 +383,7 @@ impl Wall {
         });
         let (clock, end, is_driven) = (Arc::clone(&self.clock), self.clock.now() + time, self.is_driven);
         self.clock.block_on(async move {
-            let driving = async {
-                if is_driven { engine.run(shutdown.clone()).await } else { Ok(()) }
-            };
+            let driving = async { if is_driven { engine.run(shutdown.clone()).await } else { Ok(()) } };
             let work = async {
                 let (driven, scheduled) = tokio::join!(driving, scheduler.run(shutdown.clone()));
                 driven.and(scheduled)

@@ -1,0 +1,243 @@
+//! FEATURES T4: a hundred connections with secrets that can be recognised, used against a receiver that echoes whatever it is sent; afterwards
+//! none of them stands anywhere: not in the data directory, in no log, and in nothing that the API or the CLI says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use flowcell_tests::{CliOutput, Receiver, Reply, Request, Server};
+use serde_json::{Value, json};
+
+/// Stands in every secret. Twelve letters, so that of its base64 enough is left whatever stands around it.
+const MARK: &str = "KanarienVogel";
+
+/// How many connections there are.
+const CONNECTIONS: usize = 100;
+
+/// Steps of one workflow.
+const STEPS: usize = 10;
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letters = bytes.chunks(3).flat_map(|three| {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        (0..4).map(
+            move |at| if at <= three.len() { char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]) } else { '=' },
+        )
+    });
+    letters.collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How [`MARK`] looks in a text that holds a secret: as it is, in hexadecimal, and in base64 at each of three places. (It is the same
+/// percent-encoded and in JSON.) In small letters.
+fn traces() -> Vec<Vec<u8>> {
+    let mut traces = vec![MARK.to_lowercase(), hex(MARK.as_bytes())];
+    for shift in 0..3 {
+        let encoded = base64(&[&[b'x'; 2][..shift.min(2)], MARK.as_bytes()].concat());
+        let (first, end) = ((shift * 8).div_ceil(6), (shift + MARK.len()) * 8 / 6);
+        traces.push(encoded[first..end].to_lowercase());
+    }
+    traces.into_iter().map(String::into_bytes).collect()
+}
+
+/// The traces in `bytes`.
+fn found_in(bytes: &[u8], traces: &[Vec<u8>]) -> Vec<String> {
+    let small = bytes.to_ascii_lowercase();
+    let is_in = |trace: &Vec<u8>| {
+        // Looked for by its first byte: files are large, and this is a debug build.
+        let (first, rest) = (trace[0], &trace[1..]);
+        let mut from = 0;
+        while let Some(at) = small[from..].iter().position(|byte| *byte == first) {
+            from += at + 1;
+            if small[from..].starts_with(rest) {
+                return true;
+            }
+        }
+        false
+    };
+    traces.iter().filter(|trace| is_in(trace)).map(|trace| String::from_utf8_lossy(trace).into_owned()).collect()
+}
+
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+/// The connection `number`: its document, and whether a step can use it.
+fn connection(number: usize, receiver: &str) -> (Value, bool) {
+    let secret = format!("{MARK}-{number}/+=&%\"<~");
+    let plain = format!("{MARK}{number}");
+    let whole = |bytes: &str| base64(format!("{bytes:x<32}").as_bytes());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", base64(plain.as_bytes()));
+    let token_url = "https://login.example/token";
+    let (kind, settings, document, is_used) = match number % 11 {
+        0 => ("bearer", Value::Null, json!({ "token": secret }), true),
+        1 => ("api-key", json!({ "header": { "name": "X-Api-Key" } }), json!({ "key": secret }), true),
+        2 => ("api-key", json!({ "header": { "name": "X-Other", "prefix": "Key " } }), json!({ "key": plain }), true),
+        3 => ("api-key", json!({ "query": { "name": "api_key" } }), json!({ "key": secret }), true),
+        4 => ("basic", json!({ "username": "ada" }), json!({ "password": format!("{secret} ü") }), true),
+        5 => ("hmac", json!({ "header": "X-Signature" }), json!({ "secrets": [{ "value": secret }] }), true),
+        6 => (
+            "standard-webhooks",
+            json!({}),
+            json!({
+                "secrets": [{ "value": format!("whsec_{}", whole(&plain)) }],
+                "signing_keys": [{ "value": format!("whsk_{}", whole(&plain)) }],
+            }),
+            true,
+        ),
+        7 => (
+            "oauth-client-credentials",
+            json!({ "token_url": token_url, "client_id": "c" }),
+            json!({ "client_secret": secret }),
+            false,
+        ),
+        8 => (
+            "smtp",
+            json!({ "host": "mail.example", "port": 587, "tls": "starttls", "username": "ada" }),
+            json!({ "password": secret }),
+            false,
+        ),
+        9 => ("webhook-secret", Value::Null, json!({ "secrets": [{ "value": secret }] }), false),
+        _ => (
+            "google-service-account",
+            json!({ "client_email": "a@b.example", "token_url": token_url, "scopes": ["s"] }),
+            json!({ "private_key": pem }),
+            false,
+        ),
+    };
+    let mut connection = json!({
+        "name": format!("canary-{number}"), "kind": kind, "secret": document,
+        "hosts": [format!("{receiver}/*")], "plugins": ["flowcell/custom-webhook"], "note": "for tests",
+    });
+    if !settings.is_null() {
+        connection["settings"] = settings;
+    }
+    if kind == "webhook-secret" {
+        connection["hosts"] = json!([]);
+        connection["plugins"] = json!([]);
+    }
+    (connection, is_used)
+}
+
+/// Says what it was sent, in every way it knows; every fifth time as an error.
+fn echo(number: usize, request: &Request) -> Reply {
+    let mut sent = request.target.clone();
+    for (name, value) in &request.headers {
+        sent.push_str(&format!("\n{name}: {value}"));
+        sent.push_str(&format!("\n{}\n{}", base64(value.as_bytes()), hex(value.as_bytes())));
+    }
+    let body = match number % 3 {
+        0 => json!({ "you": sent }).to_string().into_bytes(),
+        1 => sent.clone().into_bytes(),
+        _ => [b"\x00\xff", sent.as_bytes()].concat(),
+    };
+    let status = if number % 5 == 4 { 400 } else { 200 };
+    let secret = request.header("authorization").or(request.header("x-api-key")).unwrap_or("nothing");
+    Reply::status(status)
+        .header("content-type", if number % 3 == 0 { "application/json" } else { "text/plain" })
+        .header("x-echo", &secret.replace(|c: char| !c.is_ascii_graphic(), "_"))
+        .body(body)
+}
+
+fn workflow(id: &str, receiver: &str, connections: &[&str]) -> String {
+    let steps: Vec<Value> = connections
+        .iter()
+        .enumerate()
+        .map(|(at, connection)| {
+            json!({
+                "id": format!("s{at}"), "uses": "flowcell/custom-webhook/request@1", "connection": connection,
+                "with": { "method": "POST", "url": format!("{receiver}/v1/{connection}"), "json": { "n": at } },
+                "retry": { "attempts": 1 }, "on_error": "continue",
+            })
+        })
+        .collect();
+    json!({ "id": id, "name": id, "trigger": { "uses": "flowcell/webhook/inbound@1" }, "steps": steps }).to_string()
+}
+
+#[test]
+fn a_hundred_secrets_are_found_nowhere() {
+    let traces = traces();
+    for sample in
+        ["Kanarienvogel!".to_owned(), base64(b"u:KanarienVogel1"), hex(MARK.as_bytes()), base64(b"KanarienVogel")]
+    {
+        assert!(!found_in(sample.as_bytes(), &traces).is_empty(), "the search finds `{sample}`");
+    }
+    let receiver = Receiver::answering(echo);
+    let mut server = Server::start();
+    let mut said: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut used = Vec::new();
+    for number in 0..CONNECTIONS {
+        let (connection, is_used) = connection(number, &receiver.origin());
+        let answer = server.api("POST", "/api/v2/connections", connection.to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{}: {answer:?}", connection["kind"]);
+        said.insert(format!("adding {number}"), format!("{answer:?}").into_bytes());
+        if is_used {
+            used.push(format!("canary-{number}"));
+        }
+    }
+    // What is refused says why, and not what.
+    let (mut wrong, _) = connection(0, &receiver.origin());
+    wrong["secret"]["token"] = json!(format!("{MARK}\n"));
+    wrong["secret"][MARK] = json!(MARK);
+    let answer = server.api("POST", "/api/v2/connections", wrong.to_string().as_bytes());
+    assert!(answer.status >= 400, "{answer:?}");
+    // It repeats no key of the secret either.
+    said.insert("a refusal".into(), format!("{answer:?}").into_bytes());
+
+    let runs: Vec<String> = used
+        .chunks(STEPS)
+        .enumerate()
+        .map(|(at, names)| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let applied = server.apply(&workflow(&format!("canaries-{at}"), &receiver.origin(), &names));
+            server.trigger(&applied.url, &json!({}))
+        })
+        .collect();
+    for run in &runs {
+        let shown = server.wait_for_run(run, &["succeeded", "failed"]);
+        assert_eq!(shown["steps"].as_array().unwrap().len().min(1), 1, "{shown:#}");
+        said.insert(format!("run {run}"), shown.to_string().into_bytes());
+        for command in [vec!["run", "show", run], vec!["run", "show", run, "--json"]] {
+            let CliOutput { stdout, stderr, .. } = server.cli(&command);
+            said.insert(command.join(" "), format!("{stdout}{stderr}").into_bytes());
+        }
+    }
+    let requests = receiver.wait_for(used.len());
+    let told = |request: &&Request| !found_in(format!("{request:?}").as_bytes(), &traces).is_empty();
+    let sends: usize = used.iter().filter(|name| ![5, 6].contains(&(name[7..].parse::<usize>().unwrap() % 11))).count();
+    assert_eq!(requests.iter().filter(told).count(), sends, "the receiver was told every secret that is sent");
+    let masked = said.values().filter(|text| String::from_utf8_lossy(text).contains("•••")).count();
+    assert!(masked >= runs.len(), "echoes came back masked");
+
+    for path in ["/api/v2/connections?limit=200", "/api/v2/connections/canary-0", "/api/v2/runs?limit=100", "/metrics"]
+    {
+        said.insert(path.into(), format!("{:?}", server.api("GET", path, b"")).into_bytes());
+    }
+    for command in
+        [vec!["connection", "list"], vec!["connection", "show", "canary-0"], vec!["logs"], vec!["run", "list"]]
+    {
+        let CliOutput { stdout, stderr, .. } = server.cli(&command);
+        said.insert(command.join(" "), format!("{stdout}{stderr}").into_bytes());
+    }
+    let removed = server.api("DELETE", "/api/v2/connections/canary-0", b"");
+    assert_eq!(removed.status, 200, "{removed:?}");
+    server.terminate();
+    said.insert("the server's log".into(), server.log().into_bytes());
+
+    let mut paths = Vec::new();
+    files(&server.data(), &mut paths);
+    assert!(paths.len() >= 3, "{paths:?}");
+    for path in paths {
+        said.insert(path.display().to_string(), std::fs::read(&path).unwrap());
+    }
+    for (place, text) in &said {
+        let found = found_in(text, &traces);
+        assert!(found.is_empty(), "{place}: {found:?}: {}", String::from_utf8_lossy(&text[..text.len().min(2_000)]));
+    }
+}
