@@ -11,7 +11,8 @@ const TOKEN: &str = "tok_visa_9876";
 fn what_rules_hide_is_shown_nowhere_and_found_by_no_search() {
     let receiver = Receiver::answering(|_, request| {
         let body = json!({ "token": TOKEN, "you_sent": String::from_utf8_lossy(&request.body) });
-        Reply::status(200).header("content-type", "application/json").body(body.to_string())
+        let status = if request.target.starts_with("/refused") { 400 } else { 200 };
+        Reply::status(status).header("content-type", "application/json").body(body.to_string())
     });
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("flowcell.toml");
@@ -98,6 +99,21 @@ steps:
         assert_eq!((&answer["runs"], &answer["next_cursor"]), (&json!([]), &json!(null)), "{hidden}: {answer}");
     }
     assert_eq!(found("trigger.body.name=Adalbert")["runs"][0]["id"], run);
+
+    // A delivery that is refused says so without them, too.
+    let refused = server.apply(&format!(
+        "id: refused\nname: R\ntrigger: {{ uses: flowcell/webhook/inbound@1 }}\nsettings: {{ redact: [trigger.body.card.number] }}\nsteps:\n  - id: send\n    \
+         uses: flowcell/custom-webhook/request@1\n    with: {{ method: POST, url: \"{}/refused\", json: {{ card: \"{{{{ trigger.body.card.number }}}}\" }} }}\n",
+        receiver.origin()
+    ));
+    let lost = post(&refused.url, &body).unwrap().json()["run_ids"][0].as_str().unwrap().to_owned();
+    server.wait_for_run(&lost, &["failed"]);
+    for path in
+        [format!("/api/v2/dead-letters/{lost}"), "/api/v2/dead-letters".to_owned(), format!("/api/v2/runs/{lost}")]
+    {
+        let answer = server.api("GET", &path, b"");
+        assert!(answer.status == 200 && answer.body.contains(&lost) && !answer.body.contains(CARD), "{answer:?}");
+    }
 
     // What was recorded of the requests is without them on the disk, too; a rule that comes later hides what was there before.
     server.apply(&workflow.replace("steps.pay.output.body.token]", "steps.pay.output.body.token, trigger.body.name]"));

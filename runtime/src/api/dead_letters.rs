@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::api::runs::filter::cursor;
-use crate::api::{destinations, json, reruns, runs};
+use crate::api::{destinations, json, redaction, reruns, runs};
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use find::{Found, Looking, Resends, ResentAs};
@@ -66,7 +66,11 @@ pub(crate) async fn list(
         to: query.to,
         with_resent: query.resent,
     };
-    let Found { letters, next, .. } = find::dead_letters(&app, &looking, (before.transpose()?, limit)).await?;
+    let Found { mut letters, next, .. } = find::dead_letters(&app, &looking, (before.transpose()?, limit)).await?;
+    for (letter, _) in &mut letters {
+        let of = (letter.run, &letter.workflow, letter.version);
+        redaction::hide_in_error(&app, of, &mut letter.error).await?;
+    }
     let listed: Vec<Value> = letters.iter().map(|(letter, resends)| document(letter, resends)).collect();
     Ok(json(StatusCode::OK, &json!({ "dead_letters": listed, "next_cursor": next.map(cursor) })))
 }
@@ -74,7 +78,8 @@ pub(crate) async fn list(
 /// `GET /dead-letters/{run}`.
 pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<String>) -> Result<Response, Problem> {
     let run = runs::find(&app, &id).await?;
-    let letter = app.control.dead_letter(run).await?.ok_or_else(|| no_dead_letter(run))?;
+    let mut letter = app.control.dead_letter(run).await?.ok_or_else(|| no_dead_letter(run))?;
+    redaction::hide_in_error(&app, (run, &letter.workflow, letter.version), &mut letter.error).await?;
     let mut resends = Resends::of_workflow(Some(&letter.workflow));
     resends.reach(&app, run.created_at()).await?;
     Ok(json(StatusCode::OK, &document(&letter, &resends.of(run))))

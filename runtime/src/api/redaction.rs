@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flowcell_core::id::{RunId, WorkflowId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::redact::{RedactionRules, Redactor};
-use flowcell_core::run::event::Recorded;
+use flowcell_core::run::event::{Recorded, StepError};
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::search::FieldMatch;
 use flowcell_core::workflow::parse::Authored;
@@ -60,6 +60,21 @@ pub(crate) fn redacted(rules: Arc<RedactionRules>, mut entries: Vec<Recorded>) -
     entries.iter().for_each(|entry| redactor.learn(&entry.event));
     entries.iter_mut().for_each(|entry| redactor.redact(&mut entry.event));
     entries
+}
+
+/// Hides in what is said of a failed run's error what is hidden of the run.
+pub(crate) async fn hide_in_error(
+    app: &App,
+    (run, workflow, version): (RunId, &WorkflowId, u32),
+    error: &mut StepError,
+) -> Result<(), StoreError> {
+    let mut redactor = Redactor::new(rules(app, workflow, version).await?);
+    if redactor.has_rules() {
+        let entries = load(app, run).await?.unwrap_or_default();
+        entries.iter().for_each(|entry| redactor.learn(&entry.event));
+    }
+    redactor.redact_error(error);
+    Ok(())
 }
 
 /// Whether a run is found by this field as it is shown: nobody learns from a search what stands behind a rule.

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::condition::Explanation;
 use crate::id::StepRef;
 use crate::invoke::CallRecord;
-use crate::run::event::RunEvent;
+use crate::run::event::{RunEvent, StepError};
 use crate::run::fold::Run;
 use rule::Part;
 
@@ -69,6 +69,12 @@ impl Redactor {
     /// Takes in the data that may start a run.
     pub fn learn_trigger(&mut self, trigger: &Value) {
         self.learn_part(Part::Trigger, Some(trigger));
+    }
+
+    /// Hides in an error what is to be hidden.
+    pub fn redact_error(&self, error: &mut StepError) {
+        self.redact_text(&mut error.message);
+        error.details.iter_mut().for_each(|details| self.redact_value(details));
     }
 
     /// Hides in the explanation of a condition what is to be hidden.
