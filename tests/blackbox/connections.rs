@@ -13,8 +13,20 @@ fn add(server: &Server, receiver: &Receiver, extra: &[&str]) -> Value {
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let host = format!("{}/api/*", receiver.origin());
     let file = file.display().to_string();
-    let arguments =
-        ["connection", "add", "crm", "--kind", "bearer", "--host", &host, "--plugin", "flowcell/custom-webhook", "--secret-file", &file, "--json"];
+    let arguments = [
+        "connection",
+        "add",
+        "crm",
+        "--kind",
+        "bearer",
+        "--host",
+        &host,
+        "--plugin",
+        "flowcell/custom-webhook",
+        "--secret-file",
+        &file,
+        "--json",
+    ];
     let added = server.cli(&[&arguments, extra].concat());
     std::fs::remove_file(&file).unwrap();
     assert_eq!(added.code, Some(0), "{added:?}");
