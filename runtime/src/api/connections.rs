@@ -283,3 +283,6 @@ fn invalid(fact: wanted::InvalidFact) -> Problem {
     let fault = Fault { pointer: fact.pointer.to_owned(), message: fact.message, ..Fault::default() };
     Problem::new(Kind::InvalidConnection, detail).with_errors(vec![fault])
 }
+
+#[cfg(test)]
+mod tests;

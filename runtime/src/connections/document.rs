@@ -77,11 +77,6 @@ impl SigningSecrets {
     pub(crate) fn valid_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret<String>> {
         self.secrets.iter().filter(move |secret| secret.is_valid(now)).map(|secret| &secret.value)
     }
-
-    /// The same of the Ed25519 keys.
-    pub(crate) fn valid_signing_keys(&self, now: Timestamp) -> impl Iterator<Item = &Secret<String>> {
-        self.signing_keys.iter().filter(move |secret| secret.is_valid(now)).map(|secret| &secret.value)
-    }
 }
 
 impl SecretDocument {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flowcell_core::time::Timestamp;
 
-use super::document::{SecretDocument, SigningSecrets, TimedSecret};
+use super::document::{OauthSecret, SecretDocument, SigningSecrets, TimedSecret};
 
 /// How long the secret before counts, when nobody says: a week, so that whoever is away for some days finds it working.
 pub(crate) const OVERLAP: Duration = Duration::from_hours(7 * 24);
@@ -27,6 +27,12 @@ pub(crate) fn rotated(old: SecretDocument, new: SecretDocument, now: Timestamp, 
                 followed(new.signing_keys, old.signing_keys, (now, until))
             },
         }),
+        // Another secret of the client leaves what its owner has consented to.
+        (SecretDocument::Oauth(old), SecretDocument::Oauth(new))
+            if new.access_token.is_none() && new.refresh_token.is_none() =>
+        {
+            SecretDocument::Oauth(OauthSecret { client_secret: new.client_secret, ..old })
+        }
         (_, new) => new,
     }
 }
@@ -89,6 +95,19 @@ mod tests {
             document = rotated(document, signing(&[&number.to_string()], &[]), at(0), at(9));
         }
         assert_eq!(shown(&document), "9 8<9 7<9 6<9 5<9 | ");
+        let oauth = |secret: &str, refresh: Option<&str>| {
+            let text = |text: &str| Secret::new(text.to_owned());
+            let (client_secret, refresh_token) = (Some(text(secret)), refresh.map(text));
+            SecretDocument::Oauth(OauthSecret { client_secret, refresh_token, ..OauthSecret::default() })
+        };
+        let SecretDocument::Oauth(renewed) = rotated(oauth("a", Some("r")), oauth("b", None), at(0), at(9)) else {
+            panic!()
+        };
+        let kept = |secret: Option<Secret<String>>| secret.map(|secret| secret.expose().clone());
+        assert_eq!(
+            (kept(renewed.client_secret), kept(renewed.refresh_token)),
+            (Some("b".to_owned()), Some("r".to_owned()))
+        );
         let bearer = |token: &str| SecretDocument::Bearer { token: Secret::new(token.to_owned()) };
         let replaced = rotated(bearer("a"), bearer("b"), at(0), at(9));
         assert!(matches!(replaced, SecretDocument::Bearer { token } if token.expose() == "b"));

@@ -23,6 +23,7 @@ mod line;
 mod outside;
 mod pinned;
 mod races;
+mod reconnect;
 mod refused;
 mod replace;
 mod rerun;

@@ -198,3 +198,80 @@ fn capabilities_and_limits_are_checked() {
     "#]],
     );
 }
+
+fn declared() -> Value {
+    json!({
+        "id": "account", "title": "CRM account",
+        "fields": {"type": "object", "properties": {"key": {"type": "string", "secret": true}, "account": {"type": "string"}}},
+        "inject": [{"header": "X-Api-Key", "value": "Key {{ secret.key }} of {{ field.account }}"}],
+    })
+}
+
+fn check_connections(kinds: Value, slot: Value, expected: Expect) {
+    let mut manifest = good();
+    manifest["connections"] = kinds;
+    manifest["actions"][0]["connection"] = slot;
+    let manifest: Manifest = serde_json::from_value(manifest).expect("the right shape");
+    let lines: Vec<_> =
+        lint(&manifest).into_iter().map(|f| format!("{:?} {}: {}\n", f.severity, f.pointer, f.message)).collect();
+    expected.assert_eq(&lines.concat());
+}
+
+#[test]
+fn connections_that_are_right_have_no_findings() {
+    let slot = json!({"kinds": ["bearer", "account"], "required": true, "default": "crm", "reason": "Signs in."});
+    check_connections(json!([declared()]), slot, expect![""]);
+    check_connections(json!([]), json!({"reason": "Signs in."}), expect![""]);
+}
+
+#[test]
+fn a_slot_names_kinds_that_there_are_and_says_why() {
+    let mut manifest: Manifest = serde_json::from_value(good()).expect("the right shape");
+    manifest.actions[0].connection =
+        serde_json::from_value(json!({"kinds": ["bearr"], "reason": " "})).expect("a slot");
+    let messages: Vec<_> = lint(&manifest).into_iter().map(|finding| (finding.pointer, finding.message)).collect();
+    let pointers: Vec<_> = messages.iter().map(|(pointer, _)| pointer.as_str()).collect();
+    assert_eq!(pointers, ["/actions/0/connection/reason", "/actions/0/connection/kinds/0"]);
+    assert!(messages[1].1.starts_with("there is no kind `bearr`; there are: bearer, "), "{messages:?}");
+}
+
+#[test]
+fn a_declared_kind_has_secrets_names_and_templates_that_fit() {
+    for (pointer, value, at, said) in [
+        ("/id", json!("bearer"), "/connections/0/id", "Flowcell itself"),
+        ("/inject", json!([]), "/connections/0/inject", "nothing is added"),
+        ("/inject/0/header", json!("X Api"), "/connections/0/inject/0", "usable name"),
+        ("/inject/0/value", json!("{{ secret.key"), "/connections/0/inject", "without its `}}`"),
+        ("/inject/0/value", json!("{{ secret.account }}"), "/connections/0/inject", "names no field"),
+        ("/inject/0/value", json!("{{ field.key }}"), "/connections/0/inject", "names no field"),
+        ("/inject/0/value", json!("{{ key }}"), "/connections/0/inject", "names no field"),
+        ("/inject/0/value", json!("ä"), "/connections/0/inject/0/value", "ASCII"),
+        ("/fields/properties/account", json!({"type": "integer"}), "/connections/0/fields/properties/account", "texts"),
+    ] {
+        let mut kind = declared();
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        kind.pointer_mut(parent).expect("a parent")[key] = value;
+        let mut manifest = good();
+        manifest["connections"] = json!([kind]);
+        let manifest: Manifest = serde_json::from_value(manifest).expect("the right shape");
+        let found = lint(&manifest);
+        let fits = |finding: &Finding| finding.pointer == at && finding.message.contains(said);
+        assert!(found.iter().any(fits), "{pointer}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_said_of_connections_is_said_in_sentences() {
+    let mut manifest = good();
+    manifest["connections"] = json!([declared()]);
+    manifest["actions"][0]["connection"] =
+        json!({"kinds": ["bearer", "account"], "required": true, "default": "crm", "reason": "Signs in."});
+    let manifest: Manifest = serde_json::from_value(manifest).expect("the right shape");
+    assert_eq!(
+        crate::manifest::sentences::connections(&manifest),
+        [
+            "`send` needs a connection of the kinds bearer or account (CRM account) (where a step names none: `crm`, if it is there), because: Signs in.",
+            "Brings the kind `account` along (CRM account): the host keeps key and adds it to requests; the plugin never sees it.",
+        ]
+    );
+}
