@@ -8,6 +8,7 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
+    Triggers,
 };
 use flowcell_engine::RunControl;
 use tokio::sync::Semaphore;
@@ -19,9 +20,11 @@ use crate::config::{Ingress, size};
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
+use crate::ingress::recent;
 use crate::ingress::resume;
 use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
+use crate::ingress::verify::secrets::VerificationSecrets;
 use crate::ingress::waiting::Waiting;
 use crate::schedules::PublishedSchedules;
 use crate::token::{InstanceKey, TokenHash};
@@ -35,6 +38,7 @@ pub(crate) struct Ports {
     pub(crate) retention: Arc<dyn Retention>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -69,6 +73,8 @@ pub(crate) struct App {
     pub(crate) control: RunControl,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
+    /// What senders of webhooks sign with.
+    pub(crate) verification: Arc<dyn VerificationSecrets>,
     /// What came to the triggers.
     pub(crate) tallies: Tallies,
     pub(crate) readiness: Readiness,
@@ -88,7 +94,14 @@ impl App {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
             published: Cache::new(published_max),
-            tallies: Tallies::new(ports.clock.now()),
+            tallies: Tallies::new(
+                ports.clock.now(),
+                recent::Limits::new(
+                    size(settings.ingress.requests_kept_max),
+                    size(settings.ingress.requests_kept_bytes_max),
+                ),
+            ),
+            verification: settings.verification,
             control: settings.control,
             waiting: settings.waiting,
             ports,
@@ -125,7 +138,7 @@ impl App {
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
 /// What the edge is made of beside its ports.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "some of it leads to secrets")]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
@@ -133,6 +146,7 @@ pub(crate) struct Settings {
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
     pub(crate) waiting: Arc<Waiting>,
+    pub(crate) verification: Arc<dyn VerificationSecrets>,
 }
 
 /// Whether the server wants new work: what `/readyz` says.

@@ -32,6 +32,7 @@ use crate::config::{Config, size};
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
+use crate::ingress::verify::secrets::NoSecrets;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
@@ -75,6 +76,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         retention: Arc::clone(&store) as _,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
+        triggers: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -89,6 +91,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         base_url,
         control: engine.control(),
         waiting,
+        verification: Arc::new(NoSecrets),
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
     let app = Arc::new(App::new(ports, key, admin, edge_settings));
@@ -107,6 +110,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         wanted: settings::retention(config),
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(ingress::late::keep(Arc::clone(&app), app.closing.clone()));
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);

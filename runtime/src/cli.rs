@@ -95,7 +95,7 @@ enum Command {
     /// Send events by name
     #[command(subcommand)]
     Event(event::Command),
-    /// Show what starts a workflow, and why the latest deliveries started nothing
+    /// Show what starts a workflow and what came to it, follow requests, map and rotate
     #[command(subcommand)]
     Trigger(trigger::Command),
     /// List, inspect and build plugins

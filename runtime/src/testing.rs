@@ -1,14 +1,18 @@
 //! The edge with the reference store and a trigger that does as it is told: what the tests of the API and the ingress stand on.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::body::Body;
+use flowcell_core::connection::CredentialError;
+use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
 use flowcell_core::ports::{InstalledPlugin, Invoker};
 use flowcell_core::run::calendar::AlwaysOpen;
+use flowcell_core::secret::Secret;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{StaticCatalog, sample};
@@ -21,6 +25,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
+use crate::ingress::verify::secrets::VerificationSecrets;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
 
@@ -31,6 +36,7 @@ pub(crate) struct Bench {
     pub(crate) app: Arc<App>,
     pub(crate) catalog: Arc<StaticCatalog>,
     pub(crate) trigger: Arc<ScriptedTrigger>,
+    pub(crate) secrets: Arc<KnownSecrets>,
     edge: Edge,
 }
 
@@ -47,6 +53,7 @@ impl Bench {
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
         let waiting = Arc::new(Waiting::new(2));
+        let secrets = Arc::new(KnownSecrets::default());
         let ports = Ports {
             journal: Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting))),
             runs: Arc::clone(&store) as _,
@@ -54,6 +61,7 @@ impl Bench {
             retention: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
+            triggers: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,
@@ -82,6 +90,7 @@ impl Bench {
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
             waiting,
+            verification: Arc::clone(&secrets) as _,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
         app.readiness.set(Phase::Ready);
@@ -91,7 +100,7 @@ impl Bench {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
-        Self { app, catalog, trigger, edge }
+        Self { app, catalog, trigger, secrets, edge }
     }
 
     /// Sends a request with these headers, as they are.
@@ -149,6 +158,34 @@ pub(crate) fn hook_path(applied: &Value) -> String {
 
 pub(crate) fn sample_workflow(name: &str) -> String {
     sample::workflow("- id: one\n  uses: test/tools/send@1").replace("A sample", name)
+}
+
+/// The secrets of senders, by connection; what is not here is unknown.
+#[derive(Default)]
+pub(crate) struct KnownSecrets(Mutex<HashMap<String, Vec<Vec<u8>>>>);
+
+impl KnownSecrets {
+    pub(crate) fn set(&self, name: &str, secrets: &[&[u8]]) {
+        let secrets = secrets.iter().map(|secret| secret.to_vec()).collect();
+        self.0.lock().unwrap().insert(name.to_owned(), secrets);
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+}
+
+#[async_trait]
+impl VerificationSecrets for KnownSecrets {
+    async fn secrets(
+        &self,
+        _: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Vec<Secret<Vec<u8>>>, CredentialError> {
+        let known = self.0.lock().unwrap();
+        let secrets = known.get(name.as_str()).ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
+        Ok(secrets.iter().cloned().map(Secret::new).collect())
+    }
 }
 
 type Script = dyn Fn(&WebhookCall) -> Result<WebhookOutcome, InvokeError> + Send + Sync;

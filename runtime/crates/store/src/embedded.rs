@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written once
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          twelve trees (see `tables`)
+//! sled/          thirteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -41,6 +41,7 @@ mod sync;
 mod tables;
 mod tail;
 mod tracker;
+mod triggers;
 mod verify;
 mod writer;
 

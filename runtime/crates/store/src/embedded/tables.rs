@@ -33,10 +33,20 @@ pub(crate) enum Table {
     Index = 10,
     /// Workspace (4), run (16) → that somebody wants it kept.
     Pins = 11,
+    /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
+    Triggers = 12,
+}
+
+/// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum TriggerPart {
+    Reference = 1,
+    Late = 2,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -49,6 +59,7 @@ impl Table {
         Self::Schedules,
         Self::Index,
         Self::Pins,
+        Self::Triggers,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +76,7 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Index => "index",
             Self::Pins => "pins",
+            Self::Triggers => "triggers",
         }
     }
 
@@ -140,6 +152,10 @@ pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
 
 pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
+}
+
+pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
+    join(&[&head(workspace, workflow), &[part as u8]])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -143,6 +143,10 @@ impl Reader<'_> {
             directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
+        // Only that they can be read: nothing depends on them.
+        self.scan(Table::Triggers, |reader, key, body| {
+            reader.decode::<serde_json::Value>(Table::Triggers, key, body).map(drop)
+        })?;
         Ok(directory)
     }
 

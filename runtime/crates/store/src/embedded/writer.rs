@@ -55,6 +55,8 @@ pub(crate) enum Write {
     Define(Box<DefineWrite>),
     Remove(Box<RemoveWrite>),
     Cursor(Box<CursorWrite>),
+    Rows(Box<RowsWrite>),
+    Rotate(Box<RotateWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -80,6 +82,8 @@ impl Write {
             | Self::Define(_)
             | Self::Remove(_)
             | Self::Cursor(_)
+            | Self::Rows(_)
+            | Self::Rotate(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -152,6 +156,25 @@ impl RemoveWrite {
 pub(crate) struct CursorWrite {
     pub(crate) rows: Vec<Row>,
     pub(crate) cursor: ScheduleCursor,
+    pub(crate) reply: Reply<()>,
+}
+
+/// Records that stand for themselves: nothing beside them changes.
+#[derive(Debug)]
+pub(crate) struct RowsWrite {
+    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A head with the next URL of its trigger.
+#[derive(Debug)]
+pub(crate) struct RotateWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) head: StoredHead,
+    pub(crate) hook: HookBinding,
+    /// Tokens that lead nowhere from now on.
+    pub(crate) gone: Vec<[u8; 32]>,
     pub(crate) reply: Reply<()>,
 }
 

@@ -7,7 +7,7 @@ use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
     Append, Changed, DedupeTerms, Definitions, Delivery, Durability, Journal, NewRun, Retention, RunIndex, RunQueue,
-    Schedules, Tail,
+    Schedules, Tail, Triggers,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -22,6 +22,7 @@ pub(crate) struct Backend {
     pub(crate) queue: Arc<dyn RunQueue>,
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
@@ -44,7 +45,7 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Tail + Retention + 'static>(
+    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Tail + Retention + Triggers + 'static>(
         kind: Kind,
         store: Arc<S>,
     ) -> Self {
@@ -54,6 +55,7 @@ impl Backend {
             queue: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
+            triggers: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
@@ -62,8 +64,8 @@ impl Backend {
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, schedules, tail, retention } = self;
-        drop((journal, queue, index, definitions, schedules, tail, retention));
+        let Self { kind, journal, queue, index, definitions, triggers, schedules, tail, retention } = self;
+        drop((journal, queue, index, definitions, triggers, schedules, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

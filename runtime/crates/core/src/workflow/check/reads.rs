@@ -15,12 +15,12 @@ use crate::workflow::schema::readable;
 use crate::workflow::step::{MissingPolicy, OnError, StepKind, WaitFor};
 
 /// One expression's reading of a path.
-struct Read<'f, 'w> {
-    field: &'f Field<'w>,
-    pointer: String,
+pub(super) struct Read<'f, 'w> {
+    pub(super) field: &'f Field<'w>,
+    pub(super) pointer: String,
     path: String,
     /// Whether the expression provides for a value that is not there.
-    is_guarded: bool,
+    pub(super) is_guarded: bool,
     /// Whether the expression is this path and nothing else.
     is_whole: bool,
 }
@@ -76,6 +76,7 @@ impl Check<'_> {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);
             self.fits_place(read, &leaf);
+            self.against_reference(read, root, &keys);
             return;
         }
         match keys.as_slice() {
