@@ -45,6 +45,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod media;
+pub mod multipart;
 pub mod register;
 pub mod schema;
 #[cfg(not(target_arch = "wasm32"))]

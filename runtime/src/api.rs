@@ -2,6 +2,9 @@
 
 pub(crate) mod auth;
 pub(crate) mod cancel;
+pub(crate) mod connections;
+pub(crate) mod dead_letters;
+pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
@@ -56,8 +59,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/runs/{id}/rerun", post(reruns::one))
         .route("/api/v2/reruns", post(reruns::many))
         .route("/api/v2/runs/{id}/steps/{step}/decide", post(cancel::decide))
+        .route("/api/v2/dead-letters", get(dead_letters::list))
+        .route("/api/v2/dead-letters/recover", post(dead_letters::recover))
+        .route("/api/v2/dead-letters/replay-missing", post(dead_letters::replay_missing))
+        .route("/api/v2/dead-letters/{id}", get(dead_letters::show))
+        .route("/api/v2/dead-letters/{id}/resend", post(dead_letters::resend))
+        .route("/api/v2/destinations", get(destinations::list))
+        .route("/api/v2/destinations/{id}", get(destinations::show))
+        .route("/api/v2/destinations/{id}/enable", post(destinations::enable))
+        .route("/api/v2/destinations/{id}/disable", post(destinations::disable))
         .route("/api/v2/quarantine", get(quarantine::list))
         .route("/api/v2/quarantine/{digest}/release", post(quarantine::release))
+        .route("/api/v2/connections", get(connections::list).post(connections::add))
+        .route("/api/v2/connections/{name}", get(connections::show).delete(connections::remove))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -17,6 +17,7 @@ use url::Url;
 
 use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
+use crate::connections::Broker;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -24,7 +25,6 @@ use crate::ingress::recent;
 use crate::ingress::resume;
 use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
-use crate::ingress::verify::secrets::VerificationSecrets;
 use crate::ingress::waiting::Waiting;
 use crate::schedules::PublishedSchedules;
 use crate::token::{InstanceKey, TokenHash};
@@ -71,10 +71,9 @@ pub(crate) struct App {
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
-    /// What senders of webhooks sign with.
-    pub(crate) verification: Arc<dyn VerificationSecrets>,
     /// What came to the triggers.
     pub(crate) tallies: Tallies,
     pub(crate) readiness: Readiness,
@@ -101,8 +100,8 @@ impl App {
                     size(settings.ingress.requests_kept_bytes_max),
                 ),
             ),
-            verification: settings.verification,
             control: settings.control,
+            connections: settings.connections,
             waiting: settings.waiting,
             ports,
             key,
@@ -138,15 +137,14 @@ impl App {
 pub(crate) const TRIGGER_ID: &str = "trigger";
 
 /// What the edge is made of beside its ports.
-#[expect(missing_debug_implementations, reason = "some of it leads to secrets")]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
+    pub(crate) connections: Arc<Broker>,
     pub(crate) waiting: Arc<Waiting>,
-    pub(crate) verification: Arc<dyn VerificationSecrets>,
 }
 
 /// Whether the server wants new work: what `/readyz` says.

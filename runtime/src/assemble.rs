@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::connection::Connections;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
@@ -29,13 +30,14 @@ use url::Url;
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
+use crate::connections::Broker;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
-use crate::ingress::verify::secrets::NoSecrets;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
+use crate::vault::{Vault, key_file};
 use crate::{api, built_in, ingress};
 
 pub(crate) use running::Running;
@@ -52,6 +54,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let key = data.instance_key(needed, &*entropy)?;
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
+    let connections = Arc::new(open_connections(&data, &store, (&clock, &entropy)).await?);
     let catalog = open_catalog(config, &data).await?;
     let listener = listen(config).await?;
     let base_url = base_url(config, &listener)?;
@@ -83,22 +86,22 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, Arc::clone(&store) as _));
+    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
+        connections,
         waiting,
-        verification: Arc::new(NoSecrets),
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
     let app = Arc::new(App::new(ports, key, admin, edge_settings));
 
     let tasks = TaskTracker::new();
     let stop_http = CancellationToken::new();
-    let edge = Edge { routes: routes(&app), limits: config.http.limits(), clock, entropy };
+    let edge = Edge::new(routes(&app), config.http.limits().fitted_to_process(), clock, entropy);
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
@@ -111,6 +114,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(&app), app.closing.clone()));
+    tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -138,10 +142,11 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     })
 }
 
-fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Ports {
+fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::Ports {
     flowcell_engine::Ports {
         journal: Arc::clone(&ports.journal),
-        queue,
+        queue: Arc::clone(store) as Arc<dyn RunQueue>,
+        destinations: Arc::clone(store) as Arc<dyn Destinations>,
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -154,7 +159,7 @@ fn engine_ports(ports: &Ports, queue: Arc<dyn RunQueue>) -> flowcell_engine::Por
 
 fn scheduler(app: &App) -> Scheduler {
     Scheduler::new(SchedulerPorts {
-        journal: Arc::clone(&app.ports.journal),
+        control: app.control.clone(),
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
@@ -198,6 +203,20 @@ async fn open_store(config: &Config, data: &DataDir, fatal: CancellationToken) -
     let (folder, shown) = (data.store(), data.path().display().to_string());
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, &options)).await?;
     Ok(Arc::new(opened.with_context(|| format!("the data directory {shown} cannot be used"))?))
+}
+
+/// The broker over the stored connections, with the key that their secrets are sealed with.
+async fn open_connections(
+    data: &DataDir,
+    store: &Arc<EmbeddedStore>,
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+) -> Result<Broker> {
+    let stored = Connections::list(&**store, &WorkspaceId::default_workspace()).await?;
+    let is_needed = stored.iter().any(|stored| !stored.sealed.is_empty());
+    let needed = if is_needed { key_file::Needed::OfStoredSecrets } else { key_file::Needed::New };
+    let key = key_file::load(&data.secrets_key(), needed, &**entropy)?;
+    let vault = Vault::new(key, None, Arc::clone(entropy));
+    Ok(Broker::new(Arc::clone(store) as _, vault, Arc::clone(clock)))
 }
 
 async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog>> {

@@ -4,6 +4,9 @@
 mod check;
 mod config;
 mod control;
+mod curl;
+mod dead_letter;
+mod destination;
 mod document;
 mod event;
 pub(crate) mod input;
@@ -87,6 +90,12 @@ enum Command {
     /// List, show and cancel runs, and decide about parked steps
     #[command(subcommand)]
     Run(run::Command),
+    /// Find deliveries that did not arrive, and send them again
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    /// See how it goes at the receivers of deliveries
+    #[command(subcommand)]
+    Destination(destination::Command),
     /// Follow what runs do, line by line
     Logs(logs::Logs),
     /// Show when schedules come
@@ -101,6 +110,9 @@ enum Command {
     /// List, inspect and build plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Turn cURL commands into steps, and steps into cURL commands
+    #[command(subcommand)]
+    Curl(curl::Command),
     /// Print the configuration with its comments
     #[command(subcommand)]
     Config(config::Command),
@@ -166,6 +178,7 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
     match command {
         Command::Serve(serve) => serve::run(serve, &global, environment, output),
         Command::Check(check) => check::run(&check, output),
+        Command::Curl(command) => curl::run(&command, &global, environment, output),
         Command::Config(command) => config::run(&command, output),
         Command::Schema(schema) => {
             schema::run(&schema, output);
@@ -191,6 +204,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Run(command) => {
             with_server(&global, environment, async |client| run::run(command, client, output).await)
+        }
+        Command::DeadLetter(command) => {
+            with_server(&global, environment, async |client| dead_letter::run(&command, client, output).await)
+        }
+        Command::Destination(command) => {
+            with_server(&global, environment, async |client| destination::run(&command, client, output).await)
         }
         Command::Logs(args) => with_server(&global, environment, async |client| logs::run(&args, client, output).await),
         Command::Event(command) => {

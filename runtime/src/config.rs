@@ -109,9 +109,9 @@ impl Config {
                 ));
             }
         }
-        if self.http.bodies_in_flight_bytes_max < self.http.body_bytes_max {
-            return Err("`http.bodies_in_flight_bytes_max` is less than `http.body_bytes_max`: the largest bodies could never come in; \
-                 raise the one or lower the other"
+        if self.http.bodies_in_flight_bytes_max / 2 < self.http.body_bytes_max {
+            return Err("`http.bodies_in_flight_bytes_max` is less than twice `http.body_bytes_max`: the API, which gets half, could never be \
+                 sent the largest bodies; raise the one or lower the other"
                 .to_owned());
         }
         if self.store.free_hard_mib >= self.store.free_soft_mib {

@@ -64,6 +64,11 @@ impl DataDir {
         self.0.join("code")
     }
 
+    /// Where the key of stored secrets lies, when nobody says otherwise.
+    pub(crate) fn secrets_key(&self) -> PathBuf {
+        self.0.join("secrets-key")
+    }
+
     /// Reads the instance key; makes it where nothing hangs on it yet.
     pub(crate) fn instance_key(&self, needed: KeyNeeded, entropy: &dyn Entropy) -> Result<InstanceKey> {
         let path = self.0.join("instance-key");
@@ -144,7 +149,7 @@ pub(crate) fn admin_token_file(data: &Path) -> PathBuf {
 }
 
 /// Reads a secret file, if it is there. One that others may read is refused: it may have been copied, or be somebody else's.
-fn read_secret(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_secret(path: &Path) -> Result<Option<Vec<u8>>> {
     let cannot = || format!("{} cannot be read", path.display());
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -169,7 +174,7 @@ fn create(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
 }
 
 /// Writes a file that only the owner reads, whole and synced under another name first, so that no crash leaves half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let draft = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;

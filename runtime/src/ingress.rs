@@ -62,7 +62,7 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     let request_id = parts.extensions.get::<RequestId>().cloned();
     let named = (request_id.as_ref().map_or("", RequestId::as_str), app.ports.clock.now());
     // The room it takes is given back when its events are stored: until then the trigger's call or they hold the bytes.
-    let (body, held) = match app.bodies.read(&parts.headers, body).await {
+    let (body, held) = match app.bodies.read_delivery(&parts.headers, body).await {
         Ok(received) => received.into_parts(),
         Err(problem) => {
             Note::of(&route, named, &parts, (rest, b"")).refused(&problem);

@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod clock;
 mod config;
+mod connections;
 mod data_dir;
 mod entropy;
 mod http;
@@ -22,6 +23,7 @@ mod schedules;
 mod testing;
 mod token;
 mod upkeep;
+mod vault;
 
 /// A run allocates some hundred small things on whichever thread it is on and frees them on another.
 #[global_allocator]

@@ -18,7 +18,9 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
 use flowcell_core::manual_clock::ManualClock;
-use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Catalog, Clock, DedupeTerms, Destinations, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue,
+};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
@@ -179,6 +181,7 @@ impl Stage {
                 queue: Arc::clone(&store) as Arc<dyn RunQueue>,
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
+                destinations: Arc::clone(&store) as Arc<dyn Destinations>,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -314,7 +317,7 @@ async fn collect(store: &MemoryStore, run: RunId, stubs: &[Ready], notes: Vec<St
         Ok((Story::of(id, &journal)?, journal))
     };
     let (mut story, journal) = read(run).await?;
-    let listed = store.list(&WorkspaceId::default_workspace(), RunFilter::default(), None, RUNS_MAX).await;
+    let listed = RunIndex::list(store, &WorkspaceId::default_workspace(), RunFilter::default(), None, RUNS_MAX).await;
     let mut others = Vec::new();
     for summary in listed.map_err(anyhow::Error::from)?.into_iter().rev().filter(|summary| summary.id != run) {
         if !stubs.iter().any(|stub| stub.workflow.id == summary.workflow) {

@@ -116,7 +116,6 @@ fn scheduled(version: WorkflowVersion) -> Option<ScheduledTrigger> {
         workflow: version.id,
         version: number,
         trigger: TRIGGER_ID.to_owned(),
-        pins: version.pins,
         schedule,
         // A version is published when it is written: publishing a draft writes another.
         since: version.created_at,

@@ -1,18 +1,14 @@
 //! The edge with the reference store and a trigger that does as it is told: what the tests of the API and the ingress stand on.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::body::Body;
-use flowcell_core::connection::CredentialError;
-use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
 use flowcell_core::ports::{InstalledPlugin, Invoker};
 use flowcell_core::run::calendar::AlwaysOpen;
-use flowcell_core::secret::Secret;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{StaticCatalog, sample};
@@ -23,11 +19,12 @@ use serde_json::{Value, json};
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::connections::Broker;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
-use crate::ingress::verify::secrets::VerificationSecrets;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
+use crate::vault::{MasterKey, Vault};
 
 const TOKEN: &str = "fcat_a-token-for-tests";
 
@@ -36,7 +33,6 @@ pub(crate) struct Bench {
     pub(crate) app: Arc<App>,
     pub(crate) catalog: Arc<StaticCatalog>,
     pub(crate) trigger: Arc<ScriptedTrigger>,
-    pub(crate) secrets: Arc<KnownSecrets>,
     edge: Edge,
 }
 
@@ -53,7 +49,7 @@ impl Bench {
         let trigger = Arc::new(ScriptedTrigger::default());
         let store = Arc::new(MemoryStore::new());
         let waiting = Arc::new(Waiting::new(2));
-        let secrets = Arc::new(KnownSecrets::default());
+        let destinations = Arc::clone(&store) as _;
         let ports = Ports {
             journal: Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting))),
             runs: Arc::clone(&store) as _,
@@ -68,6 +64,8 @@ impl Bench {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
+        let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
+        let connections = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&ports.clock)));
         let engine = Engine::new(
             EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
             flowcell_engine::Ports {
@@ -75,6 +73,7 @@ impl Bench {
                 queue: store,
                 index: Arc::clone(&ports.runs),
                 definitions: Arc::clone(&ports.definitions),
+                destinations,
                 invoker: Arc::clone(&ports.invoker),
                 catalog: Arc::clone(&ports.catalog),
                 clock: Arc::clone(&ports.clock),
@@ -89,18 +88,18 @@ impl Bench {
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
+            connections,
             waiting,
-            verification: Arc::clone(&secrets) as _,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
         app.readiness.set(Phase::Ready);
-        let edge = Edge {
-            routes: crate::assemble::routes(&app),
-            limits: config.http.limits(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-        };
-        Self { app, catalog, trigger, secrets, edge }
+        let edge = Edge::new(
+            crate::assemble::routes(&app),
+            config.http.limits(),
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        );
+        Self { app, catalog, trigger, edge }
     }
 
     /// Sends a request with these headers, as they are.
@@ -109,7 +108,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::from(body.to_owned())).unwrap(), None).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
@@ -132,7 +131,7 @@ impl Bench {
         if let Some(id) = id {
             request = request.header("last-event-id", id);
         }
-        let response = self.edge.answer(request.body(Body::empty()).unwrap()).await;
+        let response = self.edge.answer(request.body(Body::empty()).unwrap(), None).await;
         assert_eq!(response.status(), 200);
         response.into_body()
     }
@@ -158,34 +157,6 @@ pub(crate) fn hook_path(applied: &Value) -> String {
 
 pub(crate) fn sample_workflow(name: &str) -> String {
     sample::workflow("- id: one\n  uses: test/tools/send@1").replace("A sample", name)
-}
-
-/// The secrets of senders, by connection; what is not here is unknown.
-#[derive(Default)]
-pub(crate) struct KnownSecrets(Mutex<HashMap<String, Vec<Vec<u8>>>>);
-
-impl KnownSecrets {
-    pub(crate) fn set(&self, name: &str, secrets: &[&[u8]]) {
-        let secrets = secrets.iter().map(|secret| secret.to_vec()).collect();
-        self.0.lock().unwrap().insert(name.to_owned(), secrets);
-    }
-
-    pub(crate) fn remove(&self, name: &str) {
-        self.0.lock().unwrap().remove(name);
-    }
-}
-
-#[async_trait]
-impl VerificationSecrets for KnownSecrets {
-    async fn secrets(
-        &self,
-        _: &WorkspaceId,
-        name: &ConnectionName,
-    ) -> Result<Vec<Secret<Vec<u8>>>, CredentialError> {
-        let known = self.0.lock().unwrap();
-        let secrets = known.get(name.as_str()).ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
-        Ok(secrets.iter().cloned().map(Secret::new).collect())
-    }
 }
 
 type Script = dyn Fn(&WebhookCall) -> Result<WebhookOutcome, InvokeError> + Send + Sync;

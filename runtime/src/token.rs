@@ -96,7 +96,7 @@ impl std::fmt::Debug for TokenHash {
 }
 
 /// RFC 4648 base32 in lower case without padding: no character needs escaping in a URL or is mistaken for another case.
-fn lower_base32() -> Encoding {
+pub(crate) fn lower_base32() -> Encoding {
     let mut spec = BASE32_NOPAD.specification();
     spec.symbols.make_ascii_lowercase();
     spec.encoding().expect("lower-casing keeps the symbols distinct")

@@ -7,23 +7,19 @@ use std::time::Duration;
 
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Clock, Definitions, Retention, RunIndex, StoreError};
-use flowcell_core::retention::{Picker, RetentionRules};
+use flowcell_core::retention::{ByteCap, Picker, RetentionRules};
 use flowcell_core::search::FieldPath;
 use flowcell_core::workflow::Settings;
 use flowcell_core::workflow::text::Located;
 use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
 
 /// Runs that are looked at, and deliveries that are forgotten, in one step: some milliseconds of reading.
 const STEP: usize = 500;
 
 /// How often the cap is looked at again within a pass: a copy of the data file follows each time.
 const CAP_ROUNDS_MAX: usize = 3;
-
-/// What the cap leaves, in hundredths: some room, so that the next delivery does not begin it all again.
-const CAP_LEAVES: u64 = 80;
-
-/// What a data file that was just copied takes for each byte of keys and records: 4.7 MiB for 1.7 in the retention test (docs/logs.md).
-const FILE_PER_LIVE: u64 = 3;
 
 /// What the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,33 +108,11 @@ impl Upkeep {
     async fn by_bytes(&self, max: u64, pass: &mut Pass) -> Result<(), StoreError> {
         for _ in 0..CAP_ROUNDS_MAX {
             let usage = self.retention.usage().await?;
-            // Not what the data file takes at the moment: what was removed from it stays in it until it is copied, and removing more would
-            // not change that.
-            let needed = usage.live_bytes.saturating_mul(FILE_PER_LIVE).saturating_add(usage.payload_bytes);
-            if needed <= max {
-                return Ok(());
-            }
-            let (mut after, mut freed) = (None, 0);
-            let counted = usage.live_bytes.saturating_add(usage.payload_bytes);
-            let excess = needed - max / 100 * CAP_LEAVES;
-            // Of what is needed the same part goes as of what counts.
-            let wanted =
-                u64::try_from(u128::from(counted) * u128::from(excess) / u128::from(needed.max(1))).unwrap_or(u64::MAX);
-            while freed < wanted {
-                let page = self.retention.oldest(&self.workspace, after, STEP / 10).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.summary.id);
-                let gone: Vec<_> = page
-                    .iter()
-                    .filter(|run| run.summary.status.is_final() && !run.is_pinned)
-                    .map(|run| run.summary.id)
-                    .collect();
-                let removed = self.retention.remove(&self.workspace, &gone).await?;
-                freed += removed.bytes;
-                pass.runs += removed.runs;
-            }
+            let Some(excess) = ByteCap(max).excess(&usage) else { return Ok(()) };
+            let removed = self.retention.remove_oldest(&self.workspace, excess).await?;
+            pass.runs += removed.runs;
             pass.freed_bytes += self.compact().await;
-            if freed == 0 {
+            if removed.runs == 0 {
                 tracing::warn!(
                     max,
                     "the store is larger than `retention.bytes_max_mib`, and what is left must not be removed"
@@ -198,6 +172,23 @@ impl Own {
 /// Tells the store by which fields a workflow's runs are found.
 pub(crate) fn index(runs: &dyn RunIndex, workspace: &WorkspaceId, workflow: &WorkflowId, source: &str) {
     runs.index_fields(workspace, workflow, Own::of(source).index);
+}
+
+/// How often it is written down how deliveries went: what a crash may lose of the counts.
+const DESTINATIONS_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes what has changed about destinations every few seconds, until `stop`.
+pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let next = app.ports.clock.now() + DESTINATIONS_EVERY;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(next) => {}
+        }
+        if let Err(error) = app.control.flush_destinations().await {
+            tracing::warn!(%error, "how deliveries went was not written down; it is tried again");
+        }
+    }
 }
 
 #[cfg(test)]

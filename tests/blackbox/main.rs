@@ -10,6 +10,7 @@
 mod bad_input;
 mod command_line;
 mod crash;
+mod edge;
 mod egress;
 mod examples;
 mod flow;
@@ -21,6 +22,7 @@ mod rehearse;
 mod reply;
 mod rerun;
 mod shutdown;
+mod tools;
 
 use serde_json::Value;
 

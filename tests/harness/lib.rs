@@ -13,6 +13,7 @@
 mod client;
 mod receiver;
 mod server;
+pub mod tools;
 
 pub use client::{Answer, delete, get, post, request};
 pub use receiver::{Receiver, Reply, Request};

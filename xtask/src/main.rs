@@ -8,6 +8,7 @@ mod guests;
 mod shell;
 mod supply_chain;
 mod test;
+mod tools;
 mod torture;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Runs every check: format, lints, supply chain, unit, contract and black-box tests.
     Test,
+    /// Sets up the libraries that tests check Flowcell against, in target/tools. `test` does it by itself.
+    Tools,
     /// Runs the tests that get better with patience, with more of everything. Takes about half an hour.
     Torture {
         /// `kill -9` under HTTP load.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
+        Command::Tools => tools::set_up(),
         Command::Torture { kills, power_cuts, damages, seeds } => {
             torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
         }

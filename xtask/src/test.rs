@@ -5,13 +5,14 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{guests, shell, supply_chain};
+use crate::{guests, shell, supply_chain, tools};
 
 pub(crate) fn run() -> Result<()> {
     let started = shell::now();
     shell::step("Format");
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
     supply_chain::check()?;
+    tools::set_up()?;
     guests::build()?;
     shell::step("Lints");
     shell::run(shell::cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;

@@ -1,12 +1,13 @@
 //! The action `request`: one HTTP request, with every part from the step.
 
 mod pairs;
+mod parts;
 mod statuses;
 
 use flowcell_sdk::http::{Request, Response, SavedResponse};
 use flowcell_sdk::json::Verbatim;
 use flowcell_sdk::media::from_base64;
-use flowcell_sdk::{ActionError, Context, Input};
+use flowcell_sdk::{ActionError, Context, Input, multipart};
 use serde_json::{Map, Value};
 
 use statuses::Statuses;
@@ -24,10 +25,12 @@ pub(crate) struct Call {
     /// Further headers. Credentials do not belong here: a connection adds them.
     #[serde(default)]
     headers: Map<String, Value>,
-    /// A body of JSON. At most one of `json`, `form` and `raw` may be given.
+    /// A body of JSON. At most one of `json`, `form`, `multipart` and `raw` may be given.
     json: Option<Verbatim>,
     /// A body of form fields. A list gives a field several times; null leaves it out.
     form: Option<Map<String, Value>>,
+    /// A form with files (multipart/form-data): its parts in their order.
+    multipart: Option<Vec<parts::Part>>,
     /// A body as it is.
     #[input(multiline)]
     raw: Option<String>,
@@ -95,33 +98,28 @@ pub(crate) fn request(ctx: &Context, call: Call) -> Result<SavedResponse, Action
         refuse_reserved(&name)?;
         request = request.header(name, value);
     }
+    let bodies = [
+        call.json.map(Body::Json),
+        call.form.map(Body::Form),
+        call.multipart.map(Body::Multipart),
+        call.raw.map(|text| Body::Raw(text, call.raw_encoding)),
+    ];
+    let mut bodies = bodies.into_iter().flatten();
+    let body = bodies.next();
+    if let Some(second) = bodies.next() {
+        let message = "a request has one body: give `json`, `form`, `multipart` or `raw`, not several";
+        return Err(ActionError::invalid_input(second.place(), message));
+    }
     if let Some(content_type) = call.content_type {
+        if matches!(body, Some(Body::Multipart(_))) {
+            let message = "a multipart body names its own content type, with its boundary; remove this";
+            return Err(ActionError::invalid_input("/content_type", message));
+        }
         request = request.header("content-type", content_type);
     }
-    request = match (call.json, call.form, call.raw) {
-        (None, None, None) => request,
-        (Some(json), None, None) => request.body("application/json", json),
-        (None, Some(form), None) => request.form(pairs::flatten(&form, "/form")?),
-        (None, None, Some(text)) if call.raw_encoding == RawEncoding::Utf8 => {
-            request.body("text/plain; charset=utf-8", text)
-        }
-        (None, None, Some(text)) => {
-            let bytes = from_base64(&text).ok_or_else(|| {
-                ActionError::invalid_input(
-                    "/raw",
-                    "`raw_encoding` says base64, and this is none; give it with padding, or say utf-8",
-                )
-            })?;
-            request.body("application/octet-stream", bytes)
-        }
-        (json, form, _) => {
-            let second = if json.is_some() && form.is_some() { "/form" } else { "/raw" };
-            return Err(ActionError::invalid_input(
-                second,
-                "a request has one body: give `json`, `form` or `raw`, not several",
-            ));
-        }
-    };
+    if let Some(body) = body {
+        request = body.put_into(request, &ctx.idempotency_key)?;
+    }
     if let Some(timeout_ms) = call.timeout_ms {
         request = request.timeout_ms(timeout_ms);
     }
@@ -130,6 +128,45 @@ pub(crate) fn request(ctx: &Context, call: Call) -> Result<SavedResponse, Action
         Ok(response.save())
     } else {
         Err(failure(&response, &call.success_statuses))
+    }
+}
+
+/// The one body.
+enum Body {
+    Json(Verbatim),
+    Form(Map<String, Value>),
+    Multipart(Vec<parts::Part>),
+    Raw(String, RawEncoding),
+}
+
+impl Body {
+    /// Its place in the input.
+    fn place(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "/json",
+            Self::Form(_) => "/form",
+            Self::Multipart(_) => "/multipart",
+            Self::Raw(..) => "/raw",
+        }
+    }
+
+    fn put_into(self, request: Request, seed: &str) -> Result<Request, ActionError> {
+        Ok(match self {
+            Self::Json(json) => request.body("application/json", json),
+            Self::Form(form) => request.form(pairs::flatten(&form, "/form")?),
+            Self::Multipart(written) => {
+                let (content_type, body) = multipart::encode(&parts::parts(written)?, seed);
+                request.body(&content_type, body)
+            }
+            Self::Raw(text, RawEncoding::Utf8) => request.body("text/plain; charset=utf-8", text),
+            Self::Raw(text, RawEncoding::Base64) => {
+                let bytes = from_base64(&text).ok_or_else(|| {
+                    let message = "`raw_encoding` says base64, and this is none; give it with padding, or say utf-8";
+                    ActionError::invalid_input("/raw", message)
+                })?;
+                request.body("application/octet-stream", bytes)
+            }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod body;
 use std::collections::BTreeMap;
 
 use flowcell_sdk::media::{Media, form_fields};
+use flowcell_sdk::multipart::boundary_of;
 use flowcell_sdk::trigger::{Event, Outcome, Reply, WebhookRequest};
 use flowcell_sdk::{ActionError, Context, Input, Output};
 use serde_json::{Map, Value};
@@ -80,7 +81,8 @@ pub(crate) struct Payload {
     headers: BTreeMap<String, String>,
     /// The query's parameters; one that came several times is a list.
     query: Map<String, Value>,
-    /// JSON as it is, a form as an object, text as text; null for nothing and for binary bodies.
+    /// JSON as it is, a form as an object, text as text; null for nothing and for binary bodies. A form's files are objects with
+    /// `filename`, `content_type`, `bytes` and `base64`.
     body: Body,
     /// The body as it came: text, or base64 where `raw_encoding` says so; null if it is not kept.
     raw: Option<String>,
@@ -104,7 +106,12 @@ pub(crate) fn inbound(
         Ok(key) => key,
         Err(reply) => return Ok(Outcome::Reply(reply)),
     };
-    let decoded = match Decoded::read(request.body, media(body, &request.headers), raw) {
+    let boundary = form_boundary(body, &request.headers);
+    let decoded = match boundary {
+        Some(boundary) => Decoded::read_parts(&request.body, &boundary, raw),
+        None => Decoded::read(request.body, media(body, &request.headers), raw),
+    };
+    let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(reply) => return Ok(Outcome::Reply(reply)),
     };
@@ -140,6 +147,12 @@ fn delivery_id(request: &WebhookRequest) -> Result<Option<String>, Reply> {
     }
 }
 
+/// The boundary of a form with files, where the body may be read as one.
+fn form_boundary(kind: BodyKind, headers: &[(String, String)]) -> Option<String> {
+    let (_, content_type) = headers.iter().find(|(name, _)| name == "content-type")?;
+    matches!(kind, BodyKind::Auto | BodyKind::Form).then(|| boundary_of(content_type)).flatten()
+}
+
 /// How to read the body; `None` where neither author nor sender say.
 fn media(kind: BodyKind, headers: &[(String, String)]) -> Option<Media> {
     match kind {
@@ -168,15 +181,16 @@ fn joined(headers: Vec<(String, String)>) -> BTreeMap<String, String> {
 }
 
 /// Parameters as an object; one that comes several times becomes a list.
-fn collected(parameters: impl Iterator<Item = (String, String)>) -> Map<String, Value> {
+fn collected<V: Into<Value>>(parameters: impl Iterator<Item = (String, V)>) -> Map<String, Value> {
     let mut object = Map::new();
     for (name, value) in parameters {
+        let value = value.into();
         match object.get_mut(&name) {
             None => {
-                object.insert(name, Value::String(value));
+                object.insert(name, value);
             }
-            Some(Value::Array(values)) => values.push(Value::String(value)),
-            Some(first) => *first = Value::Array(vec![first.take(), Value::String(value)]),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
         }
     }
     object

@@ -1,27 +1,57 @@
 //! The action `send`: one POST of JSON.
 
+mod payload;
+
 use std::collections::BTreeMap;
 
 use flowcell_sdk::http::{Request, SavedResponse};
 use flowcell_sdk::json::Verbatim;
 use flowcell_sdk::{ActionError, Context, Input};
+use serde_json::{Map, Value};
 
 #[derive(Input)]
 pub(crate) struct Message {
     /// Where to send it. The scheme, host and port must be written out; the path may hold expressions.
     #[input(format = "uri", example = "https://hooks.example.com/orders")]
     url: String,
-    /// The keys and values to send, as one JSON object.
+    /// What the body looks like: "data" is your keys and values alone; "clean" puts workflow, run, contact and trigger around them;
+    /// "highlevel" names everything as HighLevel's webhook does, for receivers made for that.
+    #[serde(default)]
+    preset: Preset,
+    /// Your keys and values, as one JSON object.
     #[serde(default)]
     data: BTreeMap<String, Verbatim>,
+    /// The contact this is about; presets other than "data" send it.
+    contact: Option<Map<String, Value>>,
+    /// What started the run, usually {{ trigger.body }}; presets other than "data" send it.
+    trigger: Option<Verbatim>,
+    /// Your business: name, address, city, state, country, postal_code, id. The preset "highlevel" sends it.
+    location: Option<Map<String, Value>>,
+    /// The workflow's name, usually {{ workflow.name }}; without it presets send its id.
+    workflow_name: Option<String>,
     /// Further headers.
     #[serde(default)]
     headers: BTreeMap<String, String>,
 }
 
+#[derive(Input, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Preset {
+    #[default]
+    Data,
+    Clean,
+    Highlevel,
+}
+
 /// Sends, and takes every status but 2xx for a failure: 408, 425, 429 and 5xx are worth another attempt, the rest is not.
 pub(crate) fn send(ctx: &Context, message: Message) -> Result<SavedResponse, ActionError> {
-    let mut request = Request::post(message.url).json(&message.data).header("idempotency-key", &ctx.idempotency_key);
+    let request = Request::post(&message.url);
+    let request = match message.preset {
+        Preset::Data => request.json(&payload::data(&message)?),
+        Preset::Clean => request.json(&payload::clean(ctx, &message)),
+        Preset::Highlevel => request.json(&payload::highlevel(ctx, &message)),
+    };
+    let mut request = request.header("idempotency-key", &ctx.idempotency_key);
     for (name, value) in message.headers {
         if name.eq_ignore_ascii_case("idempotency-key") || name.eq_ignore_ascii_case("content-type") {
             return Err(ActionError::invalid_input(

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 
 /// Runs that one request repeats at most: each is a write that is waited for, and a thousand of them take some seconds.
-const RUNS_MAX: usize = 1_000;
+pub(super) const RUNS_MAX: usize = 1_000;
 
 /// How many runs a search gives at a time.
 const PAGE: usize = 500;
@@ -118,12 +118,22 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
         }
     };
     let request = RerunRequest { from, version, trigger: None, keys };
+    Ok(repeat(&app, (runs, more), &request, dry_run).await)
+}
+
+/// Repeats runs, or with `dry_run` only says what that would come to; `more`: there are others, for another request.
+pub(super) async fn repeat(
+    app: &App,
+    (runs, more): (Vec<RunId>, bool),
+    request: &RerunRequest,
+    dry_run: bool,
+) -> Response {
     let (mut taken, mut refused, mut stopped) = (Vec::new(), Vec::new(), false);
     for run in runs {
         let answer = if dry_run {
-            app.control.plan_rerun(run, &request).await.map(|plan| outline(&plan, None))
+            app.control.plan_rerun(run, request).await.map(|plan| outline(&plan, None))
         } else {
-            app.control.rerun(run, &request).await.map(|(id, plan)| outline(&plan, Some(id)))
+            app.control.rerun(run, request).await.map(|(id, plan)| outline(&plan, Some(id)))
         };
         match answer {
             Ok(document) => taken.push(document),
@@ -144,7 +154,7 @@ pub(crate) async fn many(State(app): State<Arc<App>>, request: Request<Body>) ->
     if let (true, Some(fields)) = (stopped, document.as_object_mut()) {
         fields.insert("stopped".to_owned(), Value::Bool(true));
     }
-    Ok(json(status, &document))
+    json(status, &document)
 }
 
 /// The runs that a filter finds, the oldest first, and whether there are more.
@@ -182,7 +192,7 @@ fn outline(plan: &RerunPlan, started: Option<RunId>) -> Value {
     })
 }
 
-async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<T, Problem> {
+pub(super) async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<T, Problem> {
     let (parts, body) = request.into_parts();
     let body = app.bodies.read(&parts.headers, body).await?;
     let document = read_json(&parts.headers, &body)?.unwrap_or_else(|| json!({}));

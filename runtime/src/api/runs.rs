@@ -1,6 +1,6 @@
 //! `/api/v2/runs`: search, show one with all its attempts, keep one for good.
 
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod view;
 
 use std::sync::Arc;

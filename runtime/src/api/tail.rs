@@ -18,8 +18,8 @@ use serde::Deserialize;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::api::runs;
 use crate::app::App;
+use crate::http::KeepsOpen;
 use crate::http::problem::{Kind, Problem};
-use crate::http::serve::KeepsOpen;
 use feed::{Feed, Scope};
 pub(crate) use streamed::Pieces;
 

@@ -78,6 +78,10 @@ impl Running {
             .await
             .map_err(|_| anyhow!("the scheduler crashed while it drained; nothing scheduled is lost"))??;
         self.engine.await.map_err(|_| anyhow!("the engine crashed while it drained; nothing accepted is lost"))??;
+        // What the last attempts told; a crash may lose it.
+        if let Err(error) = self.app.control.flush_destinations().await {
+            tracing::warn!(%error, "how the last deliveries went is not counted");
+        }
         self.sandbox.shut_down().await;
         self.door.close().await;
         ingress::late::write(&self.app).await;

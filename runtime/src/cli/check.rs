@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
     let mut is_good = true;
     let mut documents = Vec::new();
     for (name, text) in &texts {
-        let Findings { problems, not_looked_up } = match text {
+        let Findings { problems, not_looked_up, .. } = match text {
             Ok(text) => findings(text, &surroundings),
             Err(error) => {
                 let message = chain(error);

@@ -139,6 +139,7 @@ fn happened(entry: &Value, data: &Value) -> (String, Style) {
             let again = again.map_or_else(String::new, |at| format!(", again at {}", time_of(&printable(at))));
             (format!("attempt {} failed{}: {}{again}", attempt(), took(), error("/error")), Style::Bad)
         }
+        "step-deferred" => (format!("waiting: {}", text_of(entry, "/reason")), Style::Warn),
         "step-parked" => (format!("parked: {}", text_of(entry, "/reason")), Style::Warn),
         "finished" => match text_of(entry, "/outcome/status").as_str() {
             "succeeded" => ("succeeded".to_owned(), Style::Good),

@@ -31,6 +31,19 @@ const INPUT_BYTES_MAX: usize = 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Rehearse {
+    #[command(flatten)]
+    source: Source,
+    /// Send nothing: show every request as it would be sent
+    #[arg(long)]
+    dry: bool,
+    /// Send for real
+    #[arg(long, conflicts_with_all = ["dry", "pins", "case", "now"])]
+    send: bool,
+}
+
+/// What is played.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
     /// The workflow, YAML or JSON
     file: PathBuf,
     /// What the workflow reads as `trigger`, YAML or JSON; `-` reads standard input
@@ -39,12 +52,6 @@ pub(crate) struct Rehearse {
     /// The body of a POST to the trigger's URL; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     body: Option<PathBuf>,
-    /// Send nothing: show every request as it would be sent
-    #[arg(long)]
-    dry: bool,
-    /// Send for real
-    #[arg(long, conflicts_with_all = ["dry", "pins", "case", "now"])]
-    send: bool,
     /// A test file; what it pins for all cases stands in
     #[arg(long, value_name = "FILE")]
     pins: Option<PathBuf>,
@@ -69,7 +76,25 @@ pub(crate) fn run(args: &Rehearse, global: &Global, environment: &Environment, o
     if !args.dry {
         return without_dry(args, global, environment, output);
     }
-    let stage = open_stage(args.config.as_deref(), &args.plugins, (global, environment))?;
+    let (played, ready, others) = rehearsed(&args.source, (global, environment), output)?;
+    show(played, (&ready, &others), page::Mode::Dry, output)
+}
+
+/// Plays a workflow without sending anything.
+pub(crate) fn play(
+    args: &Source,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<Played, Failure> {
+    let (played, ..) = rehearsed(args, (global, environment), output)?;
+    played.map_err(no_run)
+}
+
+type Rehearsed = (Result<Played, NoRun>, Ready, Vec<Ready>);
+
+fn rehearsed(args: &Source, around: (&Global, &Environment), output: &Output) -> Result<Rehearsed, Failure> {
+    let stage = open_stage(args.config.as_deref(), &args.plugins, around)?;
     let (ready, others) = workflows(args, &stage, output)?;
     stage.prepare(others.iter().chain([&ready]))?;
     let mut script = Script {
@@ -91,12 +116,20 @@ pub(crate) fn run(args: &Rehearse, global: &Global, environment: &Environment, o
         (None, Some(file)) => script.start = Cue::Request(request_with(input::read_any(file, INPUT_BYTES_MAX)?)),
         (None, None) => {}
     }
-    show(stage.play(script), (&ready, &others), page::Mode::Dry, output)
+    let played = stage.play(script);
+    Ok((played, ready, others))
+}
+
+fn no_run(reason: NoRun) -> Failure {
+    match reason {
+        NoRun::NotStarted(said) => anyhow!("there is no run: {said}").into(),
+        NoRun::Other(error) => error.into(),
+    }
 }
 
 /// Sends for real, if that is what is wanted.
 fn without_dry(args: &Rehearse, global: &Global, environment: &Environment, output: &Output) -> Result<(), Failure> {
-    let file = args.file.display();
+    let file = args.source.file.display();
     if !args.send {
         let said = format!("this would run {file} for real, and its requests would be sent");
         if output.is_json() || !std::io::stdin().is_terminal() {
@@ -104,6 +137,7 @@ fn without_dry(args: &Rehearse, global: &Global, environment: &Environment, outp
         }
         ask(&format!("{said}. Send them?"))?;
     }
+    let args = &args.source;
     if args.body.is_some() {
         return Err(Failure::Usage(
             "--body goes with --dry; give what the workflow reads as `trigger` with --input".to_owned(),
@@ -129,7 +163,7 @@ fn ask(question: &str) -> Result<(), Failure> {
 }
 
 /// The workflow and those that it names.
-fn workflows(args: &Rehearse, stage: &Stage, output: &Output) -> Result<(Ready, Vec<Ready>), Failure> {
+fn workflows(args: &Source, stage: &Stage, output: &Output) -> Result<(Ready, Vec<Ready>), Failure> {
     let ready = files::read(&args.file, stage).map_err(|error| not_ready(error, output))?;
     let mut others = read_all(&args.with, stage, output)?;
     add_others(&mut others, files::beside(&args.file, &ready, stage).map_err(|error| not_ready(error, output))?);
@@ -143,11 +177,7 @@ fn show(
     mode: page::Mode,
     output: &Output,
 ) -> Result<(), Failure> {
-    let played = match played {
-        Ok(played) => played,
-        Err(NoRun::NotStarted(said)) => return Err(anyhow!("there is no run: {said}").into()),
-        Err(NoRun::Other(error)) => return Err(error.into()),
-    };
+    let played = played.map_err(no_run)?;
     if output.is_json() {
         output.document(&document(&played, mode));
     } else {

@@ -118,7 +118,7 @@ async fn one(run: &str, args: &Rerun, client: &Client, output: &Output) -> Resul
 }
 
 /// Every effect of the earlier run, whether it has happened and what becomes of it.
-fn print_plan(run: &str, plan: &Value, output: &Output) {
+pub(super) fn print_plan(run: &str, plan: &Value, output: &Output) {
     output.line(format!("To repeat {} on version {}:", output.paint(Style::Strong, run), at(plan, "/version")));
     let steps = items(plan, "/steps");
     let width = steps.iter().map(|step| text_of(step, "/step").chars().count()).max().unwrap_or(0);
@@ -198,7 +198,7 @@ async fn many(args: &Rerun, client: &Client, output: &Output) -> Result<(), Fail
     Ok(())
 }
 
-fn print_found(found: &Value, output: &Output) {
+pub(super) fn print_found(found: &Value, output: &Output) {
     let runs = items(found, "/runs");
     let sum = |pointer: &str| -> usize {
         let counts = runs.iter().filter_map(|run| at(run, pointer).as_u64());
@@ -229,7 +229,7 @@ fn print_found(found: &Value, output: &Output) {
     }
 }
 
-fn print_refused(document: &Value, output: &Output) {
+pub(super) fn print_refused(document: &Value, output: &Output) {
     for refused in items(document, "/refused") {
         output.line(format!("  not {}: {}", text_of(refused, "/run_id"), text_of(refused, "/reason")));
     }
@@ -239,7 +239,7 @@ fn print_refused(document: &Value, output: &Output) {
 }
 
 /// Goes on with `--yes` or a yes; without a terminal to ask at it refuses.
-fn confirm(question: &str, yes: bool, output: &Output) -> Result<(), Failure> {
+pub(super) fn confirm(question: &str, yes: bool, output: &Output) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

@@ -37,14 +37,22 @@ section! {
     /// What clients of the server may send.
     Http {
         connections_max: u64 = 4_096,
+        connections_per_client_max: u64 = 1_024,
+        requests_max: u64 = 2_048,
+        requests_per_client_max: u64 = 1_024,
         header_timeout_ms: u64 = 10_000,
         header_bytes_max: u64 = 64 * 1024,
         headers_max: u64 = 100,
+        target_bytes_max: u64 = 8 * 1024,
         body_bytes_max: u64 = 10 * 1024 * 1024,
         body_timeout_ms: u64 = 60_000,
         body_idle_ms: u64 = 10_000,
+        body_grace_ms: u64 = 5_000,
+        body_bytes_per_s_min: u64 = 240,
         bodies_in_flight_bytes_max: u64 = 256 * 1024 * 1024,
         connection_idle_ms: u64 = 60_000,
+        h2_streams_max: u64 = 128,
+        h2_abandoned_max: u64 = 100,
     }
 }
 
@@ -149,14 +157,22 @@ impl Http {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             connections_max: size(self.connections_max),
+            connections_per_client_max: size(self.connections_per_client_max),
+            requests_max: size(self.requests_max),
+            requests_per_client_max: size(self.requests_per_client_max),
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             header_bytes_max: size(self.header_bytes_max),
             headers_max: size(self.headers_max),
+            target_bytes_max: size(self.target_bytes_max),
             body_bytes_max: size(self.body_bytes_max),
             body_timeout: Duration::from_millis(self.body_timeout_ms),
             body_idle: Duration::from_millis(self.body_idle_ms),
+            body_grace: Duration::from_millis(self.body_grace_ms),
+            body_bytes_per_s_min: self.body_bytes_per_s_min,
             bodies_in_flight_bytes_max: size(self.bodies_in_flight_bytes_max),
             connection_idle: Duration::from_millis(self.connection_idle_ms),
+            h2_streams_max: size(self.h2_streams_max),
+            h2_abandoned_max: size(self.h2_abandoned_max),
         }
     }
 }

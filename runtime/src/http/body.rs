@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::http::limits::Limits;
@@ -26,12 +26,68 @@ const RESERVE_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     bytes_max: usize,
-    timeout: Duration,
-    idle: Duration,
+    pace: Pace,
     /// A permit is a byte of a body in memory.
     budget: Arc<Semaphore>,
-    /// Bodies that are thrown away behind their answer; each ends with `timeout`.
+    /// What has to stay free of it when something is read that is no delivery.
+    kept_for_deliveries: usize,
+    /// Bodies that are thrown away behind their answer; each keeps the pace, too.
     leftovers: TaskTracker,
+}
+
+/// How fast a body has to come.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    whole: Duration,
+    idle: Duration,
+    grace: Duration,
+    bytes_per_s_min: u64,
+}
+
+/// Which of its limits a body did not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TooSlow {
+    Whole,
+    Idle,
+    Rate,
+}
+
+impl Pace {
+    /// How long the next piece may take, `elapsed` after the start with `seen` bytes; and what it has missed if it takes longer.
+    fn next(&self, elapsed: Duration, seen: usize) -> (Duration, TooSlow) {
+        let earned = Duration::from_millis((seen as u64).saturating_mul(1_000) / self.bytes_per_s_min.max(1));
+        let limits = [
+            (self.idle, TooSlow::Idle),
+            (self.whole.saturating_sub(elapsed), TooSlow::Whole),
+            (self.grace.saturating_add(earned).saturating_sub(elapsed), TooSlow::Rate),
+        ];
+        limits.into_iter().min_by_key(|(limit, _)| *limit).unwrap_or((self.idle, TooSlow::Idle))
+    }
+
+    fn problem(&self, missed: TooSlow) -> Problem {
+        let detail = match missed {
+            TooSlow::Whole => format!(
+                "The body took longer than {} ms as a whole (`http.body_timeout_ms` in the configuration).",
+                self.whole.as_millis()
+            ),
+            TooSlow::Idle => format!(
+                "The body took longer than {} ms between two pieces (`http.body_idle_ms` in the configuration).",
+                self.idle.as_millis()
+            ),
+            TooSlow::Rate => format!(
+                "The body came with less than {} bytes a second (`http.body_bytes_per_s_min` in the configuration).",
+                self.bytes_per_s_min
+            ),
+        };
+        Problem::new(Kind::RequestTimeout, detail)
+    }
+}
+
+/// Whose body it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Delivery,
+    Other,
 }
 
 /// A body that was read. It counts against the budget for as long as this value lives.
@@ -66,15 +122,29 @@ impl BodyReader {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             bytes_max: limits.body_bytes_max,
-            timeout: limits.body_timeout,
-            idle: limits.body_idle,
+            pace: Pace {
+                whole: limits.body_timeout,
+                idle: limits.body_idle,
+                grace: limits.body_grace,
+                bytes_per_s_min: limits.body_bytes_per_s_min,
+            },
             budget: Arc::new(Semaphore::new(limits.bodies_in_flight_bytes_max.min(Semaphore::MAX_PERMITS))),
+            kept_for_deliveries: limits.bodies_in_flight_bytes_max / 2,
             leftovers: TaskTracker::new(),
         }
     }
 
     /// Reads the whole body or says why not.
-    pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Received, Problem> {
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Received, Problem> {
+        self.read_for(Sender::Other, headers, body).await
+    }
+
+    /// The same for a delivery, which is refused last when there is little room.
+    pub(crate) async fn read_delivery(&self, headers: &HeaderMap, body: Body) -> Result<Received, Problem> {
+        self.read_for(Sender::Delivery, headers, body).await
+    }
+
+    async fn read_for(&self, sender: Sender, headers: &HeaderMap, mut body: Body) -> Result<Received, Problem> {
         let announced = announced_length(headers);
         if announced.is_some_and(|length| length > self.bytes_max as u64) {
             // A client that asked for leave to send (`Expect: 100-continue`) has not begun.
@@ -83,29 +153,30 @@ impl BodyReader {
             }
             return Err(self.too_large());
         }
-        match timeout(self.timeout, self.collect(&mut body, announced)).await {
-            Ok(Ok(received)) => Ok(received),
-            Ok(Err(Refusal::TooLarge)) => {
+        match self.collect(&mut body, (announced, sender)).await {
+            Ok(received) => Ok(received),
+            Err(Refusal::TooLarge) => {
                 self.discard(body);
                 Err(self.too_large())
             }
-            Ok(Err(Refusal::NoRoom)) => {
+            Err(Refusal::NoRoom) => {
                 self.discard(body);
                 Err(no_room())
             }
-            Ok(Err(Refusal::Broken(problem))) => Err(problem),
-            Err(_) => Err(too_slow("as a whole", self.timeout)),
+            Err(Refusal::Broken(problem)) => Err(problem),
         }
     }
 
     /// Room is taken for what has come, not for what is announced: announcing costs a client nothing.
-    async fn collect(&self, body: &mut Body, announced: Option<u64>) -> Result<Received, Refusal> {
+    async fn collect(&self, body: &mut Body, (announced, sender): (Option<u64>, Sender)) -> Result<Received, Refusal> {
         let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
         let mut kept = BytesMut::with_capacity(announced.min(RESERVE_MAX));
-        let mut held = self.room_for(0)?;
+        let mut held = self.room_for(0, sender)?;
+        let begun = Instant::now();
         loop {
-            let frame = match timeout(self.idle, body.frame()).await {
-                Err(_) => return Err(Refusal::Broken(too_slow("between two pieces", self.idle))),
+            let (limit, missed) = self.pace.next(begun.elapsed(), kept.len());
+            let frame = match timeout(limit, body.frame()).await {
+                Err(_) => return Err(Refusal::Broken(self.pace.problem(missed))),
                 Ok(None) => return Ok(Received { bytes: kept.freeze(), held }),
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "a request body broke off");
@@ -118,27 +189,30 @@ impl BodyReader {
             if data.len() > self.bytes_max - kept.len() {
                 return Err(Refusal::TooLarge);
             }
-            held.merge(self.room_for(data.len())?);
+            held.merge(self.room_for(data.len(), sender)?);
             kept.extend_from_slice(&data);
         }
     }
 
-    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn room_for(&self, bytes: usize, sender: Sender) -> Result<OwnedSemaphorePermit, Refusal> {
+        // What is free may change meanwhile: a share is no promise to the byte.
+        if sender == Sender::Other && bytes > self.budget.available_permits().saturating_sub(self.kept_for_deliveries) {
+            return Err(Refusal::NoRoom);
+        }
         let bytes = u32::try_from(bytes).map_err(|_| Refusal::NoRoom)?;
         Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Refusal::NoRoom)
     }
 
     fn discard(&self, mut body: Body) {
-        let (limit, bytes_max) = (self.timeout, self.bytes_max.saturating_mul(DISCARD_FACTOR));
-        self.leftovers.spawn(timeout(limit, async move {
-            let mut seen = 0usize;
-            while let Some(Ok(frame)) = body.frame().await {
+        let (pace, bytes_max) = (self.pace, self.bytes_max.saturating_mul(DISCARD_FACTOR));
+        self.leftovers.spawn(async move {
+            let (begun, mut seen) = (Instant::now(), 0usize);
+            while seen <= bytes_max {
+                let (limit, _) = pace.next(begun.elapsed(), seen);
+                let Ok(Some(Ok(frame))) = timeout(limit, body.frame()).await else { break };
                 seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-                if seen > bytes_max {
-                    break;
-                }
             }
-        }));
+        });
     }
 
     fn too_large(&self) -> Problem {
@@ -165,68 +239,5 @@ fn no_room() -> Problem {
     .retry_after_ms(None)
 }
 
-fn too_slow(what: &str, limit: Duration) -> Problem {
-    Problem::new(Kind::RequestTimeout, format!("The body took longer than {} ms {what}.", limit.as_millis()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body::Frame;
-    use http_body_util::Full;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    fn reader() -> BodyReader {
-        BodyReader {
-            bytes_max: 10,
-            timeout: Duration::from_mins(1),
-            idle: Duration::from_millis(5),
-            budget: Arc::new(Semaphore::new(25)),
-            leftovers: TaskTracker::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn bodies_up_to_the_limit_are_read_and_larger_ones_refused() {
-        let exact = reader().read(&HeaderMap::new(), Body::new(Full::from("0123456789"))).await;
-        assert_eq!(exact.unwrap().as_ref(), b"0123456789");
-        let over = reader().read(&HeaderMap::new(), Body::new(Full::from("0123456789a"))).await;
-        assert_eq!(over.unwrap_err().status(), 413);
-    }
-
-    #[tokio::test]
-    async fn an_announced_length_over_the_limit_is_refused_before_anything_comes() {
-        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "11".parse().unwrap())]);
-        assert_eq!(reader().read(&headers, Body::new(Never)).await.unwrap_err().status(), 413);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_never_comes_is_given_up() {
-        assert_eq!(reader().read(&HeaderMap::new(), Body::new(Never)).await.unwrap_err().status(), 408);
-    }
-
-    #[tokio::test]
-    async fn all_bodies_together_stay_within_their_budget_and_give_it_back() {
-        let reader = reader();
-        let read = async || reader.read(&HeaderMap::new(), Body::new(Full::from("0123456789"))).await;
-        let (first, second) = (read().await.unwrap(), read().await.unwrap());
-        let refused = read().await.unwrap_err().render("req_1");
-        assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
-        drop(first);
-        let (bytes, held) = read().await.unwrap().into_parts();
-        drop(bytes);
-        assert_eq!(read().await.unwrap_err().status(), 503, "what holds the room was kept");
-        drop((held, second));
-        assert_eq!(reader.budget.available_permits(), 25, "a refused body holds nothing");
-    }
-
-    struct Never;
-    impl http_body::Body for Never {
-        type Data = Bytes;
-        type Error = std::io::Error;
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-            Poll::Pending
-        }
-    }
-}
+mod tests;

@@ -1,31 +1,46 @@
 //! What a client may send: pure checks of a request's head, before anything reads its body.
 //!
-//! Ambiguous heads, by which two HTTP speakers in a row can be made to disagree, are refused here (RFC 9112 §3.2, §6), as far as they can
-//! be seen. Of HTTP/1.1 hyper settles three cases before anybody else sees them, so they are answered as if they were well formed: beside
-//! `Transfer-Encoding: chunked` it drops `Content-Length` (and closes the connection after the answer, which RFC 9112 §6.1 asks for), equal
-//! `Content-Length`s it merges, and lines may end with a bare LF. Behind a proxy that reads these differently, that is a gap: to refuse
-//! them takes a look at the bytes before hyper, and is open until the work on the edge that gives it one. Different `Content-Length`s hyper
-//! refuses itself; `check_framing` covers HTTP/2 and whatever else comes through.
+//! Ambiguous heads, by which two HTTP speakers in a row can be made to disagree, are refused (RFC 9112 §3.2, §6; RFC 9113 §8). Of HTTP/1 hyper
+//! settles some before anybody else sees them, so [`super::gate`] has looked at the bytes before; what is checked here is what the parsed head
+//! shows, and all of HTTP/2, where framing is no text and h2 refuses what contradicts it.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
 use http::{HeaderMap, Method, Version, request::Parts};
 
+use crate::http::descriptors;
 use crate::http::problem::{Kind, Problem};
 
 /// The limits of the edge; the configuration sets them (`[http]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) connections_max: usize,
+    pub(crate) connections_per_client_max: usize,
+    pub(crate) requests_max: usize,
+    pub(crate) requests_per_client_max: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) header_bytes_max: usize,
     pub(crate) headers_max: usize,
+    pub(crate) target_bytes_max: usize,
     pub(crate) body_bytes_max: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) body_idle: Duration,
+    pub(crate) body_grace: Duration,
+    pub(crate) body_bytes_per_s_min: u64,
     pub(crate) bodies_in_flight_bytes_max: usize,
     pub(crate) connection_idle: Duration,
+    pub(crate) h2_streams_max: usize,
+    pub(crate) h2_abandoned_max: usize,
+}
+
+impl Limits {
+    /// With no more connections than this process has file descriptors for.
+    pub(crate) fn fitted_to_process(self) -> Self {
+        Self { connections_max: descriptors::connections_max(self.connections_max), ..self }
+    }
 }
 
 /// Refuses a head that is ambiguous or asks for what is not spoken here.
@@ -70,8 +85,8 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Problem> {
 fn check_host(parts: &Parts) -> Result<(), Problem> {
     let bad = |detail: &str| Err(Problem::new(Kind::InvalidRequest, detail));
     let target = parts.uri.authority();
-    if target.is_some_and(|authority| authority.as_str().contains('@')) {
-        return bad("The request's target carries a user name.");
+    if target.is_some_and(|authority| !is_host(authority.as_str())) {
+        return bad("The request's target names no host as it should: a name or address, and perhaps a port.");
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -84,16 +99,36 @@ fn check_host(parts: &Parts) -> Result<(), Problem> {
             bad("The request names no host: neither :authority nor Host is there.")
         }
         None => Ok(()),
-        Some(host) => match host.to_str().ok().and_then(|text| text.parse::<http::uri::Authority>().ok()) {
-            Some(authority) if authority.as_str().contains('@') => bad("The Host header is not a host."),
-            // Authorities compare without regard to case.
-            Some(authority) if target.is_some_and(|target| *target != authority) => {
-                bad("The Host header and the request's target name different hosts.")
+        Some(host) => {
+            match host.to_str().ok().filter(|text| is_host(text)).and_then(|text| text.parse::<Authority>().ok()) {
+                // Authorities compare without regard to case.
+                Some(authority) if target.is_some_and(|target| *target != authority) => {
+                    bad("The Host header and the request's target name different hosts.")
+                }
+                Some(_) => Ok(()),
+                None => bad("The Host header is not a host."),
             }
-            Some(_) => Ok(()),
-            None => bad("The Host header is not a host."),
-        },
+        }
     }
+}
+
+/// A DNS name, an IPv4 address or an IPv6 one in brackets, with a port or without. RFC 3986 allows more in a host; names that are looked up have
+/// none of it, and proxies differ in what they make of it.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("", port),
+            _ => return false,
+        },
+        None => match text.find(':') {
+            Some(colon) => text.split_at(colon),
+            None => (text, ""),
+        },
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_named = text.starts_with('[') || (!name.is_empty() && name.bytes().all(is_name));
+    let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    is_named && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 #[cfg(test)]
@@ -137,7 +172,47 @@ mod tests {
         }
     }
 
-    /// As they look to `check_head`; what hyper settles of HTTP/1.1 before is said at the top of this file.
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_or_without() {
+        for host in [
+            "a",
+            "a.example.",
+            "A-b_c.example:80",
+            "192.0.2.1:8080",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a:",
+            "a:b",
+            "a:+80",
+            "a:65536",
+            "a:80:80",
+            "a b",
+            "a,b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%00b",
+            "u@a",
+            "[::1",
+            "[::1]x",
+            "[a]",
+            "::1",
+            "b\u{fc}cher.example",
+            "a\tb",
+            "[fe80::1%25eth0]",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    /// As they look to `check_head`; of HTTP/1 the gate lets only some of them come this far.
     #[test]
     fn ambiguous_and_foreign_heads_are_refused() {
         let host = ("host", "example.com");

@@ -28,8 +28,13 @@ pub(crate) enum Kind {
     NotRepeatable,
     LinkGone,
     TooLarge,
+    TargetTooLong,
+    ExpectationFailed,
+    TooManyRequests,
     UnsupportedMediaType,
     InvalidWorkflow,
+    InvalidConnection,
+    SecretSealed,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -40,6 +45,7 @@ pub(crate) enum Kind {
     Internal,
     TriggerCrashed,
     NotImplemented,
+    Overloaded,
     Busy,
     NoSpace,
     Unverifiable,
@@ -67,6 +73,13 @@ impl Kind {
             Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The request's target is too long"),
+            Self::ExpectationFailed => {
+                (StatusCode::EXPECTATION_FAILED, "expectation-failed", "This expectation is not met here")
+            }
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "This client has too much open at a time")
+            }
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -75,6 +88,10 @@ impl Kind {
             Self::InvalidWorkflow => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow cannot be used as it is")
             }
+            Self::InvalidConnection => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
             }
@@ -100,6 +117,9 @@ impl Kind {
             }
             Self::NotImplemented => {
                 (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This part of HTTP is not spoken here")
+            }
+            Self::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Flowcell has as much to do as it takes")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
             Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),
@@ -304,6 +324,7 @@ impl From<ControlError> for Problem {
             ControlError::NotOpen => {
                 Self::new(Kind::LinkGone, "This link does not open anything, or it was used, or it came too late.")
             }
+            ControlError::NotYet => Self::new(Kind::Conflict, format!("{error}. Try again a little later.")),
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
@@ -333,6 +354,7 @@ impl From<CreateError> for Problem {
                 let detail = format!("The input does not fit the workflow's `input`: {message}.");
                 Self::new(Kind::InvalidInput, detail).with_errors(vec![Fault { pointer, message, ..Fault::default() }])
             }
+            CreateError::Filter { .. } => Self::new(Kind::FilterFailed, format!("No run was started: {error}.")),
             CreateError::Key { .. } => Self::new(Kind::PayloadUnusable, format!("No run was started: {error}.")),
             CreateError::Workflow(_) | CreateError::Journal(_) => {
                 let error: &(dyn std::error::Error + 'static) = &error;

@@ -1,50 +1,43 @@
 //! Serves HTTP/1.1 and HTTP/2 on one port: accepts, checks the head, calls the routes, renders problems, and drains.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use flowcell_core::ports::{Clock, Entropy};
 use http::{HeaderValue, Method, Request, Uri};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::http::admission::{Admission, Client, Purpose};
+use crate::http::connection::{protocol, serve_connection};
 use crate::http::limits::{Limits, check_head};
 use crate::http::problem::{Kind, Problem};
+use crate::http::refusal::Refusal;
 use crate::http::request_id::{self, RequestId};
-
-/// Streams one HTTP/2 connection may have open; RFC 9113 asks for no fewer than 100.
-const H2_STREAMS_MAX: u32 = 128;
-
-/// Streams a client may open and reset before the connection is closed ("rapid reset", CVE-2023-44487).
-const H2_PENDING_RESETS_MAX: usize = 32;
-
-/// How often a silent HTTP/2 connection is asked whether it is alive, and how long it may take to say so.
-const H2_PING: Duration = Duration::from_secs(20);
+use crate::http::throttle::Throttle;
+use crate::http::turn_away::TurnAway;
 
 /// After a failed `accept` (mostly: no file descriptors left) the next try waits this long, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The edge: the routes and what every request passes before and after them.
 pub(crate) struct Edge {
-    pub(crate) routes: Router,
-    pub(crate) limits: Limits,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
+    routes: Router,
+    pub(super) limits: Limits,
+    admission: Admission,
+    alarms: Throttle,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
 /// Adds what answers when no route does.
@@ -63,19 +56,28 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
 /// Serves until `stop` is cancelled, then lets open requests finish for at most `drain`.
 pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: CancellationToken, drain: Duration) {
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(edge.limits.connections_max));
+    let turned_away = TurnAway::new(connections.clone());
     let protocol = Arc::new(protocol(&edge.limits));
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
+        let Some((stream, address)) = accepted else { continue };
+        // Whoever is over a limit is told so at once: in the kernel's queue a client would wait without knowing for what.
+        let place = match edge.admission.connection(address) {
+            Ok(place) => place,
+            Err(problem) => {
+                edge.alarm(&problem, "a connection is turned away");
+                turned_away.turn_away(stream, &problem, (&*edge.clock, &*edge.entropy));
+                continue;
+            }
+        };
         let (edge, protocol, stop) = (Arc::clone(&edge), Arc::clone(&protocol), stop.clone());
         connections.spawn(async move {
-            connection(stream, &protocol, edge, stop).await;
-            drop(slot);
+            serve_connection((stream, Some(place.client())), &protocol, edge, stop).await;
+            drop(place);
         });
     }
     drop(listener); // new connections are refused from here on
@@ -85,16 +87,11 @@ pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: Cancella
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    // At the limit nothing is accepted: the kernel's backlog holds newcomers until somebody leaves.
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+            Some((stream, address.ip()))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
@@ -104,182 +101,56 @@ async fn accept(
     }
 }
 
-fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut protocol = auto::Builder::new(TokioExecutor::new());
-    protocol
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.headers_max)
-        .max_buf_size(limits.header_bytes_max.max(8 * 1024)) // hyper accepts no less
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_pending_accept_reset_streams(H2_PENDING_RESETS_MAX)
-        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
-        .keep_alive_interval(H2_PING)
-        .keep_alive_timeout(H2_PING);
-    protocol
-}
-
-async fn connection(
-    stream: TcpStream,
-    protocol: &auto::Builder<TokioExecutor>,
-    edge: Arc<Edge>,
-    stop: CancellationToken,
-) {
-    let (first_request_limit, idle_limit) = (edge.limits.header_timeout, edge.limits.connection_idle);
-    let traffic = Arc::new(Traffic::default());
-    let watched = Arc::clone(&traffic);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (edge, request_in_flight) = (Arc::clone(&edge), InFlight::begin(&traffic));
-        async move {
-            let response = edge.answer(request.map(Body::new)).await;
-            let response = match response.extensions().get::<KeepsOpen>() {
-                Some(KeepsOpen) => {
-                    response.map(|body| Body::new(Moving { body, traffic: Arc::clone(&request_in_flight.0) }))
-                }
-                None => response,
-            };
-            drop(request_in_flight);
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut serving = pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let mut first_request = pin!(tokio::time::sleep(first_request_limit));
-    let mut idle = pin!(tokio::time::sleep(idle_limit));
-    let (mut closing, mut first_request_waited, mut seen) = (false, false, 0);
-    loop {
-        tokio::select! {
-            outcome = serving.as_mut() => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !closing => {
-                closing = true;
-                serving.as_mut().graceful_shutdown();
-            }
-            // hyper's own header timeout starts only when it knows which protocol is spoken.
-            () = first_request.as_mut(), if !first_request_waited => {
-                first_request_waited = true;
-                if watched.changes() == 0 {
-                    return;
-                }
-            }
-            () = idle.as_mut() => {
-                let changes = watched.changes();
-                if watched.in_flight.load(Ordering::Acquire) == 0 && changes == seen {
-                    // First politely; whoever has then not taken the answers within the same time is not going to.
-                    if closing {
-                        return;
-                    }
-                    closing = true;
-                    serving.as_mut().graceful_shutdown();
-                }
-                seen = changes;
-                idle.set(tokio::time::sleep(idle_limit));
-            }
-        }
-    }
-}
-
-/// What happens on one connection: whether it is idle is looked at once in each idle limit, so that requests only have to count.
-#[derive(Debug, Default)]
-struct Traffic {
-    in_flight: AtomicUsize,
-    /// Grows with every request that begins or is answered.
-    changes: AtomicU64,
-}
-
-impl Traffic {
-    fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
-    }
-}
-
-/// One request that is not answered yet; a client that resets its stream drops it as well.
-struct InFlight(Arc<Traffic>);
-
-impl InFlight {
-    fn begin(traffic: &Arc<Traffic>) -> Self {
-        traffic.in_flight.fetch_add(1, Ordering::AcqRel);
-        traffic.changes.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(traffic))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.changes.fetch_add(1, Ordering::AcqRel);
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Marks an answer without an end: as long as its pieces are taken, its connection is not idle.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KeepsOpen;
-
-/// Counts the pieces of such an answer as they are taken.
-struct Moving {
-    body: Body,
-    traffic: Arc<Traffic>,
-}
-
-impl http_body::Body for Moving {
-    type Data = bytes::Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, axum::Error>>> {
-        let polled = std::pin::Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            self.traffic.changes.fetch_add(1, Ordering::AcqRel);
-        }
-        polled
-    }
-}
-
 impl Edge {
-    /// Answers one request, whatever happens on the way.
-    pub(crate) async fn answer(&self, mut request: Request<Body>) -> Response {
+    pub(crate) fn new(routes: Router, limits: Limits, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { routes, admission: Admission::new(&limits), limits, alarms: Throttle::default(), clock, entropy }
+    }
+
+    /// Answers one request, whatever happens on the way. `client` is who sent it, where that is known.
+    pub(crate) async fn answer(&self, mut request: Request<Body>, client: Option<Arc<Client>>) -> Response {
         let id = RequestId::generate(&*self.clock, &*self.entropy);
         let started = self.clock.now();
         let method = request.method().clone();
         let path = loggable_path(request.uri().path()).to_owned();
         request.extensions_mut().insert(id.clone());
 
-        let mut response = self.route(request).await;
-        let problem = response.extensions_mut().remove::<Problem>();
-        if let Some(problem) = &problem {
-            let kept = std::mem::take(response.headers_mut()); // such as the router's `Allow`
-            response = problem.render(id.as_str());
-            for (name, value) in kept {
-                if let Some(name) = name.filter(|name| name != http::header::CONTENT_LENGTH) {
-                    response.headers_mut().entry(name).or_insert(value);
-                }
-            }
-        }
-        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-            response.headers_mut().insert(request_id::HEADER, value);
-        }
+        // The place is given back with the answer's head: what follows of it is the connection's business.
+        let response = match self.admission.request(Purpose::of(request.uri().path()), client) {
+            Ok(_place) => self.route(request).await,
+            Err(problem) => problem.into_response(),
+        };
+        let (response, problem) = render(response, &id);
 
         let status = response.status().as_u16();
         let ms = u64::try_from(self.clock.now().since(started).as_millis()).unwrap_or(u64::MAX);
         match problem {
             Some(problem) if problem.is_alarming() => {
-                tracing::warn!(request = id.as_str(), %method, path, status, ms, detail = problem.detail(), "request failed");
+                if let Some(silent) = self.alarms.admit(started) {
+                    tracing::warn!(request = id.as_str(), %method, path, status, ms, silent, detail = problem.detail(), "request failed");
+                }
             }
             _ => tracing::debug!(request = id.as_str(), %method, path, status, ms, "request"),
         }
         response
     }
 
+    /// Answers a request that never came as far as to be one.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Response {
+        let id = RequestId::generate(&*self.clock, &*self.entropy);
+        let (response, _) = render(refusal.problem(&self.limits).into_response(), &id);
+        let status = response.status().as_u16();
+        tracing::debug!(request = id.as_str(), status, reason = refusal.text(), "request refused");
+        response
+    }
+
+    /// Says it in the log, unless that has been said often enough in this second.
+    fn alarm(&self, problem: &Problem, what: &str) {
+        if let Some(silent) = self.alarms.admit(self.clock.now()) {
+            tracing::warn!(status = problem.status().as_u16(), silent, detail = problem.detail(), "{what}");
+        }
+    }
+
     async fn route(&self, request: Request<Body>) -> Response {
-        use axum::response::IntoResponse;
         let (parts, body) = request.into_parts();
         if let Err(problem) = check_head(&parts, self.limits.header_bytes_max) {
             return problem.into_response();
@@ -294,6 +165,24 @@ impl Edge {
         })
         .await
     }
+}
+
+/// Puts the request's id on the answer, and writes a problem out with it.
+fn render(mut response: Response, id: &RequestId) -> (Response, Option<Problem>) {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        let kept = std::mem::take(response.headers_mut()); // such as the router's `Allow`
+        response = problem.render(id.as_str());
+        for (name, value) in kept {
+            if let Some(name) = name.filter(|name| name != http::header::CONTENT_LENGTH) {
+                response.headers_mut().entry(name).or_insert(value);
+            }
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(request_id::HEADER, value);
+    }
+    (response, problem)
 }
 
 /// A path fit for a log: the token of a trigger or of a resume link opens something, so it stays out.

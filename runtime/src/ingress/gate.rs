@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::ingress::recent::note::Note;
 use crate::ingress::routes::Route;
-use crate::ingress::verify::{Presented, Proof, Refusal, Verifier};
+use crate::ingress::verify::{Presented, Proof, Refusal, Verifier, secrets};
 
 /// When a sender may come again while the secrets cannot be opened: their owner has to do something, or the store is busy.
 const RETRY_AFTER_MS: u64 = 30_000;
@@ -48,7 +48,7 @@ async fn verify(
     presented: &Presented<'_>,
 ) -> Result<Proof, Turned> {
     let secrets = match verifier.secret() {
-        Some(name) => app.verification.secrets(&route.hook.workspace, name).await.map_err(|error| no_secret(&error))?,
+        Some(name) => secrets::of(app, &route.hook.workspace, name).await.map_err(|error| no_secret(&error))?,
         None => Vec::new(),
     };
     verifier.check(presented, &secrets).map_err(|refusal| refused(&refusal, verifier))

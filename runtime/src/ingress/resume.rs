@@ -54,7 +54,7 @@ async fn resume(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = app.bodies.read(&parts.headers, body).await?;
+    let body = app.bodies.read_delivery(&parts.headers, body).await?;
     let payload = payload(&parts.headers, &body)?;
     let is_browser = wants_page(&parts.headers);
     let outcome = match split(&token) {

@@ -62,7 +62,7 @@ impl Proof {
 /// Why a request is not believed. The sender is told none of it; the owner finds it with the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("the header `{header}` is missing{}", hint(.other.as_ref()))]
+    #[error("the header `{header}` is missing{}", more(.other.as_ref()))]
     Missing { header: String, other: Option<String> },
     #[error("the query parameter `{name}` is missing")]
     MissingParameter { name: String },
@@ -73,7 +73,7 @@ pub(crate) enum Refusal {
     /// The signature fits; only the time does not.
     #[error("the signature fits, but its time is {}: the clock of the sender or of this server is wrong, the request was held up, or it is sent a second time", apart(*.seconds))]
     ClockSkew { seconds: i128 },
-    #[error("the signature fits no secret of this trigger: it was made with another key, or the body was changed on its way (these two cannot be told apart){}", hint(.hint.as_ref()))]
+    #[error("the signature fits no secret of this trigger: it was made with another key, or the body was changed on its way (these two cannot be told apart){}", more(.hint.as_ref()))]
     NoMatch { hint: Option<String> },
     #[error("{what} is wrong")]
     WrongSecret { what: String },
@@ -97,7 +97,7 @@ impl Refusal {
     }
 }
 
-fn hint(hint: Option<&String>) -> String {
+fn more(hint: Option<&String>) -> String {
     hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
 

@@ -7,7 +7,7 @@ use flowcell_core::workflow::problem::{Problem as Fault, Severity};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::ingress::verify::Verifier;
+use crate::ingress::verify::{Verifier, secrets};
 use crate::publish::Intent;
 
 /// The schema of the workflow's mapping reference, if there is one.
@@ -28,7 +28,7 @@ pub(super) async fn check(app: &App, source: &str, intent: Intent) -> Option<Fau
         }
     };
     let name = verifier.secret()?;
-    let problem = match app.verification.secrets(&app.workspace, name).await {
+    let problem = match secrets::of(app, &app.workspace, name).await {
         Ok(secrets) => verifier.takes(&secrets).err().map(|refusal| refusal.to_string()),
         Err(error) => Some(error.to_string()),
     }?;

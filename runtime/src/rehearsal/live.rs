@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use flowcell_core::id::Digest;
-use flowcell_core::ports::{Catalog, Clock, Entropy, Invoker, Journal, RunIndex, RunQueue};
+use flowcell_core::ports::{Catalog, Clock, Destinations, Entropy, Invoker, Journal, RunIndex, RunQueue};
 use flowcell_core::run::event::Detail;
 use flowcell_core::run::fold::Run;
 use flowcell_engine::{Engine, Shutdown};
@@ -70,6 +70,7 @@ async fn act(
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
+            destinations: Arc::clone(&store) as Arc<dyn Destinations>,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,

@@ -183,3 +183,42 @@ fn the_schema_says_what_the_types_do() {
     assert_eq!(input["properties"]["timeout_ms"]["maximum"], 600_000);
     assert_eq!(line["output"]["required"], json!(["status", "headers", "body", "body_encoding", "duration_ms"]));
 }
+
+#[test]
+fn a_form_with_files_is_sent_the_same_on_each_attempt() {
+    let parts = json!([
+        { "name": "title", "value": "Zoë" },
+        { "name": "pages", "value": 2 },
+        { "name": "file", "filename": "a.bin", "content_type": "application/octet-stream", "base64": "AP8=" },
+    ]);
+    let sent: Vec<_> = (1..=2)
+        .map(|attempt| {
+            let mut host = Harness::new();
+            host.context.attempt = attempt;
+            host.expect("POST", URL, Answer::status(200));
+            host.call(request, json!({ "url": URL, "multipart": parts })).unwrap();
+            host.requests().remove(0)
+        })
+        .collect();
+    assert_eq!(sent[0], sent[1]);
+    let content_type = sent[0].header_value("content-type").unwrap();
+    let boundary = flowcell_sdk::multipart::boundary_of(content_type).unwrap();
+    let read = flowcell_sdk::multipart::decode(&sent[0].body, &boundary).unwrap();
+    assert_eq!((read[0].body.as_slice(), read[1].body.as_slice()), ("Zoë".as_bytes(), &b"2"[..]));
+    assert_eq!((read[2].filename.as_deref(), read[2].body.as_slice()), (Some("a.bin"), &b"\0\xff"[..]));
+}
+
+#[test]
+fn what_cannot_be_a_part_is_named() {
+    let host = Harness::new();
+    for (part, field) in [
+        (json!({ "name": "a", "value": {} }), "/multipart/0/value"),
+        (json!({ "name": "a", "base64": "?" }), "/multipart/0/base64"),
+        (json!({ "name": "a", "value": "x", "base64": "AA==" }), "/multipart/0/base64"),
+    ] {
+        let error = host.call(request, json!({ "url": URL, "multipart": [part] })).expect_err("refused");
+        assert_eq!(error.details.get("field"), Some(&json!(field)));
+    }
+    let both = json!({ "url": URL, "multipart": [], "content_type": "multipart/form-data" });
+    assert_eq!(host.call(request, both).expect_err("refused").details.get("field"), Some(&json!("/content_type")));
+}

@@ -4,9 +4,9 @@ use flowcell_sdk::json::{LEVELS_MAX, Verbatim};
 use flowcell_sdk::media::{Media, base64, form_fields};
 use flowcell_sdk::schema::Node;
 use flowcell_sdk::trigger::Reply;
-use flowcell_sdk::{Output, log};
+use flowcell_sdk::{Output, log, multipart};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::collected;
 
@@ -84,6 +84,15 @@ impl Decoded {
         decoded.fitting()
     }
 
+    /// Reads a form with files.
+    pub(super) fn read_parts(body: &[u8], boundary: &str, keeps_raw: bool) -> Result<Self, Reply> {
+        let parts = multipart::decode(body, boundary).map_err(|error| {
+            Reply::problem(400, "Malformed form", &format!("The body is no multipart/form-data: {error}."))
+        })?;
+        let fields = collected(parts.into_iter().map(|part| (part.name.clone(), field(part))));
+        Self::binary(Body::Form(fields), body, keeps_raw).fitting()
+    }
+
     fn text(body: Body, raw: String, keeps_raw: bool) -> Self {
         Self { body, raw: keeps_raw.then_some(raw), raw_encoding: RawEncoding::Utf8 }
     }
@@ -117,6 +126,17 @@ impl Decoded {
         log::warn!("a request was refused: {detail}");
         Err(Reply::problem(413, "Body too large", &detail))
     }
+}
+
+/// A field as text; a file, or what is no text, as an object.
+fn field(part: multipart::Part) -> Value {
+    let bytes = part.body.len();
+    let body = match (String::from_utf8(part.body), &part.filename) {
+        (Ok(text), None) => return Value::String(text),
+        (Ok(text), Some(_)) => text.into_bytes(),
+        (Err(error), _) => error.into_bytes(),
+    };
+    json!({ "filename": part.filename, "content_type": part.content_type, "bytes": bytes, "base64": base64(&body) })
 }
 
 /// One level is the event around the body. A byte-order mark is no part of the JSON (RFC 8259 §8.1).

@@ -73,6 +73,24 @@ fn each_kind_of_body_becomes_what_expressions_can_read() {
 }
 
 #[test]
+fn a_form_with_files_becomes_an_object() {
+    let body = concat!(
+        "--b\r\ncontent-disposition: form-data; name=\"tag\"\r\n\r\nä\r\n",
+        "--b\r\ncontent-disposition: form-data; name=\"tag\"\r\n\r\nb\r\n",
+        "--b\r\ncontent-disposition: form-data; name=\"cv\"; filename=\"cv.txt\"\r\ncontent-type: text/plain\r\n\r\nHi\r\n--b--\r\n",
+    );
+    let file = json!({ "filename": "cv.txt", "content_type": "text/plain", "bytes": 2, "base64": "SGk=" });
+    for kind in ["auto", "form"] {
+        let form = post(Some("multipart/form-data; boundary=b"), body);
+        let payload = payload(json!({ "body": kind, "raw": false }), form);
+        assert_eq!(payload["body"], json!({ "tag": ["ä", "b"], "cv": file }), "{kind}");
+    }
+    let (reply, problem) = reply(json!({}), post(Some("multipart/form-data; boundary=b"), "--b"));
+    assert_eq!(reply.status, 400);
+    assert!(problem["detail"].as_str().unwrap().contains("neither a line break"), "{problem}");
+}
+
+#[test]
 fn the_author_can_say_how_to_read_a_body_whatever_the_sender_calls_it() {
     let body = r#"{"a":1}"#;
     for (kind, expected) in [

@@ -76,7 +76,32 @@ pub enum Kind {
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
-    Plugin { plugin: PluginId, id: String, fields: serde_json::Map<String, serde_json::Value> },
+    Plugin {
+        plugin: PluginId,
+        id: String,
+        /// The fields of the declaration that are no secret, as its owner filled them in.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        fields: serde_json::Map<String, serde_json::Value>,
+        /// As the manifest said when the connection was added.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inject: Vec<Injection>,
+    },
+}
+
+/// One thing that a kind of a plugin's manifest adds to requests: `{ header = "X-Api-Key", value = "{{ secret.key }}" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injection {
+    #[serde(flatten)]
+    pub into: InjectedInto,
+    /// A text with places for the connection's fields, `{{ secret.<field> }}` and `{{ field.<field> }}`.
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InjectedInto {
+    Header(String),
+    Query(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +213,37 @@ impl Kind {
             Self::Plugin { .. } => "plugin",
         }
     }
+
+    /// Whether it can authenticate HTTP requests of steps.
+    pub fn authenticates_http(&self) -> bool {
+        !matches!(self, Self::Smtp { .. } | Self::WebhookSecret)
+    }
+
+    /// Whether it is one of `kinds`, as manifests name them: a name, or the id of a kind that `plugin` declares. No kinds: every one that
+    /// authenticates HTTP.
+    pub fn is_among(&self, kinds: &[String], plugin: &PluginId) -> bool {
+        if kinds.is_empty() {
+            return self.authenticates_http();
+        }
+        match self {
+            Self::Plugin { plugin: declared_by, id, .. } => declared_by == plugin && kinds.contains(id),
+            other => kinds.iter().any(|kind| kind == other.name()),
+        }
+    }
+
+    /// Every name there is, but that of kinds which plugins declare.
+    pub const NAMES: [&'static str; 10] = [
+        "bearer",
+        "api-key",
+        "basic",
+        "oauth-client-credentials",
+        "oauth-code",
+        "hmac",
+        "standard-webhooks",
+        "google-service-account",
+        "smtp",
+        "webhook-secret",
+    ];
 
     /// Whether the secret itself never leaves: only a signature made with it does. Such a connection may be bound to any host.
     pub fn only_signs(&self) -> bool {

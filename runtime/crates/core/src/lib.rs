@@ -7,6 +7,7 @@
 pub mod capability;
 pub mod condition;
 pub mod connection;
+pub mod destination;
 pub mod exchange;
 pub mod expression;
 mod serde_text;
@@ -19,6 +20,7 @@ pub mod manual_clock;
 pub mod plugin;
 pub mod ports;
 pub mod record;
+pub mod redact;
 pub mod retention;
 pub mod run;
 pub mod schedule;

@@ -1,6 +1,7 @@
 //! The manifest: what a plugin says of itself, as data. It is written as `plugin.toml`, embedded as JSON in the component's custom section
 //! [`SECTION`], and read without running anything.
 
+mod connection;
 pub mod lint;
 pub mod schema;
 pub mod sentences;
@@ -10,6 +11,9 @@ use serde_json::Value;
 
 use crate::capability::HttpCapability;
 use crate::plugin::{PluginId, Version};
+use crate::run::retry::ScheduleName;
+
+pub use connection::{ConnectionKind, ConnectionSlot, SECRET_MARK};
 
 /// The component-level custom section that holds the manifest as JSON.
 pub const SECTION: &str = "flowcell:manifest";
@@ -43,6 +47,9 @@ pub struct Manifest {
     pub triggers: Vec<TriggerManifest>,
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// Kinds of connections that this plugin brings along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<ConnectionKind>,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -58,6 +65,12 @@ pub struct ActionManifest {
     /// Whether repeating it under the same idempotency key is harmless.
     #[serde(default)]
     pub idempotent: bool,
+    /// The connection that a step may name; absent: the plugin says nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionSlot>,
+    /// When a failed attempt is made again, unless the step says otherwise. Absent: three attempts within some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<ScheduleName>,
     /// JSON Schema (2020-12) of the step's `with`.
     pub input: Value,
     /// JSON Schema (2020-12) of `steps.<id>.output`.
@@ -122,6 +135,9 @@ impl Manifest {
 
     pub fn action(&self, id: &str) -> Option<&ActionManifest> {
         self.actions.iter().find(|action| action.id == id)
+    }
+    pub fn connection(&self, id: &str) -> Option<&ConnectionKind> {
+        self.connections.iter().find(|kind| kind.id == id)
     }
     pub fn trigger(&self, id: &str) -> Option<&TriggerManifest> {
         self.triggers.iter().find(|trigger| trigger.id == id)

@@ -1,5 +1,6 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
+mod destinations;
 mod schedules;
 mod triggers;
 
@@ -23,6 +24,7 @@ use crate::time::Timestamp;
 mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use schedules::{ScheduleCursor, Schedules};
 pub use triggers::{LateCallers, LateUse, Reference, Triggers};

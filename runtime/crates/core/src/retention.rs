@@ -1,4 +1,5 @@
-//! Which runs may go: age, count and outcome, decided from the newest run of a workflow to its oldest. Pure.
+//! Which runs may go: age, count and outcome, decided from the newest run of a workflow to its oldest, and how much has to go for the rest to
+//! fit. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, WorkflowId};
-use crate::ports::Kept;
+use crate::ports::{Kept, Usage};
 use crate::run::fold::RunStatus;
 use crate::time::Timestamp;
 
@@ -81,6 +82,32 @@ impl Picker {
     }
 }
 
+/// What a store may take of the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteCap(pub u64);
+
+impl ByteCap {
+    /// What a data file takes at most for each byte of keys and records in it: beyond that it is copied (docs/logs.md).
+    const FILE_PER_LIVE: u64 = 4;
+
+    /// What is left after a removal, in hundredths of the cap: some room, so that the next delivery does not begin it all again.
+    const LEAVES: u64 = 80;
+
+    /// Keys, records and payload files that have to go, in bytes, so that the data file fits once it is copied; nothing while it does. Not by
+    /// what the file takes at the moment: what was removed stays in it until then, and removing more would not change that.
+    pub fn excess(self, usage: &Usage) -> Option<u64> {
+        let needed = usage.live_bytes.saturating_mul(Self::FILE_PER_LIVE).saturating_add(usage.payload_bytes);
+        if needed <= self.0 {
+            return None;
+        }
+        let counted = usage.live_bytes.saturating_add(usage.payload_bytes);
+        let excess = needed - self.0 / 100 * Self::LEAVES;
+        // Of what is needed the same part goes as of what counts.
+        let goes = u128::from(counted) * u128::from(excess) / u128::from(needed.max(1));
+        Some(u64::try_from(goes).unwrap_or(u64::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +163,18 @@ mod tests {
                 picker.pick(&history).into_iter().map(|id| 1_000 - id.created_at().as_millis() / DAY_MS).collect();
             assert_eq!(picked, gone, "{rules:?}");
         }
+    }
+
+    #[test]
+    fn what_has_to_go_leaves_four_fifths_of_the_cap_and_nothing_goes_below_it() {
+        let usage = |live_bytes, payload_bytes| Usage { live_bytes, payload_bytes, file_bytes: 1 << 40 };
+        let cap = ByteCap(1_000);
+        assert_eq!(cap.excess(&usage(200, 200)), None);
+        assert_eq!(cap.excess(&usage(0, 0)), None);
+        assert_eq!(cap.excess(&usage(500, 0)), Some(300), "200 are left, and need 800");
+        assert_eq!(cap.excess(&usage(0, 1_600)), Some(800));
+        assert_eq!(ByteCap(0).excess(&usage(10, 10)), Some(20));
+        assert!(cap.excess(&usage(u64::MAX, u64::MAX)).is_some());
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 pub mod calendar;
 mod control;
+pub mod dead_letter;
 pub mod event;
 pub mod fold;
 pub mod place;
 pub mod plan;
 pub mod rerun;
+pub mod resume;
 pub mod retry;
 pub mod state;
 pub mod summary;

@@ -76,7 +76,7 @@ pub fn examine(text: &str, surroundings: &Surroundings<'_>) -> Examined {
             let findings = check::check(&authored, surroundings);
             Examined { workflow: Some(authored.workflow), findings }
         }
-        Err(problems) => Examined { workflow: None, findings: Findings { problems, not_looked_up: Vec::new() } },
+        Err(problems) => Examined { workflow: None, findings: Findings { problems, ..Findings::default() } },
     }
 }
 

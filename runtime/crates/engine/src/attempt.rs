@@ -5,6 +5,8 @@
 use std::io;
 use std::time::Duration;
 
+use flowcell_core::connection::CredentialError;
+use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
 use flowcell_core::id::{Digest, StepRef};
@@ -12,16 +14,17 @@ use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, Inv
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
 use flowcell_core::run::event::{RunEvent, StepError};
-use flowcell_core::run::fold::{Run, StepState};
+use flowcell_core::run::fold::{Phase, Run, StepState};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
-use flowcell_core::run::retry::RETRY_AFTER_MAX;
-use flowcell_core::run::state::QUARANTINED;
+use flowcell_core::run::retry::{RETRY_AFTER_MAX, RetryPolicy};
+use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
 use serde_json::{Value, json};
 
+use crate::destinations::{Admission, Asking, Passage};
 use crate::engine::{Core, Ports};
 use crate::workflows::Prepared;
 
@@ -31,6 +34,9 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 /// What an input may measure: the contract's numbers (`wit/README.md`, promise 1). What exceeds them reaches neither plugin nor journal.
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_DEPTH_MAX: usize = 64;
+
+/// The code of an attempt that was not made, because its destination is disabled.
+const DESTINATION_DISABLED: &str = "destination-disabled";
 
 /// An attempt that has ended.
 pub(crate) struct Landed {
@@ -42,16 +48,21 @@ pub(crate) struct Landed {
 
 /// Makes the attempt. It borrows nothing of the run, which goes on meanwhile.
 pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
-    let ReadyCall { call, notes } = ready;
-    let (step, attempt, digest, input) = (call.step.clone(), call.attempt, call.digest, call.input.clone());
+    let ReadyCall { call, notes, passage } = ready;
+    let (step, attempt, digest, input, run) =
+        (call.step.clone(), call.attempt, call.digest, call.input.clone(), call.run);
     let mut invocation = invoke(&core.ports, call).await;
     invocation.record.log.splice(0..0, notes);
+    if let Some(passage) = passage {
+        let told = passage.land(&core.ports, run, &invocation.record).await;
+        invocation.record.log.extend(told.map(|message| LogLine { level: LogLevel::Warn, message }));
+    }
     core.quarantine.judge(digest, &invocation);
     Landed { step, attempt, input, invocation }
 }
 
 /// What the end of an attempt means: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
-/// repeated is unknown or its plugin has just been quarantined, [`RunEvent::StepParked`].
+/// repeated is unknown, its plugin has just been quarantined or its connection waits for its owner, [`RunEvent::StepParked`].
 pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
     let Landed { step, attempt, input, invocation: Invocation { outcome, record } } = landed;
     let error = match outcome {
@@ -74,11 +85,20 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
     let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
     let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
-    let (error, retry_at) = judge(&core.ports, action, error, failures);
+    let reconnecting = needs_reconnecting(&error);
+    let retry = match workflow.compiled.steps.get(step.id()).map(|step| &step.kind) {
+        Some(CompiledKind::Action { retry, .. }) => retry.clone(),
+        _ => RetryPolicy::default(),
+    };
+    let (error, retry_at) = judge(&core.ports, &retry, error, failures);
     let input = Some(input);
     if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
         let (reason, error) = quarantined(digest, &action.uses, &error.message);
         return RunEvent::StepParked { step, attempt, reason, error: Some(error), input, call: Some(record) };
+    }
+    if let Some(error) = reconnecting.filter(|_| !must_be_parked) {
+        let (reason, error) = (error.message.clone(), Some(error));
+        return RunEvent::StepParked { step, attempt, reason, error, input, call: Some(record) };
     }
     if must_be_parked {
         let reason = why_parked(action, &format!("step `{step}` was left without an answer ({})", error.code));
@@ -97,11 +117,23 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     (reason, error)
 }
 
+/// Why a step is parked whose connection waits for its owner; nothing for other failures.
+fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
+    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }) = error else { return None };
+    let message = format!(
+        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
+    );
+    let details = Some(json!({ "connection": name }));
+    Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
+}
+
 /// A call that can be made.
 pub(crate) struct ReadyCall {
     pub(crate) call: ActionCall,
     /// What was noticed while its input was rendered; they stand first in the attempt's log.
     notes: Vec<LogLine>,
+    /// Leave to send to its destination, where it has one.
+    passage: Option<Passage>,
 }
 
 /// What becomes of an attempt before it is made.
@@ -109,6 +141,8 @@ pub(crate) enum Readied {
     Call(Box<ReadyCall>),
     /// It cannot be made, or must not.
     End(Box<RunEvent>),
+    /// It is made later, and none is used up: [`RunEvent::StepDeferred`].
+    Later(Box<RunEvent>),
 }
 
 /// Renders the input and decides whether the attempt is made.
@@ -122,21 +156,49 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
         let parked = RunEvent::StepParked { step, attempt, reason, error, input: None, call: None };
         return Readied::End(Box::new(parked));
     }
-    match prepare(core, workflow, run, step, attempt) {
-        Ok(call) => Readied::Call(Box::new(call)),
-        Err(error) => {
-            let (step, call) = (step.clone(), CallRecord::default());
-            Readied::End(Box::new(RunEvent::StepFailed {
-                step,
-                attempt,
-                error,
-                retry_at: None,
-                input: None,
-                origin: None,
-                call,
-            }))
-        }
-    }
+    let error = match prepare(core, workflow, run, step, attempt) {
+        Ok(mut ready) => match admit(core, workflow, run, step) {
+            None => return Readied::Call(Box::new(ready)),
+            Some((_, Admission::Go(passage))) => {
+                ready.passage = Some(passage);
+                return Readied::Call(Box::new(ready));
+            }
+            Some((_, Admission::Later { until, reason })) => {
+                return Readied::Later(Box::new(RunEvent::StepDeferred { step: step.clone(), until, reason }));
+            }
+            Some((destination, Admission::Disabled(disabled))) => is_disabled(destination, &disabled),
+        },
+        Err(error) => error,
+    };
+    let (step, call) = (step.clone(), CallRecord::default());
+    let failed = RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
+    Readied::End(Box::new(failed))
+}
+
+/// Asks whether the step's receiver is to be sent to now; `None` where run data decides who that is.
+fn admit<'w>(core: &Core, workflow: &'w Prepared, run: &Run, step: &StepRef) -> Option<(&'w Destination, Admission)> {
+    let CompiledKind::Action { destination: Some(destination), .. } = &workflow.compiled.steps.get(step.id())?.kind
+    else {
+        return None;
+    };
+    let deferred_since = match run.steps.get(step).map(|state| &state.phase) {
+        Some(Phase::Deferred { since, .. }) => Some(*since),
+        _ => None,
+    };
+    let asking = Asking { now: core.ports.clock.now(), deferred_since, chance: draw(&*core.ports.entropy) };
+    Some((destination, core.destinations.admit(&run.workspace, destination, asking)))
+}
+
+/// Why nothing is sent to a destination, and what to do.
+fn is_disabled(destination: &Destination, disabled: &Disabled) -> StepError {
+    let (url, Disabled { since, run, reason }) = (destination.url(), disabled);
+    let by = run.map_or_else(String::new, |run| format!(" in {run}"));
+    let message = format!(
+        "nothing was sent, because {url} has been disabled since {since}: {reason}{by}. When it takes deliveries again, \
+         `flowcell destination enable {url}` allows them, and `flowcell dead-letter recover --destination {url}` sends this one again"
+    );
+    let details = Some(json!({ "destination": destination.id(), "url": url, "since": since }));
+    StepError { code: DESTINATION_DISABLED.to_owned(), message, retryable: false, details }
 }
 
 /// Whether the attempt may have had an effect that nobody was told of, and would otherwise be made again: it was cut off, or it failed after
@@ -160,7 +222,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
     let definition = &workflow.compiled.workflow;
     let action = definition.step(place.id()).and_then(Step::action);
     let compiled = workflow.compiled.steps.get(place.id()).map(|step| &step.kind);
-    let (Some(action), Some(CompiledKind::Action { input, scope })) = (action, compiled) else {
+    let (Some(action), Some(CompiledKind::Action { input, scope, .. })) = (action, compiled) else {
         return Err(unavailable(format!(
             "version {} of workflow `{}` has no action `{place}`",
             run.version, run.workflow
@@ -176,6 +238,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
     // The attempt begins now: its start is noted next, and its input with its end.
     let now = core.ports.clock.now();
     let seen = Scope::of(run, definition).with_custom_values(&core.config.custom_values);
+    let seen = seen.with_resume_links(&core.config);
     let seen = seen.within(place.at(), &locals).now_is(now);
     let (input, notes) = match workflow.compiled.steps.get(place.id()).and_then(|step| step.missing.as_ref()) {
         None => (input.render(&seen).map_err(|error| expression_error(&error))?, Vec::new()),
@@ -199,7 +262,7 @@ fn prepare(core: &Core, workflow: &Prepared, run: &Run, place: &StepRef, attempt
         scope: scope.clone(),
         connection: action.connection.clone(),
     };
-    Ok(ReadyCall { call, notes })
+    Ok(ReadyCall { call, notes, passage: None })
 }
 
 /// What the log says of a value that was missing.
@@ -232,9 +295,9 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 }
 
 /// What is written down about a failure, and when the step is tried again.
-fn judge(ports: &Ports, action: &Action, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
+fn judge(ports: &Ports, retry: &RetryPolicy, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
-    let delay = action.retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let delay = retry.next_delay(disposition, failures, draw(&*ports.entropy));
     let mut message = error.to_string();
     let mut retryable = false;
     if let Disposition::Transient { after_ms } = disposition {
@@ -302,7 +365,7 @@ fn fits_bytes(value: &Value, bytes_max: usize) -> bool {
 }
 
 /// A number from 0 to 1, both included.
-fn draw(entropy: &dyn Entropy) -> f64 {
+pub(crate) fn draw(entropy: &dyn Entropy) -> f64 {
     let mut bytes = [0; 4];
     entropy.fill(&mut bytes);
     f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)

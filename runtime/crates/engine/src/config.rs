@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::id::{RunId, StepRef};
+use flowcell_core::run::resume::ResumeLinks;
 use serde_json::Value;
 
+use crate::breaker::BreakerSettings;
 use crate::key::InstanceKey;
 
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct EngineConfig {
     pub attempts_per_run: usize,
     /// How many calls in a row the sandbox must have ended (a crash, too much memory or processor time) before a plugin is called no more.
     pub quarantine_after: u32,
+    /// When a receiver counts as failing, so that what is for it waits.
+    pub breaker: BreakerSettings,
     /// How long an attempt may take when its step does not say.
     pub step_timeout: Duration,
     /// How long an attempt may take, whatever its step says.
@@ -27,6 +32,17 @@ pub struct EngineConfig {
     pub workflows_max: usize,
     /// What expressions read as `custom_values`, an object.
     pub custom_values: Arc<Value>,
+    /// What resume links begin with, without a slash at the end.
+    pub public_url: Arc<str>,
+}
+
+impl ResumeLinks for EngineConfig {
+    /// `…/resume/{run}.{step}.{secret}`: the run, the place, and what proves that somebody was given the link.
+    fn resume_link(&self, run: RunId, step: &StepRef) -> String {
+        // Of what stands in the text of a place, only the brackets around iterations have to be coded in a URL (RFC 3986 §3.3).
+        let place = step.to_string().replace('[', "%5B").replace(']', "%5D");
+        format!("{}/resume/{run}.{place}.{}", self.public_url, self.instance_key.resume_token(run, step))
+    }
 }
 
 impl EngineConfig {
@@ -39,6 +55,7 @@ impl EngineConfig {
             attempts_per_run: 16,
             // One bad input must not take a plugin from everybody; five failures without a success between them are the plugin's.
             quarantine_after: 5,
+            breaker: BreakerSettings::default(),
             // What people wait for an HTTP answer, and more than nearly every API needs.
             step_timeout: Duration::from_secs(30),
             // Slow report endpoints answer within minutes; a slot is not to be held longer.
@@ -48,6 +65,8 @@ impl EngineConfig {
             // A thousand published workflows (PERF.md "Grow") stay compiled, some 20 KiB each.
             workflows_max: 1_000,
             custom_values: Arc::new(Value::Object(serde_json::Map::new())),
+            // Where a server listens that was told nothing else.
+            public_url: Arc::from("http://127.0.0.1:8080"),
         }
     }
 }

@@ -1,22 +1,28 @@
 //! What the outside asks of runs: start, answer, cancel, decide, repeat. Every call returns after the journal has it.
 
 pub(crate) mod create;
+mod dead_letters;
 mod deliver;
+mod destinations;
+mod filter;
 mod rerun;
 
 use std::sync::Arc;
 
 use flowcell_core::expression::{Local, Scope};
-use flowcell_core::id::{Digest, RunId, StepRef, WorkspaceId};
+use flowcell_core::id::{ConnectionName, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
 use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::rerun::RerunRefusal;
+use flowcell_core::run::resume::ResumeLinks as _;
+use flowcell_core::run::state::StepState;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use serde_json::Value;
 
 pub use self::create::CreateError;
+pub(crate) use self::deliver::REPLACED;
 pub use self::deliver::{Delivered, Incoming, Input};
 use crate::engine::Core;
 use crate::outside::{self, OutsideError};
@@ -36,6 +42,9 @@ pub enum ControlError {
     /// The link is wrong, or it has been used: which of both is not told.
     #[error("this link does not open anything, or it has been used")]
     NotOpen,
+    /// The link is right, and the run has not come to its wait.
+    #[error("the workflow has not come to this question yet")]
+    NotYet,
     #[error("step `{step}` of {run} waits for no decision")]
     NotParked { run: RunId, step: StepRef },
     #[error(transparent)]
@@ -51,10 +60,11 @@ pub enum ControlError {
 impl ControlError {
     /// Whether the store as a whole refused, rather than one run being at fault.
     fn is_of_store(&self) -> bool {
-        let (Self::Outside(OutsideError::Store(error)) | Self::Workflow(WorkflowError::Store(error))) = self else {
-            return false;
-        };
-        !matches!(error, StoreError::Damaged { .. } | StoreError::NotFound { .. } | StoreError::Refused { .. })
+        match self {
+            Self::Outside(error) => error.is_of_store(),
+            Self::Workflow(WorkflowError::Store(error)) => outside::is_of_store(error),
+            _ => false,
+        }
     }
 }
 
@@ -78,12 +88,23 @@ impl RunControl {
         }
     }
 
+    /// What expressions read as `custom_values`, an object.
+    pub fn custom_values(&self) -> Arc<Value> {
+        Arc::clone(&self.0.config.custom_values)
+    }
+
+    /// The URL that ends a wait (see [`Self::resume`]).
+    pub fn resume_link(&self, run: RunId, step: &StepRef) -> String {
+        self.0.config.resume_link(run, step)
+    }
+
     /// What opens the resume link of a wait (see [`Self::resume`]).
     pub fn resume_token(&self, run: RunId, step: &StepRef) -> String {
         self.0.config.instance_key.resume_token(run, step)
     }
 
-    /// Ends a `wait: { resume: true }`, once: `payload` becomes part of its output.
+    /// Ends a `wait: { resume: true }`, once: `payload` becomes part of its output. [`ControlError::NotYet`] when the link was handed out
+    /// before the wait has begun.
     pub async fn resume(&self, run: RunId, step: &StepRef, token: &str, payload: Value) -> Result<(), ControlError> {
         if !self.0.config.instance_key.opens(run, step, token) {
             return Err(ControlError::NotOpen);
@@ -91,6 +112,8 @@ impl RunControl {
         let resumed = self.append(run, |run| {
             if waits(run, step, |detail| matches!(detail, Detail::Waiting { resume: true, .. })) {
                 Ok(RunEvent::Resumed { step: step.clone(), payload: payload.clone() })
+            } else if run.outcome.is_none() && !run.steps.contains_key(step) {
+                Err(ControlError::NotYet)
             } else {
                 Err(ControlError::NotOpen)
             }
@@ -157,6 +180,7 @@ impl RunControl {
             let mut known = locals(compiled, &run, step);
             known.push(Local { name: "event", value: std::borrow::Cow::Borrowed(payload) });
             let scope = Scope::of(&run, &compiled.workflow).with_custom_values(&self.0.config.custom_values);
+            let scope = scope.with_resume_links(&self.0.config);
             let verdict = condition.evaluate(&scope.within(step.at(), &known).now_is(now));
             verdict.map_or_else(
                 |error| {
@@ -192,11 +216,31 @@ impl RunControl {
     /// Lets a plugin out, and its parked runs go on. Returns them.
     pub async fn release(&self, workspace: &WorkspaceId, digest: &Digest) -> Result<Vec<RunId>, ControlError> {
         self.0.quarantine.release(digest);
-        let parked = self.0.ports.index.marked(workspace, &Mark::Quarantined(*digest)).await?;
+        self.repeat_parked(workspace, &Mark::Quarantined(*digest), |state| state.quarantine() == Some(*digest)).await
+    }
+
+    /// The runs go on that wait for the owner of this connection. Returns them.
+    pub async fn reconnected(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let mark = Mark::Reconnecting(name.clone());
+        self.repeat_parked(workspace, &mark, |state| state.reconnecting().as_ref() == Some(name)).await
+    }
+
+    /// Makes the parked steps again of which `is_it` holds, in every run with the mark.
+    async fn repeat_parked(
+        &self,
+        workspace: &WorkspaceId,
+        mark: &Mark,
+        is_it: impl Fn(&StepState) -> bool,
+    ) -> Result<Vec<RunId>, ControlError> {
+        let parked = self.0.ports.index.marked(workspace, mark).await?;
         let mut released = Vec::new();
         for summary in parked {
             let run = self.load(summary.id).await?;
-            let steps = run.parked().filter(|(_, state)| state.quarantine() == Some(*digest));
+            let steps = run.parked().filter(|(_, state)| is_it(state));
             for step in steps.map(|(step, _)| step) {
                 match self.decide(run.id, step, Decision::Repeat).await {
                     Ok(()) => released.push(run.id),

@@ -51,9 +51,10 @@ pub(crate) enum DriveEnd {
     Rests {
         slot: Option<String>,
     },
-    /// As many runs as may go on are: it is to be looked at again when one of this slot ends.
+    /// As many runs as may go on are: it is to be looked at again when one of this slot ends, or when it has taken too long.
     Queued {
         slot: String,
+        until: Option<Timestamp>,
     },
     /// It cannot be driven by this process, however often it is tried; the log says why.
     SetAside,
@@ -136,10 +137,11 @@ impl<'e> Drive<'e> {
 
     async fn go(mut self, shutdown: &Shutdown) -> Result<DriveEnd, DriveError> {
         let slot = self.run.origin.slot.clone();
+        self.end_replaced().await?;
         if let Some(slot) = &slot
             && !self.may_take(slot).await?
         {
-            return Ok(DriveEnd::Queued { slot: slot.clone() });
+            return Ok(DriveEnd::Queued { slot: slot.clone(), until: self.ends_at() });
         }
         match self.advance(shutdown).await {
             Err(
@@ -226,7 +228,8 @@ impl<'e> Drive<'e> {
     fn plan(&self) -> Vec<Next> {
         let Prepared { compiled, calls, .. } = &*self.workflow;
         let custom_values = &*self.core.config.custom_values;
-        let definition = Definition { compiled, calls, calendar: &*self.core.ports.calendar, custom_values };
+        let (calendar, resume_links) = (&*self.core.ports.calendar, &self.core.config);
+        let definition = Definition { compiled, calls, calendar, custom_values, resume_links };
         plan(definition, &self.run, Moment { now: self.now(), in_flight: self.flights.steps() })
     }
 
@@ -243,11 +246,13 @@ impl<'e> Drive<'e> {
         let mut calls = Vec::new();
         for (step, attempt) in starts.into_iter().take(free) {
             let readied = attempt::ready(self.core, &self.workflow, &self.run, &step, attempt);
-            must_be_durable |= start_must_be_durable(&self.workflow.compiled.workflow, &self.run, step.id());
-            self.note(RunEvent::StepStarted { step, attempt })?;
+            if !matches!(readied, Readied::Later(_)) {
+                must_be_durable |= start_must_be_durable(&self.workflow.compiled.workflow, &self.run, step.id());
+                self.note(RunEvent::StepStarted { step, attempt })?;
+            }
             match readied {
                 Readied::Call(call) => calls.push(call),
-                Readied::End(event) => {
+                Readied::End(event) | Readied::Later(event) => {
                     self.note(*event)?;
                     has_ended = true;
                 }

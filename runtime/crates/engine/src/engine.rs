@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use flowcell_core::ports::{Catalog, Clock, Definitions, Entropy, Invoker, Journal, RunIndex, RunQueue};
+use flowcell_core::ports::{Catalog, Clock, Definitions, Destinations, Entropy, Invoker, Journal, RunIndex, RunQueue};
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::time::Timestamp;
 
 use crate::config::EngineConfig;
 use crate::control::RunControl;
+use crate::destinations::KnownDestinations;
 use crate::drive::Slots;
 use crate::hub::Hub;
 use crate::quarantine::Quarantine;
@@ -21,6 +22,7 @@ pub struct Ports {
     pub queue: Arc<dyn RunQueue>,
     pub index: Arc<dyn RunIndex>,
     pub definitions: Arc<dyn Definitions>,
+    pub destinations: Arc<dyn Destinations>,
     pub invoker: Arc<dyn Invoker>,
     pub catalog: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,
@@ -47,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) workflows: Workflows,
     pub(crate) hub: Hub,
     pub(crate) quarantine: Quarantine,
+    pub(crate) destinations: Arc<KnownDestinations>,
     pub(crate) slots: Slots,
     /// Held while a delivery looks for unfinished runs about its subject and starts its own.
     pub(crate) reentry: tokio::sync::Mutex<()>,
@@ -60,6 +63,7 @@ impl Engine {
             workflows: Workflows::new(config.workflows_max),
             hub: Hub::default(),
             quarantine: Quarantine::new(config.quarantine_after),
+            destinations: Arc::new(KnownDestinations::new(config.breaker)),
             slots: Slots::default(),
             reentry: tokio::sync::Mutex::default(),
             started_at: ports.clock.now(),

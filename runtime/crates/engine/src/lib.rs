@@ -5,8 +5,10 @@
 //! beside them and starts runs by the clock.
 
 mod attempt;
+mod breaker;
 mod config;
 mod control;
+mod destinations;
 mod drive;
 mod engine;
 mod hub;
@@ -19,8 +21,10 @@ mod shutdown;
 mod worker;
 mod workflows;
 
+pub use breaker::{BreakerSettings, BreakerState};
 pub use config::EngineConfig;
 pub use control::{ControlError, CreateError, Delivered, Incoming, Input, RunControl};
+pub use destinations::DestinationView;
 pub use engine::{Engine, Ports};
 pub use key::InstanceKey;
 pub use outside::OutsideError;

@@ -17,6 +17,17 @@ pub enum OutsideError {
     Journal(#[from] ImpossibleJournal),
 }
 
+impl OutsideError {
+    /// Whether the store as a whole refused, rather than one run being at fault.
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(self, Self::Store(error) if is_of_store(error))
+    }
+}
+
+pub(crate) fn is_of_store(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Damaged { .. } | StoreError::NotFound { .. } | StoreError::Refused { .. })
+}
+
 /// The journal of a run, waited for while the store is busy.
 pub(crate) async fn load(ports: &Ports, id: RunId) -> Result<Vec<Recorded>, StoreError> {
     let mut patience = Patience::new(&*ports.clock);

@@ -1,5 +1,5 @@
-//! Starts runs by the clock. Stands beside the worker and knows only ports: which schedules there are ([`ScheduleSource`]), how far each has
-//! come ([`Schedules`]), the journal and the clock. When something comes is computed by `core::schedule`.
+//! Starts runs by the clock. Stands beside the worker and knows which schedules there are ([`ScheduleSource`]), how far each has come
+//! ([`Schedules`]), the clock, and [`RunControl`], by which every run is started. When something comes is computed by `core::schedule`.
 //!
 //! An occurrence starts one run, whatever happens:
 //! - the delivery and its run are one transaction of the journal. The delivery's id and key are made of the trigger and the occurrence, so that
@@ -16,12 +16,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::plugin::{Pin, Uses};
-use flowcell_core::ports::{Changed, Clock, Journal, Schedules, StoreError};
+use flowcell_core::condition::Explanation;
+use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::ports::{Changed, Clock, Schedules, StoreError};
 use flowcell_core::schedule::Schedule;
 use flowcell_core::time::Timestamp;
 
+use crate::control::RunControl;
 use crate::patience::Patience;
 use crate::shutdown::Shutdown;
 use crate::worker::EngineStopped;
@@ -36,7 +37,6 @@ pub struct ScheduledTrigger {
     pub version: u32,
     /// The trigger's id within its workflow.
     pub trigger: String,
-    pub pins: std::collections::BTreeMap<Uses, Pin>,
     pub schedule: Schedule,
     /// Since when this version is published: nothing before was missed.
     pub since: Timestamp,
@@ -49,12 +49,37 @@ pub trait ScheduleSource: Send + Sync {
 
     /// Resolves at the first change after the call: subscribe before looking, so that nothing is missed.
     fn changed(&self) -> Changed;
+
+    /// Hears what became of each occurrence, to count it and to show it to people.
+    fn became(&self, _trigger: &ScheduledTrigger, _now: Timestamp, _became: &Became) {}
+}
+
+/// What became of an occurrence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Became {
+    Started,
+    /// Its run was started before.
+    Duplicate,
+    /// Unfinished runs about the same subject go on in its place (`reentry.policy: skip`).
+    Skipped {
+        because_of: Vec<RunId>,
+    },
+    /// The trigger's filter does not hold.
+    Filtered {
+        event: EventId,
+        because: Explanation,
+    },
+    /// It cannot be started: a key or the filter reads what is not there, the workflow cannot be read.
+    Refused {
+        message: String,
+    },
 }
 
 /// What the scheduler needs of the outside.
 #[derive(Clone)]
 pub struct SchedulerPorts {
-    pub journal: Arc<dyn Journal>,
+    /// Starts the runs.
+    pub control: RunControl,
     pub schedules: Arc<dyn Schedules>,
     pub source: Arc<dyn ScheduleSource>,
     pub clock: Arc<dyn Clock>,
@@ -173,21 +198,25 @@ impl Scheduler {
     /// Starts the run of an occurrence, unless it was started before.
     async fn fire(&self, trigger: &ScheduledTrigger, occurrence: Timestamp, shutdown: &Shutdown) -> Result<(), Halt> {
         let workflow = &trigger.workflow;
-        let delivery = delivery::of(trigger, occurrence, &self.ports);
-        let accept = || self.ports.journal.accept(delivery.clone());
-        match self.patiently("starting a scheduled run", shutdown, accept).await {
-            Ok(accepted) if accepted.duplicate => {
+        let deliver = || delivery::deliver(trigger, occurrence, &self.ports);
+        let became = self.patiently("starting a scheduled run", shutdown, deliver).await?;
+        match &became {
+            Became::Started => {}
+            Became::Duplicate => {
                 tracing::debug!(%workflow, %occurrence, "the run of this occurrence was started before");
-                Ok(())
             }
-            Ok(_) => Ok(()),
-            // The delivery's id is taken: by itself, longer ago than deliveries are recognised by their key.
-            Err(Halt::SetAside(StoreError::Refused { message })) => {
-                tracing::info!(%workflow, %occurrence, message, "an occurrence starts no run, most likely because it did before");
-                Ok(())
+            Became::Skipped { because_of } => {
+                tracing::info!(%workflow, %occurrence, ?because_of, "an occurrence starts no run, because one about the same subject goes on");
             }
-            Err(halt) => Err(halt),
+            Became::Filtered { .. } => {
+                tracing::debug!(%workflow, %occurrence, "an occurrence starts no run, because the trigger's filter does not hold");
+            }
+            Became::Refused { message } => {
+                tracing::error!(%workflow, %occurrence, message, "an occurrence is passed over, because its run cannot be started; mend the workflow and apply it");
+            }
         }
+        self.ports.source.became(trigger, self.ports.clock.now(), &became);
+        Ok(())
     }
 
     async fn note(&self, cursor: &flowcell_core::ports::ScheduleCursor, shutdown: &Shutdown) -> Result<(), Halt> {

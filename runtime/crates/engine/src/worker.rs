@@ -24,9 +24,14 @@ impl Engine {
     /// Draining claims nothing more and lets attempts in progress end. What is left after [`EngineConfig::drain`](crate::EngineConfig::drain), or
     /// at a second request, is dropped in the middle, just as in a crash. Dropping this future does the same.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), EngineStopped> {
+        self.0.destinations.load(&self.0.ports).await.map_err(|error| {
+            tracing::error!(%error, "what is known of destinations cannot be read");
+            EngineStopped
+        })?;
         let (tasks, driven, held) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
-        let (leaves, last_leave) = (0, HashMap::new());
-        let mut worker = Worker { core: self.0, shutdown, tasks, driven, held, leaves, last_leave };
+        let (leaves, last_leave, deadlines) = (0, HashMap::new(), BTreeSet::new());
+        let mut worker =
+            Worker { core: self.0, shutdown, tasks, driven, held, deadlines, leaves, last_leave, last_set_aside: 0 };
         while !worker.shutdown.is_draining() {
             worker.turn().await?;
         }
@@ -41,10 +46,14 @@ struct Worker {
     driven: HashMap<Id, Driven>,
     /// Claimed runs that wait for a place in their slot, the oldest first.
     held: BTreeMap<String, BTreeSet<RunId>>,
+    /// When they have waited for too long; some are let in before.
+    deadlines: BTreeSet<(Timestamp, RunId)>,
     /// Counts the runs that left a slot.
     leaves: u64,
     /// The count at which each slot was left last, while anything is driven.
     last_leave: HashMap<String, u64>,
+    /// The count at which a run was set aside last: it may have left any slot.
+    last_set_aside: u64,
 }
 
 /// A run in progress.
@@ -65,7 +74,11 @@ enum Worked {
     Held {
         slot: String,
         run: RunId,
+        /// When it has waited for too long.
+        until: Option<Timestamp>,
     },
+    /// Nobody drives it until the next start, and so it keeps nobody waiting.
+    SetAside(RunId),
 }
 
 impl Worker {
@@ -78,9 +91,11 @@ impl Worker {
         if self.tasks.is_empty() {
             self.last_leave.clear();
         }
+        self.take_overdue();
         let free = self.core.config.concurrency.max(1).saturating_sub(self.tasks.len());
         let (claimed, next_due) = self.look(free).await?;
         let is_full = claimed.len() == free;
+        let next_due = [next_due, self.deadlines.first().map(|(at, _)| *at)].into_iter().flatten().min();
         for run in claimed {
             self.start(run);
         }
@@ -172,9 +187,10 @@ impl Worker {
                         self.last_leave.insert(slot, self.leaves);
                         Ok(has_let_in)
                     }
-                    Worked::Held { slot, run } => {
+                    Worked::SetAside(run) => Ok(self.set_aside(run)),
+                    Worked::Held { slot, run, until } => {
                         // Somebody may have left after this run was refused and before it was here to be let in.
-                        let last_leave = self.last_leave.get(&slot).copied().unwrap_or(0);
+                        let last_leave = self.last_leave.get(&slot).copied().unwrap_or(0).max(self.last_set_aside);
                         if driven.is_some_and(|driven| last_leave > driven.leaves_before)
                             && !self.shutdown.is_draining()
                         {
@@ -182,7 +198,8 @@ impl Worker {
                             return Ok(true);
                         }
                         self.held.entry(slot).or_default().insert(run);
-                        Ok(false)
+                        self.deadlines.extend(until.map(|at| (at, run)));
+                        Ok(until.is_some()) // whoever waits has to know when
                     }
                 }
             }
@@ -190,7 +207,7 @@ impl Worker {
                 // A bug of ours. The run stays claimed: released, it would panic again at once, and for ever.
                 let run = self.driven.remove(&error.id()).map(|driven| driven.run);
                 tracing::error!(?run, %error, "a run is set aside until the next start, because driving it panicked; please report this");
-                Ok(false)
+                Ok(run.is_some_and(|run| self.set_aside(run)))
             }
         }
     }
@@ -208,13 +225,36 @@ impl Worker {
         next.map(|run| self.start(run)).is_some()
     }
 
+    /// Lets others take the place of a run that is not driven again. Which slot that is may not be known: its journal cannot be read.
+    fn set_aside(&mut self, run: RunId) -> bool {
+        self.core.slots.set_aside(run);
+        self.leaves += 1;
+        self.last_set_aside = self.leaves;
+        let slots: Vec<String> = self.held.keys().cloned().collect();
+        slots.iter().fold(false, |has_let_in, slot| self.let_in(slot) || has_let_in)
+    }
+
+    /// Looks again at held runs that have waited for as long as their workflow lets a run take.
+    fn take_overdue(&mut self) {
+        let now = self.core.ports.clock.now();
+        while let Some((_, run)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.pop_first();
+            self.take_held(run);
+        }
+    }
+
+    /// Looks again at a run, if it is held.
+    fn take_held(&mut self, run: RunId) {
+        let slot = self.held.iter_mut().find_map(|(slot, waiting)| waiting.remove(&run).then(|| slot.clone()));
+        if slot.is_some() && !self.shutdown.is_draining() {
+            self.start(run);
+        }
+    }
+
     /// Looks again at held runs to which something came from outside.
     fn take_strays(&mut self) {
         for run in self.core.hub.take_strays() {
-            let slot = self.held.iter_mut().find_map(|(slot, waiting)| waiting.remove(&run).then(|| slot.clone()));
-            if slot.is_some() {
-                self.start(run);
-            }
+            self.take_held(run);
         }
     }
 
@@ -261,8 +301,8 @@ async fn work_on(core: &Core, run: RunId, shutdown: &Shutdown) -> Result<Worked,
     let left = match drive::drive(core, run, shutdown).await {
         DriveEnd::Rests { slot } => slot,
         DriveEnd::Finished { slot } => return Ok(worked(slot)),
-        DriveEnd::Queued { slot } => return Ok(Worked::Held { slot, run }),
-        DriveEnd::SetAside => return Ok(Worked::GivenBack),
+        DriveEnd::Queued { slot, until } => return Ok(Worked::Held { slot, run, until }),
+        DriveEnd::SetAside => return Ok(Worked::SetAside(run)),
         DriveEnd::StoreStopped => return Err(EngineStopped),
     };
     let mut patience = Patience::new(&*core.ports.clock);

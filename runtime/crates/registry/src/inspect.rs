@@ -4,7 +4,7 @@ use std::fmt;
 
 use flowcell_core::id::Digest;
 use flowcell_core::manifest::lint::Finding;
-use flowcell_core::manifest::sentences::sentences;
+use flowcell_core::manifest::sentences;
 use flowcell_core::manifest::{Limits, Manifest, TriggerKind};
 use serde::Serialize;
 
@@ -17,6 +17,9 @@ pub struct Report<'a> {
     pub manifest: &'a Manifest,
     /// What it asks for, in sentences.
     pub capabilities: Vec<String>,
+    /// Which connections it works with, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<String>,
     pub imports: &'a [String],
     pub exports: &'a [String],
     pub sizes: Sizes,
@@ -28,7 +31,8 @@ impl<'a> Report<'a> {
         Self {
             digest: package.digest,
             manifest: &package.manifest,
-            capabilities: sentences(&package.manifest.capabilities),
+            capabilities: sentences::sentences(&package.manifest.capabilities),
+            connections: sentences::connections(&package.manifest),
             imports: &package.imports,
             exports: &package.exports,
             sizes: package.sizes,
@@ -73,6 +77,7 @@ impl fmt::Display for Report<'_> {
             }),
         )?;
         section(f, "Capabilities", self.capabilities.iter())?;
+        section(f, "Connections", self.connections.iter())?;
         section(f, "Limits it asks for, per call", limits(&manifest.limits).iter())?;
         let width = self.imports.iter().map(String::len).max().unwrap_or_default();
         section(

@@ -38,11 +38,28 @@ impl fmt::Display for Mistake {
 
 /// Which keys each table has. A test compares this with what [`Manifest`] reads.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["id", "version", "api", "title", "description", "icon", "actions", "triggers", "capabilities", "limits"]),
-    ("actions", &["id", "title", "description", "idempotent", "input", "output"]),
+    (
+        "",
+        &[
+            "id",
+            "version",
+            "api",
+            "title",
+            "description",
+            "icon",
+            "actions",
+            "triggers",
+            "capabilities",
+            "connections",
+            "limits",
+        ],
+    ),
+    ("actions", &["id", "title", "description", "idempotent", "connection", "retry", "input", "output"]),
+    ("actions.connection", &["kinds", "required", "default", "reason"]),
     ("triggers", &["id", "title", "description", "kind", "config", "output"]),
     ("capabilities", &["http"]),
     ("capabilities.http", &["reason", "from-input", "hosts"]),
+    ("connections", &["id", "title", "description", "fields", "hosts", "inject"]),
     ("limits", &["memory_mib", "cpu_ms", "wall_ms", "http_requests", "fuel"]),
 ];
 

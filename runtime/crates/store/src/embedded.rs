@@ -11,16 +11,18 @@
 //! On disk:
 //! ```text
 //! lock           held as long as the store is open
-//! MANIFEST       the format number, written once
+//! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          thirteen trees (see `tables`)
+//! sled/          fifteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
 mod blocks;
 mod codec;
 mod compaction;
+mod connections;
 mod definitions;
+mod destinations;
 mod fresh;
 mod group;
 mod guard;
@@ -42,6 +44,7 @@ mod tables;
 mod tail;
 mod tracker;
 mod triggers;
+mod upgrade;
 mod verify;
 mod writer;
 

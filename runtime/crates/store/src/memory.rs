@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::connection::{Connections, StoredConnection};
+use flowcell_core::destination::DestinationRecord;
+use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Hook, HookBinding, Journal, LateCallers, Reference, RunQueue,
-    ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, Reference,
+    RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
+    WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
@@ -50,6 +53,8 @@ struct State {
     versions: HashMap<(WorkspaceId, WorkflowId, u32), WorkflowVersion>,
     hooks: HashMap<[u8; 32], Hook>,
     cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
+    connections: BTreeMap<(WorkspaceId, ConnectionName), StoredConnection>,
+    destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
 }
@@ -320,5 +325,53 @@ impl Triggers for MemoryStore {
 
     async fn late(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Result<Option<LateCallers>, StoreError> {
         Ok(self.state().late.get(&(workspace.clone(), workflow.clone())).cloned())
+    }
+}
+
+#[async_trait]
+impl Connections for MemoryStore {
+    async fn put(&self, connection: StoredConnection) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let place = (connection.connection.workspace.clone(), connection.connection.name.clone());
+        let revision = state.connections.get(&place).map_or(0, |stored| stored.revision);
+        rules::check_revision(&connection, revision)?;
+        state.connections.insert(place, connection);
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Option<StoredConnection>, StoreError> {
+        Ok(self.state().connections.get(&(workspace.clone(), name.clone())).cloned())
+    }
+
+    async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<StoredConnection>, StoreError> {
+        let state = self.state();
+        let of_workspace = state.connections.iter().filter(|((owner, _), _)| owner == workspace);
+        Ok(of_workspace.map(|(_, stored)| stored.clone()).collect())
+    }
+
+    async fn remove(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<bool, StoreError> {
+        Ok(self.state().connections.remove(&(workspace.clone(), name.clone())).is_some())
+    }
+}
+
+#[async_trait]
+impl Destinations for MemoryStore {
+    async fn put(&self, changed: Vec<DestinationRecord>, removed: Vec<DestinationRecord>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for record in removed {
+            state.destinations.remove(&(record.workspace, record.url));
+        }
+        for record in changed {
+            state.destinations.insert((record.workspace.clone(), record.url.clone()), record);
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<DestinationRecord>, StoreError> {
+        Ok(self.state().destinations.values().cloned().collect())
     }
 }

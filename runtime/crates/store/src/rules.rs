@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{Digest, EventId};
 use flowcell_core::ports::{Append, DedupeTerms, Delivery, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
 use flowcell_core::run::event::RunEvent;
@@ -147,6 +148,18 @@ pub(crate) fn check_rotation(
         return conflict("the newest version", head.latest, stored.latest);
     }
     Ok(())
+}
+
+/// Refuses a write of a connection that is not the next after `revision` (0: there is none).
+pub(crate) fn check_revision(connection: &StoredConnection, revision: u32) -> Result<(), StoreError> {
+    if connection.revision == revision.saturating_add(1) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("connection `{}`", connection.connection.name),
+        expected: connection.revision.saturating_sub(1),
+        actual: revision,
+    })
 }
 
 /// What a hook that another workflow owns gets.

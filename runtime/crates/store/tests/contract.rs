@@ -4,8 +4,12 @@
 
 #[path = "contract/backend.rs"]
 mod backend;
+#[path = "contract/connections.rs"]
+mod connections;
 #[path = "contract/definitions.rs"]
 mod definitions;
+#[path = "contract/destinations.rs"]
+mod destinations;
 #[path = "contract/journal.rs"]
 mod journal;
 #[path = "contract/list.rs"]
@@ -92,6 +96,11 @@ on_every_backend! {
         an_expired_key_that_was_used_again_is_not_forgotten_with_the_old_delivery,
         large_payloads_go_and_shared_ones_stay,
         runs_are_kept_in_pages_from_both_ends,
+        runs_go_by_age,
+        runs_go_by_their_number_for_each_workflow,
+        failed_runs_stay_longer_where_it_is_said,
+        the_rules_of_a_workflow_come_before_the_operators,
+        runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
     triggers::{
         a_reference_is_there_after_a_restart_and_is_written_over,
@@ -108,11 +117,22 @@ on_every_backend! {
         a_rotated_url_leads_on_beside_the_former_one_until_that_is_gone,
         a_version_made_before_a_rotation_is_a_conflict,
     },
+    destinations::{
+        records_replace_those_before_and_are_listed_by_workspace_and_url,
+        destinations_survive_a_restart,
+    },
     schedules::{
         a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,
         a_cursor_belongs_to_one_trigger_of_one_workflow_of_one_workspace,
         cursors_are_listed_by_workspace_workflow_and_trigger,
         cursors_survive_a_restart,
         one_of_many_concurrent_cursors_is_there_before_and_after_a_restart,
+    },
+    connections::{
+        a_connection_is_there_after_it_was_put_and_each_write_is_the_next_revision,
+        one_of_many_concurrent_writes_wins,
+        connections_are_listed_by_name_within_their_workspace,
+        a_removed_connection_is_gone_and_its_name_is_free,
+        connections_survive_a_restart_however_large,
     },
 }

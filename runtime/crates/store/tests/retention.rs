@@ -15,7 +15,7 @@ use std::time::Duration;
 use backend::{append, at, delivery_to, finished, run_id, started, succeeded, workspace};
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::ports::{Delivery, Durability, Journal as _, Retention as _, RunFilter, RunIndex as _, Usage};
-use flowcell_core::retention::{Picker, RetentionRules};
+use flowcell_core::retention::{ByteCap, Picker, RetentionRules};
 use flowcell_core::run::event::{Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
@@ -186,4 +186,38 @@ async fn a_start_compacts_a_file_that_is_mostly_garbage() {
     assert!(after < before, "{after} of {before}");
     assert_eq!(store.list(&workspace(), RunFilter::default(), None, 1_000).await.unwrap().len(), 50);
     assert!(store.load(run_id(1)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cap_on_bytes_holds_round_after_round_and_the_newest_runs_stay() {
+    const CAP: u64 = 24 << 20;
+    const ROUND: u64 = 600;
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { compact_above_bytes: 8 << 20, ..Options::default() };
+    let store = Arc::new(EmbeddedStore::open(dir.path(), &options).unwrap());
+    let (mut total, mut removed, mut written) = (0, 0, 0);
+    let mut most = 0;
+    for round in 1..=10 {
+        write_all(&store, total..total + ROUND).await;
+        total += ROUND;
+        let before = on_disk(dir.path());
+        most = most.max(before);
+        // As `retention.bytes_max_mib` does.
+        while let Some(excess) = ByteCap(CAP).excess(&store.usage().await.unwrap()) {
+            let gone = store.remove_oldest(&workspace(), excess).await.unwrap();
+            assert!(gone.runs > 0, "there is always something that may go");
+            removed += gone.runs as u64;
+            written += gone.bytes;
+        }
+        store.compact().await.unwrap();
+        let after = on_disk(dir.path());
+        say(&format!("round {round}: {} on disk, {} after the cap was applied", mib(before), mib(after)));
+        assert!(after <= CAP, "round {round}: {after} of {CAP}");
+    }
+    say(&format!("at most {} on disk for a cap of {}; {} were removed", mib(most), mib(CAP), mib(written)));
+    // Several times the cap went through it, and each time the next round fits into what is free beside it.
+    assert!(removed > total / 2 && most < CAP * 2, "{removed} of {total} runs, {most}");
+    let left = store.list(&workspace(), RunFilter::default(), None, 10_000).await.unwrap();
+    let expected: Vec<_> = (removed..total).rev().map(id).collect();
+    assert_eq!(left.iter().map(|run| run.id).collect::<Vec<_>>(), expected, "the oldest go, and no other");
 }

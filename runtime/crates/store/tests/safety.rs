@@ -35,23 +35,6 @@ async fn a_second_open_is_refused_with_the_directory_and_the_process_that_has_it
     assert_eq!(open(dir.path()).unwrap().load(run_id(1)).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_newer_format_is_refused_and_left_as_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().accept(delivery(1)).await.unwrap();
-    let manifest = dir.path().join("MANIFEST");
-    let ours = std::fs::read(&manifest).unwrap();
-    let crc = crc32fast::hash(&[b"flowcell".as_slice(), &2_u32.to_be_bytes()].concat());
-    std::fs::write(&manifest, json!({"store": "flowcell", "format": 2, "crc32": crc, "new": true}).to_string())
-        .unwrap();
-    let data = std::fs::read(dir.path().join("sled/db")).unwrap();
-    let error = open(dir.path()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, supported: 1, .. }), "{error}");
-    assert_eq!(std::fs::read(dir.path().join("sled/db")).unwrap(), data);
-    std::fs::write(&manifest, ours).unwrap();
-    assert_eq!(open(dir.path()).unwrap().load(run_id(1)).await.unwrap().len(), 1);
-}
-
 #[test]
 fn a_creation_that_was_cut_short_is_begun_again_and_a_lost_manifest_is_not() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flowcell_core::exchange::{Exchange, ExchangeError, RecordedBody, SentRequest};
+use flowcell_core::exchange::{Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest};
 use flowcell_core::id::{Digest, RunId};
 use flowcell_core::invoke::{
     ActionCall, ActionError, CallRecord, Invocation, InvokeError, WebhookCall, WebhookOutcome,
@@ -53,6 +53,23 @@ impl Answer {
             details: None,
         }))
     }
+    /// What a request to `url` becomes that is answered with `status`, as the webhook plugin takes it.
+    pub fn answered(url: &str, status: u16) -> Self {
+        let outcome = if (200..300).contains(&status) {
+            Ok(serde_json::json!({ "status": status }))
+        } else {
+            Err(InvokeError::Action(ActionError {
+                code: "http-status".to_owned(),
+                message: format!("the receiver answered {status}"),
+                retryable: matches!(status, 408 | 425 | 429 | 500..=599),
+                retry_after_ms: None,
+                details: None,
+            }))
+        };
+        let mut exchange = post(url);
+        exchange.response = Some(ReceivedResponse { status, headers: Vec::new(), body: RecordedBody::default() });
+        Self { outcome, after: Some(Duration::ZERO), http: vec![exchange] }
+    }
     /// What a connection becomes that is lost after a request of this method, `possibly_sent` or certainly not.
     pub fn lost(method: &str, possibly_sent: bool) -> Self {
         let error = ActionError {
@@ -62,23 +79,10 @@ impl Answer {
             retry_after_ms: None,
             details: None,
         };
-        let request = SentRequest {
-            method: method.to_owned(),
-            url: "https://receiver.test/".to_owned(),
-            headers: Vec::new(),
-            body: RecordedBody::default(),
-        };
-        let exchange = Exchange {
-            number: 1,
-            started_at: Timestamp::from_millis(0),
-            duration_ms: 0,
-            request,
-            address: None,
-            response: None,
-            error: Some(ExchangeError { code: "connect".to_owned(), message: error.message.clone() }),
-            possibly_sent,
-            answered_by: None,
-        };
+        let mut exchange = post("https://receiver.test/");
+        exchange.request.method = method.to_owned();
+        exchange.error = Some(ExchangeError { code: "connect".to_owned(), message: error.message.clone() });
+        exchange.possibly_sent = possibly_sent;
         Self { http: vec![exchange], ..Self::error(InvokeError::Action(error)) }
     }
     /// The call hangs for ever.
@@ -93,6 +97,27 @@ impl Answer {
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self { after: Some(time), ..self }
+    }
+}
+
+/// A request that nobody has answered.
+fn post(url: &str) -> Exchange {
+    let request = SentRequest {
+        method: "POST".to_owned(),
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: RecordedBody::default(),
+    };
+    Exchange {
+        number: 1,
+        started_at: Timestamp::from_millis(0),
+        duration_ms: 0,
+        request,
+        address: None,
+        response: None,
+        error: None,
+        possibly_sent: false,
+        answered_by: None,
     }
 }
 

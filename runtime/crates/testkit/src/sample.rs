@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowcell_core::capability::HttpCapability;
 use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
 use flowcell_core::manifest::{ActionManifest, Capabilities, Limits, Manifest, TriggerKind, TriggerManifest};
 use flowcell_core::plugin::{Pin, Uses, Version};
@@ -25,6 +26,8 @@ pub fn tools(version: &str) -> InstalledPlugin {
         title: id.to_owned(),
         description: String::new(),
         idempotent,
+        connection: None,
+        retry: None,
         input: json!({ "type": "object" }),
         output: json!({}),
     };
@@ -44,7 +47,14 @@ pub fn tools(version: &str) -> InstalledPlugin {
             config: json!({}),
             output: json!({}),
         }],
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities {
+            http: vec![HttpCapability {
+                reason: "sends to the URL of the step".to_owned(),
+                from_input: Some("url".to_owned()),
+                hosts: Vec::new(),
+            }],
+        },
+        connections: Vec::new(),
         limits: Limits::default(),
     };
     let bytes = version.as_bytes();

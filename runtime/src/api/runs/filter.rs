@@ -110,7 +110,7 @@ pub(crate) fn cursor(run: RunId) -> String {
     format!("c{}", data_encoding::BASE32HEX_NOPAD.encode(&run.to_bytes()))
 }
 
-fn run_of(cursor: &str) -> Option<RunId> {
+pub(crate) fn run_of(cursor: &str) -> Option<RunId> {
     // Cursors of the first version were run ids; whoever kept one may go on with it.
     if let Ok(run) = cursor.parse() {
         return Some(run);

@@ -109,6 +109,9 @@ fn step(id: &StepRef, definition: Option<&Definition<'_>>, state: Option<&StepSt
         Some(Phase::Retrying { at }) => {
             put("retry_at", json!(at));
         }
+        Some(Phase::Deferred { since, until, reason }) => {
+            put("deferred", json!({ "since": since, "until": until, "reason": reason }));
+        }
         Some(Phase::Parked { reason }) => {
             put("parked", json!(reason));
         }
@@ -163,7 +166,7 @@ fn status(state: Option<&StepState>) -> &'static str {
         Some(Phase::Handled { .. }) => "handled",
         Some(Phase::Cancelled { .. }) => "cancelled",
         Some(Phase::Succeeded) => "succeeded",
-        Some(Phase::Retrying { .. }) => "waiting",
+        Some(Phase::Retrying { .. } | Phase::Deferred { .. }) => "waiting",
         Some(Phase::Failed { .. }) => "failed",
         Some(Phase::Parked { .. }) => "parked",
     }

@@ -28,12 +28,13 @@ pub(super) fn entry(text: &mut String, run: RunId, workflow: &WorkflowId, (recor
     let document = if bytes <= ENTRY_BYTES_MAX {
         json!({ "run": run, "workflow": workflow, "entry": whole })
     } else {
-        let short: serde_json::Map<_, _> = ["seq", "at", "type", "step", "attempt", "error", "retry_at"]
-            .into_iter()
-            .filter_map(|key| {
-                Some((key.to_owned(), whole.get(key).filter(|value| value.to_string().len() < 4_096)?.clone()))
-            })
-            .collect();
+        let short: serde_json::Map<_, _> =
+            ["seq", "at", "type", "step", "attempt", "error", "retry_at", "until", "reason"]
+                .into_iter()
+                .filter_map(|key| {
+                    Some((key.to_owned(), whole.get(key).filter(|value| value.to_string().len() < 4_096)?.clone()))
+                })
+                .collect();
         json!({ "run": run, "workflow": workflow, "entry": short, "left_out_bytes": bytes })
     };
     write(text, "entry", id, &document);

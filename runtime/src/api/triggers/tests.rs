@@ -3,8 +3,24 @@ use serde_json::{Value, json};
 
 use crate::testing::{Bench, hook_path, sample_workflow};
 
-fn github(bench: &Bench) -> String {
-    bench.secrets.set("hub", &[b"It's a Secret to Everybody"]);
+/// Makes the connection `name` one with these secrets, the current one first.
+async fn set(bench: &Bench, name: &str, secrets: &[&str]) {
+    bench.api("DELETE", &format!("/connections/{name}"), "").await;
+    let secrets: Vec<Value> = secrets
+        .iter()
+        .enumerate()
+        .map(|(index, value)| match index {
+            0 => json!({ "value": value }),
+            _ => json!({ "value": value, "valid_until": "2999-01-01T00:00:00Z" }),
+        })
+        .collect();
+    let document = json!({ "name": name, "kind": "webhook-secret", "secret": { "secrets": secrets } });
+    let added = bench.api("POST", "/connections", &document.to_string()).await;
+    assert_eq!(added.status, 201, "{added:?}");
+}
+
+async fn github(bench: &Bench) -> String {
+    set(bench, "hub", &["It's a Secret to Everybody"]).await;
     sample_workflow("A sample").replace("inbound@1\n", "inbound@1\n  verify: { scheme: github, secret: hub }\n")
 }
 
@@ -20,7 +36,7 @@ async fn requests(bench: &Bench, query: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_request_that_is_not_signed_reaches_no_plugin_and_is_kept_with_the_reason() {
     let bench = Bench::new();
-    let hook = hook_path(&bench.api("POST", "/workflows", &github(&bench)).await.json);
+    let hook = hook_path(&bench.api("POST", "/workflows", &github(&bench).await).await.json);
     bench.trigger.answer(|call| {
         assert_eq!(call.request.body, b"Hello, World!", "the plugin sees verified requests only");
         Ok(flowcell_core::invoke::WebhookOutcome::Events(vec![crate::testing::event(json!({}), None)]))
@@ -51,14 +67,12 @@ async fn a_request_that_is_not_signed_reaches_no_plugin_and_is_kept_with_the_rea
 #[tokio::test]
 async fn without_its_secret_a_trigger_takes_nothing_and_is_not_published() {
     let bench = Bench::new();
-    let text = github(&bench);
+    let text = github(&bench).await;
     let hook = hook_path(&bench.api("POST", "/workflows", &text).await.json);
-    bench.secrets.remove("hub");
+    bench.api("DELETE", "/connections/hub", "").await;
     let refused = bench.send("POST", &hook, &[SIGNED], "Hello, World!").await;
     assert_eq!((refused.status, refused.headers["retry-after"].as_bytes()), (503, &b"30"[..]), "{refused:?}");
     assert_eq!(requests(&bench, "").await[0]["outcome"]["code"], "connection-unknown");
-    bench.secrets.set("hub", &[b""]);
-    assert_eq!(bench.send("POST", &hook, &[SIGNED], "Hello, World!").await.status, 503, "an empty secret is none");
 
     let again = text.replace("A sample", "Another");
     let refused = bench.api("POST", "/workflows", &again).await;
@@ -78,8 +92,8 @@ async fn without_its_secret_a_trigger_takes_nothing_and_is_not_published() {
 #[tokio::test]
 async fn slacks_question_is_answered_once_it_is_verified() {
     let bench = Bench::new();
-    bench.secrets.set("slack", &[b"shh"]);
-    let text = github(&bench).replace("{ scheme: github, secret: hub }", "{ scheme: slack, secret: slack }");
+    set(&bench, "slack", &["shh"]).await;
+    let text = github(&bench).await.replace("{ scheme: github, secret: hub }", "{ scheme: slack, secret: slack }");
     let hook = hook_path(&bench.api("POST", "/workflows", &text).await.json);
     bench.trigger.answer(|_| panic!("no plugin is asked"));
     let body = r#"{"type":"url_verification","challenge":"3eZb"}"#;
@@ -201,12 +215,12 @@ async fn a_former_url_counts_for_as_long_as_was_said_and_its_callers_are_counted
 #[tokio::test]
 async fn requests_signed_with_the_previous_secret_are_counted() {
     let bench = Bench::new();
-    let hook = hook_path(&bench.api("POST", "/workflows", &github(&bench)).await.json);
-    bench.secrets.set("hub", &[b"new", b"It's a Secret to Everybody"]);
+    let hook = hook_path(&bench.api("POST", "/workflows", &github(&bench).await).await.json);
+    set(&bench, "hub", &["new", "It's a Secret to Everybody"]).await;
     assert_eq!(bench.send("POST", &hook, &[SIGNED], "Hello, World!").await.status, 202);
     let shown = bench.api("GET", "/workflows/sample/trigger", "").await.json;
     assert_eq!(shown["previous_secret"]["count"], 1);
     assert_eq!(requests(&bench, "").await[0]["verified_by"], "previous-secret");
-    bench.secrets.set("hub", &[b"new"]);
+    set(&bench, "hub", &["new"]).await;
     assert_eq!(bench.send("POST", &hook, &[SIGNED], "Hello, World!").await.status, 401, "it has ended");
 }

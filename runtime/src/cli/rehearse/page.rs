@@ -143,6 +143,10 @@ impl<'w> Page<'w> {
                     self.output.paint(Style::Bad, printable(&format!("{} [{}]", error.message, error.code))),
                 );
             }
+            RunEvent::StepDeferred { step, reason, .. } => {
+                self.heading(step, Style::Warn, "waiting");
+                self.line(step, printable(reason));
+            }
             RunEvent::StepParked { step, reason, call, .. } => {
                 self.heading(step, Style::Warn, "parked");
                 if let Some(call) = call {

@@ -116,6 +116,9 @@ fn print_step(step: &Value, page: &mut Page<'_>) {
     if let Some(time) = at(step, "/retry_at").as_str() {
         page.line(format!("  next attempt at {time}"));
     }
+    if let Some(reason) = at(step, "/deferred/reason").as_str() {
+        page.line(page.paint(Style::Warn, format!("  waiting: {}", printable(reason))));
+    }
     if let Some(reason) = at(step, "/parked").as_str() {
         page.line(page.paint(Style::Warn, format!("  parked: {}", printable(reason))));
         page.line(

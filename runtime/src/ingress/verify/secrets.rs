@@ -1,33 +1,30 @@
-//! Where the secrets come from that senders sign with: connections of the kind `webhook-secret`.
+//! The secrets that senders sign with: connections of the kind `webhook-secret`.
 
-use async_trait::async_trait;
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Kind};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::secret::Secret;
 
-/// Opens the secrets of a trigger's scheme.
-#[async_trait]
-pub(crate) trait VerificationSecrets: Send + Sync {
-    /// Every secret that counts now, the current one first: where a request was verified by another one, its sender is told of as late. Asked for
-    /// each request, so that a secret that was taken away verifies nothing any more; what does not fit the kind is an error.
-    async fn secrets(
-        &self,
-        workspace: &WorkspaceId,
-        name: &ConnectionName,
-    ) -> Result<Vec<Secret<Vec<u8>>>, CredentialError>;
-}
+use crate::app::App;
+use crate::connections::document::SecretDocument;
 
-/// Where there are no connections: nothing is verified.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoSecrets;
-
-#[async_trait]
-impl VerificationSecrets for NoSecrets {
-    async fn secrets(
-        &self,
-        _: &WorkspaceId,
-        name: &ConnectionName,
-    ) -> Result<Vec<Secret<Vec<u8>>>, CredentialError> {
-        Err(CredentialError::Unknown { name: name.clone() })
+/// Every secret that counts now, the current one first. Opened for each request, so that one that was taken away verifies nothing any more.
+pub(crate) async fn of(
+    app: &App,
+    workspace: &WorkspaceId,
+    name: &ConnectionName,
+) -> Result<Vec<Secret<Vec<u8>>>, CredentialError> {
+    let stored = app.connections.get(workspace, name).await.map_err(|error| CredentialError::Unavailable {
+        name: name.clone(),
+        reason: error.to_string(),
+        retry_after_ms: None,
+    })?;
+    let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
+    let kind = &stored.connection.kind;
+    let wrong = || CredentialError::WrongKind { name: name.clone(), kind: kind.name() };
+    if !matches!(kind, Kind::WebhookSecret) {
+        return Err(wrong());
     }
+    let SecretDocument::Signing(signing) = app.connections.open(&stored)? else { return Err(wrong()) };
+    let now = app.ports.clock.now();
+    Ok(signing.valid_secrets(now).map(|secret| Secret::new(secret.expose().as_bytes().to_vec())).collect())
 }

@@ -7,14 +7,15 @@ use serde_json::{Map, Value};
 
 use super::library::right_now;
 use super::path::{Key, Path};
-use crate::id::StepRefKey;
+use crate::id::{StepId, StepRefKey};
 use crate::run::event::StepError;
 use crate::run::fold::{Phase, Run, StepState};
+use crate::run::resume::{ResumeLinks, resume_place, resume_waits};
 use crate::time::Timestamp;
 use crate::workflow::Workflow;
 
 /// What expressions can see: `trigger`, `steps.<id>.output`, `.status` and `.error`, `workflow.id`, `.name` and `.version`,
-/// `run.id` and `.created_at`, `custom_values.<name>`, and `right_now`.
+/// `run.id` and `.created_at`, `custom_values.<name>`, `resume.<wait>`, and `right_now`.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'r> {
     run: &'r Run,
@@ -22,6 +23,7 @@ pub struct Scope<'r> {
     now: Timestamp,
     zone: &'r str,
     custom_values: Option<&'r Value>,
+    links: Option<&'r dyn ResumeLinks>,
     /// The iteration of the enclosing loops, the outermost first.
     at: &'r [u32],
     /// Names of this place alone, the innermost last.
@@ -36,7 +38,7 @@ pub struct Local<'r> {
 }
 
 /// The names at the top, for messages and checks.
-pub const ROOTS: [&str; 7] = ["trigger", "steps", "workflow", "run", "custom_values", "right_now", INBOUND];
+pub const ROOTS: [&str; 8] = ["trigger", "steps", "workflow", "run", "custom_values", "resume", "right_now", INBOUND];
 
 /// What HighLevel calls the request that started the run: `trigger.body`, and `.headers`, `.query` and `.method` beside it.
 const INBOUND: &str = "inboundWebhookRequest";
@@ -50,6 +52,7 @@ enum Place<'r> {
     Steps,
     Step(&'r StepState),
     Inbound,
+    Resume,
     Made(Value),
     /// Nothing, and why.
     None(String),
@@ -58,7 +61,7 @@ enum Place<'r> {
 impl<'r> Scope<'r> {
     pub fn of(run: &'r Run, workflow: &'r Workflow) -> Self {
         let zone = workflow.settings.timezone.as_deref().unwrap_or("UTC");
-        Self { run, workflow, now: run.created_at, zone, custom_values: None, at: &[], locals: &[] }
+        Self { run, workflow, now: run.created_at, zone, custom_values: None, links: None, at: &[], locals: &[] }
     }
 
     /// The moment that `now()`, `right_now` and dates go by, and the time zone (its IANA name). Without it: when the run was created, by the
@@ -78,6 +81,12 @@ impl<'r> Scope<'r> {
     #[must_use]
     pub fn with_custom_values(self, values: &'r Value) -> Self {
         Self { custom_values: Some(values), ..self }
+    }
+
+    /// Who makes resume links. Without it there are none.
+    #[must_use]
+    pub fn with_resume_links(self, links: &'r dyn ResumeLinks) -> Self {
+        Self { links: Some(links), ..self }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -139,6 +148,7 @@ impl<'r> Scope<'r> {
             })),
             "run" => Place::Made(serde_json::json!({ "id": self.run.id, "created_at": self.run.created_at })),
             "custom_values" => self.custom_values.map_or_else(|| Place::Made(Value::Object(Map::new())), Place::Data),
+            "resume" => Place::Resume,
             "right_now" => right_now(self.now, self.zone).map_or_else(Place::None, Place::Made),
             INBOUND => Place::Inbound,
             _ => return None,
@@ -157,6 +167,7 @@ impl<'r> Scope<'r> {
                 let character = place.value()?.as_str()?.chars().nth(*index)?;
                 Some(Place::Made(character.to_string().into()))
             }
+            (Place::Resume, Key::Name(name)) => self.resume_link(name).map(Place::Made),
             (Place::Steps, Key::Name(name)) => self.step(name).map(Place::Step),
             (Place::Step(step), Key::Name(name)) => match name.as_str() {
                 "output" => step.output().map(Place::Data),
@@ -175,6 +186,11 @@ impl<'r> Scope<'r> {
             Place::Made(value) => Cow::Owned(value),
             Place::Step(step) => Cow::Owned(step_value(step)),
             Place::Inbound => Cow::Owned(self.inbound()),
+            Place::Resume => {
+                let links = resume_waits(self.workflow).map(StepId::to_string);
+                let links = links.filter_map(|id| self.resume_link(&id).map(|link| (id, link)));
+                Cow::Owned(Value::Object(links.collect()))
+            }
             Place::None(_) => Cow::Owned(Value::Null),
             Place::Steps => {
                 // What is nearer comes later and stands.
@@ -185,6 +201,12 @@ impl<'r> Scope<'r> {
                 Cow::Owned(Value::Object(steps.collect()))
             }
         }
+    }
+
+    /// The link of a wait that is seen from here.
+    fn resume_link(&self, wait: &str) -> Option<Value> {
+        let place = resume_place(self.workflow, wait, self.at)?;
+        self.links.map(|links| links.resume_link(self.run.id, &place).into())
     }
 
     /// The whole of [`INBOUND`].
@@ -228,6 +250,14 @@ impl<'r> Scope<'r> {
             (parent, _) => return because(format!("`{prefix}` is {}", parent.kind())),
         };
         match parent {
+            Place::Resume if self.links.is_none() => because("there is no run yet that could be resumed".to_owned()),
+            Place::Resume => {
+                let waits: Vec<_> = resume_waits(self.workflow).map(StepId::as_str).collect();
+                if waits.is_empty() {
+                    return because("no step of this workflow waits for a resume link".to_owned());
+                }
+                undefined(&wanted, &prefix, name, waits.into_iter())
+            }
             Place::Steps if name.parse().is_ok_and(|id| self.workflow.step(&id).is_some()) => {
                 because(format!("step `{name}` has not run yet"))
             }
@@ -247,7 +277,7 @@ impl Place<'_> {
         match self {
             Self::Data(value) => Some(value),
             Self::Made(value) => Some(value),
-            Self::Steps | Self::Step(_) | Self::Inbound | Self::None(_) => None,
+            Self::Steps | Self::Step(_) | Self::Inbound | Self::Resume | Self::None(_) => None,
         }
     }
 
@@ -277,7 +307,7 @@ pub(super) fn check_root(name: &str, locals: &[&str]) -> Result<(), String> {
 }
 
 fn unknown_root(name: &str) -> String {
-    let known = "expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`";
+    let known = "expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
     match crate::workflow::problem::similar(name, ROOTS) {
         Some(near) => format!("`{name}` is undefined; did you mean `{near}`? ({known})"),
         None => format!("`{name}` is undefined: {known}"),
@@ -320,7 +350,7 @@ fn status(step: &StepState) -> &'static str {
     match step.phase {
         Phase::Started | Phase::Entered => "running",
         Phase::Succeeded => "succeeded",
-        Phase::Retrying { .. } => "waiting",
+        Phase::Retrying { .. } | Phase::Deferred { .. } => "waiting",
         Phase::Failed { .. } => "failed",
         Phase::Handled { .. } => "handled",
         Phase::Parked { .. } => "parked",

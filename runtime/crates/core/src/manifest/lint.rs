@@ -1,6 +1,8 @@
 //! What is wrong with a manifest: all of it at once, each with its place and what to do. `plugin build` refuses errors before a file exists,
 //! reading a package refuses them again, because nobody promised that it was built here.
 
+mod connection;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -47,6 +49,7 @@ pub fn lint(manifest: &Manifest) -> Vec<Finding> {
     for (index, capability) in manifest.capabilities.http.iter().enumerate() {
         findings.http(&format!("/capabilities/http/{index}"), capability, manifest);
     }
+    findings.connections(manifest);
     findings.limits(&manifest.limits);
     findings.0
 }

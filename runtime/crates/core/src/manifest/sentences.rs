@@ -1,7 +1,7 @@
 //! What a plugin asks for, in sentences for the person who decides. `plugin inspect` and the API say the same.
 
 use crate::capability::{HttpCapability, HttpRule};
-use crate::manifest::Capabilities;
+use crate::manifest::{Capabilities, Manifest};
 
 /// Says each capability in one sentence, and that there is none in one as well.
 pub fn sentences(capabilities: &Capabilities) -> Vec<String> {
@@ -9,6 +9,46 @@ pub fn sentences(capabilities: &Capabilities) -> Vec<String> {
         return vec!["Asks for nothing outside its sandbox.".to_owned()];
     }
     capabilities.http.iter().map(http).collect()
+}
+
+/// Says of each action which connections it works with, and why.
+pub fn connections(manifest: &Manifest) -> Vec<String> {
+    let slots = manifest.actions.iter().filter_map(|action| Some((action, action.connection.as_ref()?)));
+    let mut sentences: Vec<String> = slots
+        .map(|(action, slot)| {
+            let kinds: Vec<String> = slot.kinds.iter().map(|kind| titled(manifest, kind)).collect();
+            let which = if kinds.is_empty() { "any kind".to_owned() } else { alternatives(&kinds) };
+            let needs = if slot.required { "needs a connection" } else { "can use a connection" };
+            let default = slot
+                .default
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" (where a step names none: `{name}`, if it is there)"));
+            format!("`{}` {needs} of {which}{default}, because: {}", action.id, slot.reason)
+        })
+        .collect();
+    sentences.extend(manifest.connections.iter().map(|kind| {
+        let secret: Vec<String> =
+            kind.properties().map(|(name, _)| name.to_owned()).filter(|name| kind.is_secret(name)).collect();
+        format!(
+            "Brings the kind `{}` along ({}): the host keeps {} and adds it to requests; the plugin never sees it.",
+            kind.id,
+            kind.title,
+            enumerate(&secret)
+        )
+    }));
+    sentences
+}
+
+fn titled(manifest: &Manifest, kind: &str) -> String {
+    manifest.connection(kind).map_or_else(|| kind.to_owned(), |declared| format!("{kind} ({})", declared.title))
+}
+
+fn alternatives(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => format!("the kind {one}"),
+        [first @ .., last] => format!("the kinds {} or {last}", first.join(", ")),
+    }
 }
 
 fn http(capability: &HttpCapability) -> String {

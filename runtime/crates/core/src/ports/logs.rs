@@ -65,6 +65,9 @@ impl FromStr for TailPosition {
     }
 }
 
+/// Runs that go before it is looked at again whether that was enough: what goes too much is at most so many.
+const OLDEST_AT_A_TIME: usize = 50;
+
 /// Removes what nobody wants any more and gives its space back.
 #[async_trait]
 pub trait Retention: Send + Sync {
@@ -87,6 +90,22 @@ pub trait Retention: Send + Sync {
     /// Removes runs with everything that belongs to them, in one transaction. Those that have not finished, are pinned or are
     /// not there are passed over. Returns after the sync.
     async fn remove(&self, workspace: &WorkspaceId, runs: &[RunId]) -> Result<Removed, StoreError>;
+
+    /// Removes the oldest runs that may go (finished, not pinned) until at least so many bytes of theirs are gone, or no such run is left.
+    async fn remove_oldest(&self, workspace: &WorkspaceId, bytes: u64) -> Result<Removed, StoreError> {
+        let (mut removed, mut after) = (Removed::default(), None);
+        while removed.bytes < bytes {
+            let page = self.oldest(workspace, after, OLDEST_AT_A_TIME).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.summary.id);
+            let may_go = page.iter().filter(|run| run.summary.status.is_final() && !run.is_pinned);
+            let gone: Vec<_> = may_go.map(|run| run.summary.id).collect();
+            let some = self.remove(workspace, &gone).await?;
+            removed.runs += some.runs;
+            removed.bytes = removed.bytes.saturating_add(some.bytes);
+        }
+        Ok(removed)
+    }
 
     /// Removes up to `limit` records of deliveries that no run and no duplicate can refer to any more at `now`. Returns how many.
     async fn forget_deliveries(

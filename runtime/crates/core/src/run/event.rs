@@ -44,6 +44,8 @@ pub enum RunEvent {
     /// An attempt begins. Whatever follows may already have happened when no end of it is in the journal.
     /// Its input is not here: it is a pure function of the workflow version and the entries before, and the end of the attempt has it.
     StepStarted { step: StepRef, attempt: u32 },
+    /// An attempt that was due is not made before `until`, because its receiver fails: none is used up. `reason` is for people.
+    StepDeferred { step: StepRef, until: Timestamp, reason: String },
     StepSucceeded {
         step: StepRef,
         attempt: u32,
@@ -165,6 +167,10 @@ pub struct Origin {
     /// What the run is about: the value of the workflow's `reentry.key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The unfinished runs about the same subject that end for its sake (`reentry.policy: replace`). Written with its creation, so that
+    /// no crash leaves both: whoever drives it ends them first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<RunId>,
     /// What a rerun takes over: `Kept`, `Entered` and `Iterated` of the earlier run. They count as having happened at its creation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seed: Vec<RunEvent>,
@@ -288,6 +294,7 @@ impl RunEvent {
     pub fn step(&self) -> Option<&StepRef> {
         match self {
             Self::StepStarted { step, .. }
+            | Self::StepDeferred { step, .. }
             | Self::StepSucceeded { step, .. }
             | Self::StepFailed { step, .. }
             | Self::StepParked { step, .. }

@@ -144,6 +144,7 @@ impl Run {
             }
             RunEvent::Rested { .. } => {}
             RunEvent::StepStarted { .. }
+            | RunEvent::StepDeferred { .. }
             | RunEvent::StepSucceeded { .. }
             | RunEvent::StepFailed { .. }
             | RunEvent::StepParked { .. }
@@ -170,6 +171,7 @@ impl Run {
                 let may_start = match &state.phase {
                     Phase::Started => true,
                     Phase::Retrying { .. } | Phase::Parked { .. } => !state.attempts.is_empty(),
+                    Phase::Deferred { .. } => true,
                     _ => false,
                 };
                 if *attempt != state.next_attempt() || !may_start {
@@ -185,6 +187,17 @@ impl Run {
                     error: None,
                     call: None,
                 });
+            }
+            RunEvent::StepDeferred { step, until, reason } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                let since = match &state.phase {
+                    Phase::Deferred { since, .. } => *since,
+                    Phase::Retrying { .. } => at,
+                    // One that begins; or one that a crash cut off, and that would be made again.
+                    Phase::Started => at,
+                    _ => return Err("a step is deferred that is not due"),
+                };
+                state.phase = Phase::Deferred { since, until: *until, reason: reason.clone() };
             }
             RunEvent::StepSucceeded { step, attempt, output, input, call } => {
                 let (state, last) = self.open_attempt(step, *attempt).ok_or("a result without its attempt")?;

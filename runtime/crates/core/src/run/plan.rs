@@ -12,7 +12,8 @@ use crate::expression::Scope;
 use crate::id::{RunId, StepRef, WorkflowId};
 use crate::run::calendar::Calendar;
 use crate::run::event::{Outcome, RunEvent, StepError};
-use crate::run::fold::Run;
+use crate::run::fold::{Run, RunStatus};
+use crate::run::resume::ResumeLinks;
 pub use crate::run::uncertain::{may_repeat, start_must_be_durable, why_parked};
 use crate::run::walk::{Standing, Walk, cancelled};
 use crate::time::Timestamp;
@@ -27,6 +28,8 @@ pub struct Definition<'w> {
     pub calendar: &'w dyn Calendar,
     /// What expressions read as `custom_values`, an object.
     pub custom_values: &'w Value,
+    /// What expressions read as `resume`.
+    pub resume_links: &'w dyn ResumeLinks,
 }
 
 impl<'w> Definition<'w> {
@@ -35,7 +38,8 @@ impl<'w> Definition<'w> {
     where
         'w: 's,
     {
-        Scope::of(run, &self.compiled.workflow).with_custom_values(self.custom_values).now_is(now)
+        let scope = Scope::of(run, &self.compiled.workflow).with_custom_values(self.custom_values);
+        scope.with_resume_links(self.resume_links).now_is(now)
     }
 }
 
@@ -125,6 +129,16 @@ fn succeed(definition: Definition<'_>, run: &Run, now: Timestamp) -> Next {
 
 fn too_long(definition: Definition<'_>, run: &Run, limit_ms: u64) -> Outcome {
     let limit = crate::workflow::duration::format(limit_ms);
+    if run.steps.is_empty()
+        && let Some(first) = definition.compiled.workflow.steps.first()
+    {
+        let message = format!(
+            "the run had not begun after {limit}, its workflow's `settings.timeout`: {} raise the limit",
+            held_up(definition, run)
+        );
+        let step = first.id.clone().into();
+        return Outcome::Failed { step, error: StepError::permanent("run-timeout", message) };
+    }
     let step = run.open().map(|(step, _)| step.clone()).next();
     let first = || definition.compiled.workflow.steps.first().map(|step| step.id.clone().into());
     match step.or_else(|| last_place(run)).or_else(first) {
@@ -135,6 +149,18 @@ fn too_long(definition: Definition<'_>, run: &Run, limit_ms: u64) -> Outcome {
             Outcome::Failed { step, error: StepError::permanent("run-timeout", message) }
         }
         None => Outcome::Cancelled { reason: format!("the run was not over after {limit}") },
+    }
+}
+
+/// What kept a run from beginning, and what to do about it.
+fn held_up(definition: Definition<'_>, run: &Run) -> &'static str {
+    let settings = &definition.compiled.workflow.settings;
+    if run.origin.slot.is_some() && run.status() == RunStatus::Queued {
+        "it waited for a place in `settings.concurrency` all the time. Let more runs go on at a time, or"
+    } else if settings.window.is_some() || !settings.paused.is_empty() {
+        "it waited for a time at which steps may begin (`settings.window`, `settings.paused`). Allow more of them, or"
+    } else {
+        "Flowcell was not running then, or had too much else to do. Start the run again, or"
     }
 }
 

@@ -34,6 +34,8 @@ pub enum RerunFrom {
     Failure,
     /// With the failed items of this loop; what follows it is repeated.
     FailedItems(StepRef),
+    /// With every action that did not succeed, also where its `on_error` took the failure; what succeeded after it is taken over, too.
+    Undelivered,
     Start,
 }
 
@@ -128,10 +130,11 @@ pub fn plan_rerun(
             }
             Some(place)
         }
-        RerunFrom::Failure | RerunFrom::Start => None,
+        RerunFrom::Failure | RerunFrom::Undelivered | RerunFrom::Start => None,
     };
     let is_same = version == run.version;
-    let mut keeper = Keeper { run, reopened, is_same, seed: Vec::new(), kept: BTreeSet::new() };
+    let takes_handled = request.from != RerunFrom::Undelivered;
+    let mut keeper = Keeper { run, reopened, takes_handled, is_same, seed: Vec::new(), kept: BTreeSet::new() };
     if request.from != RerunFrom::Start {
         keeper.block(&workflow.steps, &[]);
     }
@@ -146,6 +149,8 @@ pub fn plan_rerun(
 struct Keeper<'r> {
     run: &'r Run,
     reopened: Option<&'r StepRef>,
+    /// Whether a failure that the workflow has handled is over.
+    takes_handled: bool,
     /// Whether the workflow's version is that of the earlier run: its decisions hold only then.
     is_same: bool,
     seed: Vec<RunEvent>,
@@ -155,7 +160,11 @@ struct Keeper<'r> {
 impl Keeper<'_> {
     /// Takes over the beginning of a list of steps; whether that was all of it.
     fn block(&mut self, steps: &[Step], at: &[u32]) -> bool {
-        steps.iter().all(|step| self.step(step, at))
+        if self.takes_handled {
+            return steps.iter().all(|step| self.step(step, at));
+        }
+        // What succeeded after a failure that was handled stays, too.
+        steps.iter().fold(true, |is_over, step| self.step(step, at) && is_over)
     }
 
     fn step(&mut self, step: &Step, at: &[u32]) -> bool {
@@ -163,7 +172,8 @@ impl Keeper<'_> {
         let Some(state) = run.step(&step.id, at) else { return false };
         let place = StepRef::new(step.id.clone(), at);
         let is_over = matches!(state.phase, Phase::Succeeded | Phase::Handled { .. });
-        let is_reopened = self.reopened.is_some_and(|reopened| reopened.is_within(at) && holds(step, reopened.id()));
+        let is_reopened = (!self.takes_handled && self.has_failed_inside(step, at))
+            || self.reopened.is_some_and(|reopened| reopened.is_within(at) && holds(step, reopened.id()));
         if is_over && !is_reopened && !matches!(step.kind, StepKind::Stop(_)) {
             self.take_over(step, place, state);
             return true;
@@ -172,6 +182,14 @@ impl Keeper<'_> {
             self.open(step, &place, control);
         }
         false
+    }
+
+    /// Whether an action here or inside has failed, whatever was done about it.
+    fn has_failed_inside(&self, step: &Step, at: &[u32]) -> bool {
+        let mut ids = vec![&step.id];
+        collect(step, &mut ids);
+        let here = self.run.steps.iter().filter(|(place, _)| place.is_within(at) && ids.contains(&place.id()));
+        here.into_iter().any(|(_, state)| state.error().is_some())
     }
 
     /// Takes over a step that is over, and what is inside it.
@@ -219,7 +237,10 @@ impl Keeper<'_> {
                 self.seed.push(entered);
                 for index in 0..*count {
                     let inner: Vec<u32> = at.iter().copied().chain([index]).collect();
-                    match control.iterations.get(index).filter(|iteration| iteration.error.is_none()) {
+                    let is_reopened =
+                        !self.takes_handled && each.steps.iter().any(|step| self.has_failed_inside(step, &inner));
+                    let ended = control.iterations.get(index).filter(|_| !is_reopened);
+                    match ended.filter(|iteration| iteration.error.is_none()) {
                         Some(iteration) => {
                             let collected = iteration.collected.clone();
                             self.seed.push(RunEvent::Iterated { step: place.clone(), index, collected, error: None });

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::id::{Digest, StepRef};
+use crate::id::{ConnectionName, Digest, StepRef};
 use crate::invoke::CallRecord;
 use crate::run::event::{Detail, Failure, Outcome, StepError};
 use crate::time::Timestamp;
 
 /// The code of an attempt that was not made, because its plugin is quarantined; its details name the `digest`.
 pub const QUARANTINED: &str = "plugin-quarantined";
+
+/// The code of the error of a step that is parked because its connection needs its owner.
+pub const NEEDS_RECONNECTING: &str = "connection-needs-reconnecting";
 
 /// A place of the run.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +41,13 @@ pub enum Phase {
     /// Failed, to be tried again.
     Retrying {
         at: Timestamp,
+    },
+    /// Its next attempt is not made before `until`, because the receiver fails. Whatever was written last says until when; `since` is the first
+    /// time in a row.
+    Deferred {
+        since: Timestamp,
+        until: Timestamp,
+        reason: String,
     },
     Failed {
         error: StepError,
@@ -107,9 +117,9 @@ impl StepState {
     pub fn next_attempt(&self) -> u32 {
         self.attempts.last().map_or(1, |last| last.number + 1)
     }
-    /// Attempts that ended in an error; those a crash cut off or a quarantine prevented do not count against the retry budget.
+    /// Attempts that ended in an error; those a crash cut off, or a quarantine or a connection prevented, do not count against the retry budget.
     pub fn failures(&self) -> u32 {
-        let failed = |error: &StepError| error.code != QUARANTINED;
+        let failed = |error: &StepError| error.code != QUARANTINED && error.code != NEEDS_RECONNECTING;
         count(self.attempts.iter().filter(|attempt| attempt.error.as_ref().is_some_and(failed)))
     }
     /// How many attempts in a row, up to the last, nobody knows the end of: a crash cut them off.
@@ -132,9 +142,17 @@ impl StepState {
         let error = self.attempts.last()?.error.as_ref().filter(|error| error.code == QUARANTINED)?;
         error.details.as_ref()?.get("digest")?.as_str()?.parse().ok()
     }
+    /// The connection whose owner it is parked for.
+    pub fn reconnecting(&self) -> Option<ConnectionName> {
+        let error = self.attempts.last()?.error.as_ref().filter(|error| error.code == NEEDS_RECONNECTING)?;
+        error.details.as_ref()?.get("connection")?.as_str()?.parse().ok()
+    }
     /// Whether it has begun and not ended.
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Started | Phase::Entered | Phase::Retrying { .. } | Phase::Parked { .. })
+        matches!(
+            self.phase,
+            Phase::Started | Phase::Entered | Phase::Retrying { .. } | Phase::Deferred { .. } | Phase::Parked { .. }
+        )
     }
     /// Whether something inside it goes on beside something else.
     pub(crate) fn forks(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Digest, EventId, RunId, WorkflowId, WorkspaceId};
+use crate::id::{ConnectionName, Digest, EventId, RunId, WorkflowId, WorkspaceId};
 use crate::run::event::{Detail, Outcome};
 use crate::run::fold::Run;
 use crate::run::state::{Phase, StepState};
@@ -72,6 +72,8 @@ pub enum Mark {
     Subject(String),
     /// It is parked because this plugin is quarantined.
     Quarantined(Digest),
+    /// It is parked until the owner of this connection has done something.
+    Reconnecting(ConnectionName),
     /// It is a rerun of this run.
     RerunOf(RunId),
 }
@@ -115,7 +117,7 @@ impl Run {
         let mut due = at_once;
         for state in self.open_states() {
             match &state.phase {
-                Phase::Retrying { at } => due = Some(*at),
+                Phase::Retrying { at: until } | Phase::Deferred { until, .. } => due = Some(*until),
                 Phase::Parked { .. } => return None,
                 Phase::Entered => match state.waiting() {
                     Some(wait) if wait.arrival.is_some() || matches!(wait.detail, Detail::Called { .. }) => {
@@ -165,6 +167,7 @@ impl Run {
             }
             if matches!(state.phase, Phase::Parked { .. }) {
                 marks.extend(state.quarantine().map(Mark::Quarantined));
+                marks.extend(state.reconnecting().map(Mark::Reconnecting));
             }
         }
         marks.sort_unstable();
@@ -192,7 +195,7 @@ fn is_at_work(state: &StepState) -> bool {
 
 fn is_waiting(state: &StepState) -> bool {
     match &state.phase {
-        Phase::Retrying { .. } | Phase::Parked { .. } => true,
+        Phase::Retrying { .. } | Phase::Deferred { .. } | Phase::Parked { .. } => true,
         Phase::Entered => state.waiting().is_some(),
         _ => false,
     }

@@ -82,11 +82,11 @@ impl<'w> Walk<'w> {
                 Some(control) => self.go_on(step, control),
                 None => Standing::Open,
             },
-            Phase::Retrying { at } if *at > self.moment.now => {
+            Phase::Retrying { at } | Phase::Deferred { until: at, .. } if *at > self.moment.now => {
                 self.wake(*at);
                 Standing::Open
             }
-            Phase::Retrying { .. } => {
+            Phase::Retrying { .. } | Phase::Deferred { .. } => {
                 if self.may_begin() {
                     self.start(step, state);
                 }

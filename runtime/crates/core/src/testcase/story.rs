@@ -168,7 +168,7 @@ impl StoryStep {
             Phase::Handled { .. } => "handled",
             Phase::Cancelled { .. } => "cancelled",
             Phase::Parked { .. } => "parked",
-            Phase::Retrying { .. } => "waiting",
+            Phase::Retrying { .. } | Phase::Deferred { .. } => "waiting",
             Phase::Entered if waits => "waiting",
             Phase::Started | Phase::Entered => "running",
         };

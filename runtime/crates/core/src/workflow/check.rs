@@ -2,9 +2,11 @@
 //! that read what will not be there, destinations that run data would choose.
 
 mod calls;
+mod connection;
 pub(super) mod fields;
 mod flow;
 mod known;
+mod links;
 pub mod others;
 mod reads;
 mod reference;
@@ -26,7 +28,7 @@ use super::trigger::TriggerKind;
 use super::walk::Placed;
 use crate::capability::{Grant, StepScope, UrlScope};
 use crate::expression::{has_expression, join_pointer};
-use crate::id::WorkflowId;
+use crate::id::{ConnectionName, WorkflowId};
 use crate::manifest::Manifest;
 use crate::plugin::Uses;
 use crate::ports::{Catalog, CatalogError};
@@ -56,6 +58,8 @@ pub struct Findings {
     pub problems: Vec<Problem>,
     /// Workflows that it names and of which nobody could say whether they are there.
     pub not_looked_up: Vec<WorkflowId>,
+    /// The same of connections.
+    pub connections_not_looked_up: Vec<ConnectionName>,
 }
 
 /// Finds everything that is wrong.
@@ -68,6 +72,7 @@ pub fn check(authored: &Authored, surroundings: &Surroundings<'_>) -> Findings {
         reference: surroundings.reference,
         problems: Vec::new(),
         not_looked_up: Vec::new(),
+        connections_not_looked_up: Vec::new(),
         read_steps: HashSet::new(),
         reads_all_steps: false,
     };
@@ -87,7 +92,13 @@ pub fn check(authored: &Authored, surroundings: &Surroundings<'_>) -> Findings {
     check.calls();
     check.not_looked_up.sort();
     check.not_looked_up.dedup();
-    Findings { problems: in_order(check.problems), not_looked_up: check.not_looked_up }
+    check.connections_not_looked_up.sort();
+    check.connections_not_looked_up.dedup();
+    Findings {
+        problems: in_order(check.problems),
+        not_looked_up: check.not_looked_up,
+        connections_not_looked_up: check.connections_not_looked_up,
+    }
 }
 
 struct Check<'a> {
@@ -98,6 +109,7 @@ struct Check<'a> {
     reference: Option<&'a Value>,
     problems: Vec<Problem>,
     not_looked_up: Vec<WorkflowId>,
+    connections_not_looked_up: Vec<ConnectionName>,
     /// The steps that some expression reads.
     read_steps: HashSet<String>,
     /// An expression reads `steps` as a whole.
@@ -156,6 +168,7 @@ impl<'a> Check<'a> {
         if let Some(member) = manifest.action(&action.uses.member) {
             self.fits(&with, &action.with, &member.input, "the plugin's schema");
             self.destinations(&with, action, &manifest);
+            self.connection(&placed.pointer, action, (&manifest, member));
         } else {
             let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
             self.wrong_kind(&uses, &action.uses, ("a trigger", "an action"), &actions);

@@ -10,10 +10,12 @@ use super::step::{Action, ForEach, If, OnError, Respond, StepKind, Wait, WaitFor
 use super::walk::{EVENT, LOOP, Placed};
 use crate::capability::StepScope;
 use crate::condition::{CompiledCondition, Condition};
+use crate::destination::Destination;
 use crate::expression::{ExpressionError, MissingPolicy, Program};
 use crate::id::StepId;
 use crate::manifest::Manifest;
 use crate::plugin::Uses;
+use crate::run::retry::RetryPolicy;
 use crate::workflow::Workflow;
 
 #[derive(Debug)]
@@ -65,6 +67,10 @@ pub enum CompiledKind {
     Action {
         input: Program,
         scope: StepScope,
+        /// The receiver, where its author's text says which.
+        destination: Option<Destination>,
+        /// What the step says, else its action's manifest.
+        retry: RetryPolicy,
     },
     /// A condition for each branch.
     If(Vec<CompiledCondition>),
@@ -113,23 +119,19 @@ impl CompiledWorkflow {
             steps.extend(compiled.map(|compiled| (placed.step.id.clone(), compiled)));
         }
         compiler.locals.clear();
-        let filter = compiler.optional_condition(workflow.trigger.filter.as_ref(), "/trigger/filter");
+        let (filter, concurrency_key, reentry_key) = compiler.start(&workflow);
         let output = compiler.optional_program(workflow.output.as_ref(), "/output");
-        let settings = &workflow.settings;
-        let key = settings.concurrency.as_ref().and_then(|concurrency| concurrency.key.as_deref());
-        let concurrency_key = key.and_then(|key| compiler.expression(key, "/settings/concurrency/key"));
-        let key = settings.reentry.as_ref().map(|reentry| reentry.key.as_str());
-        let reentry_key = key.and_then(|key| compiler.expression(key, "/settings/reentry/key"));
         if !compiler.problems.is_empty() {
             return Err(compiler.problems);
         }
         Ok(Self { workflow, steps, filter, output, concurrency_key, reentry_key })
     }
 
-    /// The workflow with nothing compiled, for those who have to say why its steps cannot run.
+    /// The workflow with nothing compiled but what is asked when a run begins, for those who have to say why its steps cannot run.
     pub fn without_steps(workflow: Workflow) -> Self {
-        let steps = HashMap::new();
-        Self { workflow, steps, filter: None, output: None, concurrency_key: None, reentry_key: None }
+        let mut compiler = Compiler { locals: Vec::new(), problems: Vec::new() };
+        let (filter, concurrency_key, reentry_key) = compiler.start(&workflow);
+        Self { steps: HashMap::new(), output: None, filter, concurrency_key, reentry_key, workflow }
     }
 }
 
@@ -172,6 +174,17 @@ struct Compiler<'w> {
 }
 
 impl<'w> Compiler<'w> {
+    /// What is asked when a run begins: the trigger's filter and the keys of `concurrency` and `reentry`. No plugin is needed for them.
+    fn start(&mut self, workflow: &Workflow) -> (Option<CompiledCondition>, Option<Program>, Option<Program>) {
+        let filter = self.optional_condition(workflow.trigger.filter.as_ref(), "/trigger/filter");
+        let settings = &workflow.settings;
+        let key = settings.concurrency.as_ref().and_then(|concurrency| concurrency.key.as_deref());
+        let concurrency_key = key.and_then(|key| self.expression(key, "/settings/concurrency/key"));
+        let key = settings.reentry.as_ref().map(|reentry| reentry.key.as_str());
+        let reentry_key = key.and_then(|key| self.expression(key, "/settings/reentry/key"));
+        (filter, concurrency_key, reentry_key)
+    }
+
     fn step(
         &mut self,
         placed: &Placed<'w>,
@@ -213,7 +226,14 @@ impl<'w> Compiler<'w> {
             return None;
         };
         let input = self.program(&action.with, &format!("{pointer}/with"))?;
-        Some(CompiledKind::Action { input, scope: StepScope::from_authored(&manifest.capabilities.http, &action.with) })
+        let asked = &manifest.capabilities.http;
+        let named = manifest.action(&action.uses.member).and_then(|action| action.retry);
+        Some(CompiledKind::Action {
+            input,
+            scope: StepScope::from_authored(asked, &action.with),
+            destination: Destination::of_step(asked, &action.with),
+            retry: action.retry.clone().or_else(|| named.map(RetryPolicy::from)).unwrap_or_default(),
+        })
     }
 
     fn branches(&mut self, each: &If, pointer: &str) -> Option<CompiledKind> {

@@ -130,7 +130,7 @@ impl Rename<'_> {
         renamed
     }
 
-    /// Renames `steps.old` and `steps['old']` in the code of an expression; texts in quotes are left alone.
+    /// Renames `steps.old` and `steps['old']`, `resume.old` and `resume['old']` in the code of an expression; texts in quotes are left alone.
     fn in_code(&self, code: &str) -> String {
         let (old, new) = (self.old, self.new);
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -215,9 +215,9 @@ fn of_condition(condition: &Condition, pointer: &str, bare: &mut HashSet<String>
     }
 }
 
-/// What follows `steps.` or `steps['`, when the code begins with it. In a text of double quotes YAML and JSON write `\"`.
+/// What follows `steps.` or `steps['`, or the same with `resume`, when the code begins with it. In a text of double quotes YAML and JSON write `\"`.
 fn after_steps(code: &str) -> Option<&str> {
-    let rest = code.strip_prefix("steps")?.trim_start();
+    let rest = code.strip_prefix("steps").or_else(|| code.strip_prefix("resume"))?.trim_start();
     if let Some(rest) = rest.strip_prefix('.') {
         return Some(rest.trim_start());
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration;
 use crate::id::WorkflowId;
+use crate::redact::RedactedField;
 use crate::search::FieldPath;
 use crate::serde_text::serde_as_text;
 
@@ -39,6 +40,9 @@ pub struct Settings {
     /// Fields by which its runs are found without reading their journals; the first eight count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub index: Vec<FieldPath>,
+    /// Places in the data of its runs that nobody is shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redact: Vec<RedactedField>,
 }
 
 impl Settings {

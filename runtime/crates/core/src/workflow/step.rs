@@ -47,7 +47,8 @@ pub struct Action {
     pub with: Value,
     /// The credential the door adds to its requests. The author's literal text: run data cannot choose it.
     pub connection: Option<ConnectionName>,
-    pub retry: RetryPolicy,
+    /// Absent: as the action's manifest says, else as [`RetryPolicy::default`].
+    pub retry: Option<RetryPolicy>,
     pub on_uncertain: OnUncertain,
     /// How long one attempt may take; the operator's ceiling cuts it.
     pub timeout_ms: Option<u64>,

@@ -18,7 +18,7 @@ use crate::capability::UrlScope;
 use crate::id::Digest;
 use crate::manifest::Manifest;
 use crate::ports::{CatalogError, InstalledPlugin};
-use crate::run::retry::RetryPolicy;
+use crate::run::retry::{Backoff, RetryPolicy, ScheduleName};
 
 /// The example of the documentation.
 const PUSH_TO_BUILD: &str = r#"id: push-to-build
@@ -133,18 +133,46 @@ fn the_example_of_the_documentation_is_read_and_compiled() {
     let [step] = workflow.steps.as_slice() else { panic!("one step") };
     assert_eq!((step.id.as_str(), step.name.as_deref()), ("build", Some("Start a build")));
     let action = step.action().expect("an action");
-    assert_eq!(action.retry, RetryPolicy { attempts: 5, ..RetryPolicy::default() });
+    assert_eq!(action.retry, Some(RetryPolicy::Backoff(Backoff { attempts: 5, ..Backoff::default() })));
     assert_eq!((action.on_uncertain, action.timeout_ms), (OnUncertain::Auto, None));
 
     let plugins = Plugins::new();
     let manifest = |uses: &Uses| plugins.resolve(uses).ok().map(|plugin| Arc::new(plugin.manifest.clone()));
     let compiled = CompiledWorkflow::compile(workflow, manifest).expect("compiles");
     let step = compiled.steps.get(&"build".parse().expect("an id")).expect("the step");
-    let CompiledKind::Action { input, scope } = &step.kind else { panic!("an action") };
+    let CompiledKind::Action { input, scope, destination, .. } = &step.kind else { panic!("an action") };
     let [(field, UrlScope::Fixed { origin })] = scope.urls.as_slice() else { panic!("a fixed URL: {scope:?}") };
     assert_eq!((field.as_str(), origin.host.as_str(), origin.port), ("url", "build.example.com", 443));
+    let destination = destination.as_ref().expect("a fixed URL");
+    assert!(destination.url().starts_with("https://build.example.com/"), "{destination:?}");
     let paths: Vec<_> = input.references().into_iter().map(|reference| reference.path).collect();
     assert_eq!(paths, ["trigger.body.after", "trigger.body.commits", "trigger.body.repository.name"]);
+}
+
+#[test]
+fn a_step_is_tried_again_as_it_says_else_as_its_plugin_says() {
+    let retry_of = |text: &str, from_plugin: Option<ScheduleName>| {
+        let workflow = check(text, &Plugins::new(), &[]).expect("no problem");
+        let plugins = Plugins::new();
+        let manifest = |uses: &Uses| {
+            let mut manifest = plugins.resolve(uses).ok()?.manifest.clone();
+            manifest.actions.iter_mut().for_each(|action| action.retry = from_plugin);
+            Some(Arc::new(manifest))
+        };
+        let compiled = CompiledWorkflow::compile(workflow, manifest).expect("compiles");
+        let step = compiled.steps.get(&"build".parse().expect("an id")).expect("the step");
+        let CompiledKind::Action { retry, .. } = &step.kind else { panic!("an action") };
+        retry.clone()
+    };
+    let webhook = RetryPolicy::from(ScheduleName::Webhook);
+    let silent = PUSH_TO_BUILD.replace("    retry: { attempts: 5 }\n", "");
+    assert_eq!(retry_of(&silent, None), RetryPolicy::default());
+    assert_eq!(retry_of(&silent, Some(ScheduleName::Webhook)), webhook);
+    let named = PUSH_TO_BUILD.replace("{ attempts: 5 }", "{ schedule: webhook }");
+    assert_eq!(retry_of(&named, None), webhook);
+    assert_eq!(retry_of(PUSH_TO_BUILD, Some(ScheduleName::Webhook)).attempts(), 5);
+    let own = PUSH_TO_BUILD.replace("{ attempts: 5 }", "{ schedule: [5s, 2h] }");
+    assert_eq!(retry_of(&own, Some(ScheduleName::Webhook)).attempts(), 3);
 }
 
 #[test]
@@ -168,7 +196,7 @@ fn durations_and_choices_are_written_as_people_write_them() {
     );
     let step = check(&text, &Plugins::new(), &[]).expect("no problem").steps.remove(0);
     let action = step.action().expect("an action");
-    assert_eq!(action.retry, RetryPolicy { attempts: 5, initial_ms: 2_000, max_ms: 300_000 });
+    assert_eq!(action.retry, Some(RetryPolicy::Backoff(Backoff { attempts: 5, initial_ms: 2_000, max_ms: 300_000 })));
     assert_eq!((action.timeout_ms, action.on_uncertain), (Some(30_000), OnUncertain::Park));
     let written = serde_json::to_value(&step).expect("JSON");
     assert_eq!(written.pointer("/retry"), Some(&json!({ "attempts": 5, "initial": "2s", "max": "5m" })));
@@ -526,7 +554,7 @@ fn what_cannot_work_is_found_before_it_runs() {
             # an unknown filter
             w.yaml:15:19: there is no filter `lst`; did you mean `last`?
             # an unknown name
-            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values` and `right_now`)
+            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             # an expression in a key
             w.yaml:14:9: the key `{{ trigger.key }}` has an expression in it; expressions are possible in values only
             # an unknown step

@@ -157,7 +157,7 @@ impl WrittenStep {
             uses,
             with: self.with.take().unwrap_or_else(super::empty_object),
             connection: self.connection.take(),
-            retry: self.retry.take().unwrap_or_default(),
+            retry: self.retry.take(),
             on_uncertain: self.on_uncertain.take().unwrap_or_default(),
             timeout_ms: self.timeout_ms.take(),
         }
@@ -228,8 +228,7 @@ impl From<Step> for WrittenStep {
         match kind {
             StepKind::Action(Action { uses, with, connection, retry, on_uncertain, timeout_ms }) => {
                 (written.uses, written.with, written.connection) = (Some(uses), Some(with), connection);
-                (written.retry, written.on_uncertain, written.timeout_ms) =
-                    (Some(retry), Some(on_uncertain), timeout_ms);
+                (written.retry, written.on_uncertain, written.timeout_ms) = (retry, Some(on_uncertain), timeout_ms);
             }
             StepKind::If(If { branches, otherwise }) => {
                 (written.branches, written.otherwise) = (Some(branches), otherwise);

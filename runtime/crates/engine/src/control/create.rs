@@ -27,6 +27,8 @@ pub enum CreateError {
     InvalidInput { workflow: WorkflowId, pointer: String, message: String },
     #[error("the key `{setting}` of workflow `{workflow}` cannot be built: {message}")]
     Key { workflow: WorkflowId, setting: &'static str, message: String },
+    #[error("the filter of workflow `{workflow}` cannot be asked about this: {message}")]
+    Filter { workflow: WorkflowId, message: String },
     #[error(transparent)]
     Journal(#[from] ImpossibleJournal),
 }
@@ -41,6 +43,7 @@ impl CreateError {
             Self::NotPublished(_) => "workflow-not-published",
             Self::InvalidInput { .. } => "invalid-input",
             Self::Key { .. } => "expression",
+            Self::Filter { .. } => "filter-failed",
             Self::Journal(_) => "internal",
         }
     }
@@ -94,6 +97,7 @@ pub(crate) fn check_input(prepared: &Prepared, trigger: &Value) -> Result<(), Cr
 
 /// The first entry and summary of a run, with the slot and subject that the workflow's settings give it.
 pub(crate) fn first_entry(
+    core: &Core,
     prepared: &Prepared,
     creation: Creation,
     at: Timestamp,
@@ -113,13 +117,16 @@ pub(crate) fn first_entry(
     let mut event = created(origin, trigger);
     if settings.concurrency.is_some() || settings.reentry.is_some() {
         // Without its keys every run would be about the same thing.
-        let has_keys = settings.reentry.is_some() || settings.concurrency.as_ref().is_some_and(|one| one.key.is_some());
-        if let Some(message) = prepared.broken.clone().filter(|_| has_keys) {
+        let compiled = &prepared.compiled;
+        let is_keyed = settings.concurrency.as_ref().is_some_and(|one| one.key.is_some());
+        let lacks_key = is_keyed && compiled.concurrency_key.is_none()
+            || settings.reentry.is_some() && compiled.reentry_key.is_none();
+        if let Some(message) = prepared.broken.clone().filter(|_| lacks_key) {
             return Err(CreateError::Key { workflow: workflow.clone(), setting: "settings", message });
         }
         // The keys are expressions over the run that is to be.
         let draft = Run::fold_owned(id, vec![Recorded { seq: 0, at, event: event.clone() }])?;
-        let scope = Scope::of(&draft, &prepared.compiled.workflow);
+        let scope = Scope::of(&draft, &compiled.workflow).with_custom_values(&core.config.custom_values);
         let key = |program: &Option<flowcell_core::expression::Program>, setting| match program {
             None => Ok(String::new()),
             Some(program) => program.render(&scope).map(|key| text_of(&key)).map_err(|error| CreateError::Key {
@@ -128,8 +135,8 @@ pub(crate) fn first_entry(
                 message: error.message,
             }),
         };
-        let slot = key(&prepared.compiled.concurrency_key, "settings.concurrency.key")?;
-        let subject = key(&prepared.compiled.reentry_key, "settings.reentry.key")?;
+        let slot = key(&compiled.concurrency_key, "settings.concurrency.key")?;
+        let subject = key(&compiled.reentry_key, "settings.reentry.key")?;
         if let RunEvent::Created { origin, .. } = &mut event {
             origin.slot = settings.concurrency.is_some().then(|| format!("{workflow}/{slot}"));
             origin.subject = settings.reentry.is_some().then(|| format!("{workflow}/{subject}"));
@@ -149,7 +156,7 @@ pub(crate) async fn once(core: &Core, creation: Creation, source: &str) -> Resul
     }
     let (id, event, workspace) = (creation.id, creation.event, creation.workspace.clone());
     let now = core.ports.clock.now();
-    let (run, _) = first_entry(&prepared, creation, now)?;
+    let (run, _) = first_entry(core, &prepared, creation, now)?;
     let delivery = Delivery {
         event,
         workspace,

@@ -2,7 +2,7 @@
 
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Accepted, DedupeTerms, Delivery, Entropy};
-use flowcell_core::run::event::Origin;
+use flowcell_core::run::event::{Origin, RunEvent};
 use flowcell_core::run::fold::Mark;
 use flowcell_core::workflow::settings::ReentryPolicy;
 use serde_json::Value;
@@ -48,6 +48,13 @@ pub struct Delivered {
 impl RunControl {
     /// Writes a delivery and the runs it starts; returns after the sync.
     pub async fn deliver(&self, incoming: Incoming) -> Result<Delivered, ControlError> {
+        let ports = &self.0.ports;
+        let event = EventId::from_parts(ports.clock.now(), bits(&*ports.entropy));
+        self.deliver_as(event, incoming).await
+    }
+
+    /// The same with an id that the delivery has already.
+    pub(crate) async fn deliver_as(&self, event: EventId, incoming: Incoming) -> Result<Delivered, ControlError> {
         let core = &*self.0;
         let Incoming { workspace, workflow, version, trigger, dedupe_key, dedupe, payloads, ids, input } = incoming;
         let version = match version {
@@ -56,7 +63,6 @@ impl RunControl {
         };
         let prepared = core.workflows.version(&core.ports, &workspace, (&workflow, version)).await?;
         let now = core.ports.clock.now();
-        let event = EventId::from_parts(now, bits(&*core.ports.entropy));
         let policy = prepared.compiled.workflow.settings.reentry.as_ref().map(|reentry| reentry.policy);
         // Two deliveries about one subject look for unfinished runs one after the other.
         let _turn = match policy {
@@ -64,6 +70,8 @@ impl RunControl {
             Some(ReentryPolicy::Allow) | None => None,
         };
         let (mut runs, mut skipped_for, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
+        // What this delivery itself starts, by subject: the index knows nothing of it yet.
+        let mut fresh: Vec<(Mark, RunId)> = Vec::new();
         let mut ids = ids.into_iter();
         for payload in payloads {
             if input == Input::Checked {
@@ -78,18 +86,23 @@ impl RunControl {
                 trigger: payload,
                 origin: Origin::default(),
             };
-            let (run, folded) = first_entry(&prepared, creation, now)?;
+            let (mut run, folded) = first_entry(core, &prepared, creation, now)?;
             let subject = folded.origin.subject.clone().map(Mark::Subject);
-            let unfinished = match (policy, subject) {
-                (Some(ReentryPolicy::Skip | ReentryPolicy::Replace), Some(subject)) => {
-                    core.ports.index.marked(&workspace, &subject).await?
-                }
-                _ => Vec::new(),
-            };
+            let mut unfinished = Vec::new();
+            if let (Some(ReentryPolicy::Skip | ReentryPolicy::Replace), Some(subject)) = (policy, subject) {
+                let stored = core.ports.index.marked(&workspace, &subject).await?;
+                unfinished.extend(stored.into_iter().map(|run| run.id));
+                unfinished.extend(fresh.iter().filter(|(other, _)| *other == subject).map(|(_, run)| *run));
+                fresh.push((subject, run.id));
+            }
             match (policy, unfinished.first()) {
-                (Some(ReentryPolicy::Skip), Some(first)) => skipped_for.push(first.id),
+                (Some(ReentryPolicy::Skip), Some(first)) => skipped_for.push(*first),
                 (Some(ReentryPolicy::Replace), _) => {
-                    replaced.extend(unfinished.iter().map(|run| run.id));
+                    replaced.extend(&unfinished);
+                    // The new run is to know: then no crash leaves both (see `Drive::end_replaced`).
+                    if let RunEvent::Created { origin, .. } = &mut run.created.event {
+                        origin.replaces = unfinished;
+                    }
                     runs.push(run);
                 }
                 _ => runs.push(run),
@@ -100,15 +113,21 @@ impl RunControl {
         if accepted.duplicate {
             return Ok(Delivered { accepted, skipped_for: Vec::new(), replaced: Vec::new() });
         }
+        replaced.sort_unstable();
+        replaced.dedup();
         for run in &replaced {
-            match self.cancel(*run, "a newer run about the same subject replaces it").await {
+            match self.cancel(*run, REPLACED).await {
                 Ok(()) | Err(ControlError::Ended(_) | ControlError::NoRun(_)) => {}
-                Err(error) => return Err(error),
+                // What was delivered stands. Its worker ends the earlier run before it begins anything.
+                Err(error) => tracing::warn!(%run, %error, "a run that is replaced could not be told at once"),
             }
         }
         Ok(Delivered { accepted, skipped_for, replaced })
     }
 }
+
+/// Why a run ends for whose sake another one was started.
+pub(crate) const REPLACED: &str = "a newer run about the same subject replaces it";
 
 /// The random part of an id.
 pub(super) fn bits(entropy: &dyn Entropy) -> u128 {

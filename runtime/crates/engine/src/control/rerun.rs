@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::ports::{DedupeTerms, Delivery};
+use flowcell_core::run::dead_letter::rerun_bits;
 use flowcell_core::run::event::Origin;
 use flowcell_core::run::fold::Run;
 use flowcell_core::run::rerun::{RerunKeys, RerunPlan, RerunRequest, RerunVersion, plan_rerun};
+use flowcell_core::time::Timestamp;
 
 use super::create::{Creation, first_entry, published};
 use super::deliver::bits;
 use super::{ControlError, RunControl};
+use crate::engine::Core;
 use crate::workflows::Prepared;
 
 impl RunControl {
@@ -24,8 +27,7 @@ impl RunControl {
         let (old, plan, prepared) = self.planned(run, request).await?;
         let core = &*self.0;
         let now = core.ports.clock.now();
-        let (id, event) =
-            (RunId::from_parts(now, bits(&*core.ports.entropy)), EventId::from_parts(now, bits(&*core.ports.entropy)));
+        let (id, event) = (RunId::from_parts(now, bits(&*core.ports.entropy)), event_of(core, old.id, now));
         let creation = Creation {
             id,
             event,
@@ -41,7 +43,7 @@ impl RunControl {
                 ..Origin::default()
             },
         };
-        let (run, _) = first_entry(&prepared, creation, now)?;
+        let (run, _) = first_entry(core, &prepared, creation, now)?;
         let trigger = format!("rerun/{}", old.workflow);
         let workspace = old.workspace;
         let delivery = Delivery {
@@ -72,4 +74,11 @@ impl RunControl {
         let plan = plan_rerun(&old, (&prepared.compiled.workflow, version), request)?;
         Ok((old, plan, prepared))
     }
+}
+
+/// The event of a rerun: it says of which run (see [`rerun_bits`]).
+fn event_of(core: &Core, old: RunId, now: Timestamp) -> EventId {
+    let mut chance = [0; 2];
+    core.ports.entropy.fill(&mut chance);
+    EventId::from_parts(now, rerun_bits(old, u16::from_be_bytes(chance)))
 }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flowcell_core::id::{EventId, RunId, StepRef};
 use flowcell_core::ports::{Durability, StoreError};
 use flowcell_core::run::event::{Detail, Origin, Outcome, Parent, RunEvent, StepError};
 use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
+use flowcell_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Drive, DriveError};
+use crate::control::REPLACED;
 use crate::control::create::{self, CreateError, Creation};
 use crate::outside;
 use crate::patience::Patience;
@@ -23,7 +26,9 @@ impl Drive<'_> {
     /// A run keeps its place until it ends, also while it waits; a parked one gives it up.
     pub(super) async fn may_take(&mut self, slot: &str) -> Result<bool, DriveError> {
         let limit = self.workflow.compiled.workflow.settings.concurrency.as_ref().map(|concurrency| concurrency.limit);
-        let Some(limit) = limit.filter(|_| self.run.cancel.is_none()) else { return Ok(true) };
+        // One that is only to end needs no place.
+        let is_over = self.run.cancel.is_some() || self.ends_at().is_some_and(|at| at <= self.core.ports.clock.now());
+        let Some(limit) = limit.filter(|_| !is_over) else { return Ok(true) };
         let mark = Mark::Slot(slot.to_owned());
         let mut patience = Patience::new(&*self.core.ports.clock);
         let sharing = loop {
@@ -37,6 +42,37 @@ impl Drive<'_> {
         let begun: Vec<RunId> = begun.map(|run| run.id).collect();
         let has_begun = self.run.has_begun();
         Ok(self.core.slots.take(slot, self.run.id, &begun, if has_begun { u32::MAX } else { limit.max(1) }))
+    }
+
+    /// When the run has taken as long as its workflow's `settings.timeout` allows.
+    pub(super) fn ends_at(&self) -> Option<Timestamp> {
+        let limit_ms = self.workflow.compiled.workflow.settings.timeout_ms?;
+        Some(self.run.created_at + Duration::from_millis(limit_ms))
+    }
+
+    /// Ends the runs that this one replaces, before anything of it begins: whoever delivered it may have been stopped before that was done.
+    pub(super) async fn end_replaced(&mut self) -> Result<(), DriveError> {
+        if !self.run.steps.is_empty() {
+            return Ok(());
+        }
+        for other in &self.run.origin.replaces {
+            let asked = outside::append(self.core, *other, |other: &Run| {
+                if other.outcome.is_some() || other.cancel.is_some() {
+                    Err(())
+                } else {
+                    Ok(RunEvent::CancelRequested { reason: REPLACED.to_owned() })
+                }
+            });
+            match asked.await {
+                // It has been deleted.
+                Ok(_) | Err(outside::OutsideError::Store(StoreError::NotFound { .. })) => {}
+                Err(error) if error.is_of_store() => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(run = %self.run.id, replaces = %other, %error, "an earlier run about the same subject cannot be read, and so not be ended");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Starts the run that a `call` named, if it is not there yet. Returns whether the step has changed.
@@ -191,6 +227,8 @@ fn waits_for(parent: &Run, step: &StepRef, child: RunId) -> bool {
 pub(crate) struct Slots {
     /// Held for look-ups only.
     slots: Mutex<BTreeMap<String, Slot>>,
+    /// Runs that this process does not drive again. What the store has of them may be wrong for as long as it runs: they take no place.
+    set_aside: Mutex<BTreeSet<RunId>>,
 }
 
 /// Slots that nobody holds are forgotten once there are this many: by then the store shows long since what was left in them.
@@ -210,7 +248,8 @@ impl Slots {
         let slot = slots.entry(slot.to_owned()).or_default();
         slot.left.remove(&run);
         slot.left.retain(|left| begun.contains(left));
-        let by_store = begun.iter().filter(|other| !slot.left.contains(other));
+        let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_store = begun.iter().filter(|other| !slot.left.contains(other) && !set_aside.contains(other));
         let others: BTreeSet<_> = by_store.chain(&slot.taken).filter(|other| **other != run).collect();
         let may = slot.taken.contains(&run) || others.len() < limit as usize;
         if may {
@@ -229,6 +268,15 @@ impl Slots {
         if slots.len() > IDLE_SLOTS_MAX {
             slots.retain(|name, other| name == slot || !other.taken.is_empty());
         }
+    }
+
+    /// Gives every place of a run up that nobody drives until the next start.
+    pub(crate) fn set_aside(&self, run: RunId) {
+        let mut slots = self.lock();
+        for slot in slots.values_mut() {
+            slot.taken.remove(&run);
+        }
+        self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {

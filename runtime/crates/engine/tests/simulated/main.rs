@@ -13,13 +13,17 @@ mod world;
 
 mod crash;
 mod crowd;
+mod delivery;
 mod drain;
 mod family;
 mod flow;
+mod hours;
+mod limits;
 mod line;
 mod outside;
 mod pinned;
 mod refused;
+mod replace;
 mod rerun;
 mod retry;
 mod schedule;

@@ -1,5 +1,6 @@
 //! Schedules in simulated time: changes of the clocks, days without a process, crashes, clocks that are set.
 
+mod rules;
 mod wall;
 
 use std::time::Duration;

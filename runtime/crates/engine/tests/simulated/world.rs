@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use flowcell_core::id::{RunId, StepRef, WorkspaceId};
 use flowcell_core::invoke::ActionCall;
-use flowcell_core::ports::{Clock, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
-use flowcell_core::run::calendar::AlwaysOpen;
+use flowcell_core::ports::{Clock, DedupeTerms, Entropy, Journal, RunFilter, RunIndex, RunQueue, WorkflowVersion};
+use flowcell_core::run::calendar::{AlwaysOpen, Calendar};
 use flowcell_core::run::fold::{Run, RunSummary};
-use flowcell_engine::{Engine, EngineConfig, EngineStopped, InstanceKey, Ports, RunControl, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Incoming, Input, InstanceKey, Ports, RunControl, Shutdown};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{Answer, FakeInvoker, SeededEntropy, SimClock, StaticCatalog, sample};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub(crate) struct World {
     /// Other workflows that are published beside it.
     pub(crate) others: Vec<WorkflowVersion>,
     pub(crate) config: EngineConfig,
+    pub(crate) calendar: Arc<dyn Calendar>,
 }
 
 impl World {
@@ -38,6 +39,7 @@ impl World {
             entropy: Arc::new(SeededEntropy::always(255)),
             config: EngineConfig::new(InstanceKey::new(&[7; 32])),
             store: MemoryStore::new(),
+            calendar: Arc::new(AlwaysOpen),
             clock,
             catalog,
         }
@@ -88,11 +90,12 @@ impl World {
             queue,
             index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
+            destinations: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
-            calendar: Arc::new(AlwaysOpen),
+            calendar: Arc::clone(&self.calendar),
         };
         Engine::new(self.config.clone(), ports)
     }
@@ -117,6 +120,21 @@ impl World {
 
     pub(crate) async fn work(&self) {
         self.work_over(Arc::new(self.store.clone())).await.unwrap();
+    }
+
+    /// A delivery of this payload to the workflow's trigger, as whoever starts runs makes it.
+    pub(crate) fn incoming(&self, payload: Value) -> Incoming {
+        Incoming {
+            workspace: WorkspaceId::default_workspace(),
+            workflow: self.version.id.clone(),
+            version: None,
+            trigger: "sample/trigger".to_owned(),
+            dedupe_key: None,
+            dedupe: DedupeTerms::default(),
+            ids: Vec::new(),
+            payloads: vec![payload],
+            input: Input::Trusted,
+        }
     }
 
     /// Accepts one event, works, and returns the run.

@@ -17,7 +17,7 @@ use super::tables::Table;
 pub(crate) const INLINE_BYTES_MAX: usize = 4 << 10;
 
 /// The newest format of records. Older ones are read; newer ones are refused. Format 2 added [`SEVERAL`].
-const RECORD_FORMAT: u8 = 2;
+pub(crate) const RECORD_FORMAT: u8 = 2;
 
 /// Set in the kind byte when the JSON lies in a file.
 const IN_FILE: u8 = 0x80;

@@ -40,6 +40,11 @@ impl Rows {
         Ok(())
     }
 
+    /// The payload files that its records name.
+    pub(crate) fn files(&self) -> Vec<PayloadRef> {
+        self.payloads.iter().map(|(name, _)| *name).collect()
+    }
+
     /// The last record, when it names no file.
     pub(crate) fn only(mut self) -> Option<Row> {
         self.rows.pop().filter(|_| self.payloads.is_empty())

@@ -17,6 +17,7 @@ use super::shared::{self, OnFatal, Shared};
 use super::space::{Space, free_bytes};
 use super::sync::{DataFile, DiskSync as _};
 use super::tables::Trees;
+use super::upgrade;
 use super::verify;
 use super::writer::Disk;
 use super::{Options, SLED_DIR};
@@ -76,11 +77,15 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     })?;
     compaction::remove_leftover(store).map_err(failed("remove the leftovers of a compaction in"))?;
     let sled_dir = store.join(SLED_DIR);
+    let mut format = STORE_FORMAT;
     let db = match manifest::read(store).map_err(failed("read the manifest of"))? {
         Found::Format(found) if found > STORE_FORMAT => {
             return Err(OpenError::NewerFormat { directory: store.to_owned(), found, supported: STORE_FORMAT });
         }
-        Found::Format(_) => open_sled(&sled_dir, options),
+        Found::Format(found) => {
+            format = found;
+            open_sled(&sled_dir, options)
+        }
         Found::Damaged(problem) => return Err(damaged(Damage { what: "MANIFEST".to_owned(), problem })),
         Found::Absent => {
             let has_data = ["sled", "blobs", "acknowledged"].iter().any(|name| store.join(name).exists());
@@ -122,19 +127,31 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
     let (group, live_bytes) = (verified.state.group, verified.state.bytes);
     let sync = (options.wrap_sync)(Box::new(data_file));
-    let disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
+    let mut disk = Disk { sync, mark, state: verified.state, blocks: OpenBlocks::default() };
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
-    Ok((
-        Shared::new(
-            database,
-            payloads,
-            (verified.tracker, verified.directory, group),
-            (live_bytes, store.to_owned(), Space::new(store, options.watermarks)),
-            lock,
-            on_fatal,
-        ),
-        disk,
-    ))
+    let shared = Shared::new(
+        database,
+        payloads,
+        (verified.tracker, verified.directory, group),
+        (live_bytes, store.to_owned(), Space::new(store, options.watermarks)),
+        lock,
+        on_fatal,
+    );
+    if format < STORE_FORMAT {
+        upgrade(store, &shared, &mut disk).map_err(failed("upgrade the store in"))?;
+        tracing::info!(
+            from = format,
+            to = STORE_FORMAT,
+            "the store was upgraded; an older Flowcell refuses it from now on"
+        );
+    }
+    Ok((shared, disk))
+}
+
+/// Adds what an older format lacks, and only then says that this is the new one.
+fn upgrade(store: &Path, shared: &Shared, disk: &mut Disk) -> io::Result<()> {
+    without_panic(|| upgrade::index_ended_runs(shared, disk)).map_err(io::Error::other)?.map_err(io::Error::other)?;
+    manifest::write(store, STORE_FORMAT)
 }
 
 /// Gives the garbage of the data file back, if there is much. What fails costs the copy and nothing else.

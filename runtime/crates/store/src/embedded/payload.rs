@@ -43,6 +43,14 @@ pub(crate) fn note(names: &mut Names, file: PayloadRef) {
     named.records = named.records.saturating_add(1);
 }
 
+/// Notes what another part of the store has noted.
+pub(crate) fn add(names: &mut Names, other: Names) {
+    for (digest, more) in other {
+        let named = names.entry(digest).or_insert(Named { bytes: more.bytes, records: 0 });
+        named.records = named.records.saturating_add(more.records);
+    }
+}
+
 /// What went wrong with a payload file.
 #[derive(Debug)]
 pub(crate) enum WriteError {

@@ -17,6 +17,7 @@ use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
 use super::journal::{EventRecord, Rows};
+use super::search::next;
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::writer::{RemoveWrite, Seen, Write};
@@ -298,10 +299,4 @@ fn forgettable(
         }
     }
     Ok((write, sweep))
-}
-
-fn next(rows: &mut sled::Iter, what: &str) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
-    without_panic(|| rows.next())
-        .and_then(|row| row.transpose().map_err(|error| error.to_string()))
-        .map_err(|problem| damaged(what, problem))
 }

@@ -2,6 +2,8 @@
 //! search by time alone walks the summaries. What a block cannot tell is asked of the journal, and that is bounded: a page that comes
 //! to the bound says so and where to go on.
 
+mod needles;
+
 use std::collections::BTreeMap;
 
 use flowcell_core::id::RunId;
@@ -16,14 +18,20 @@ use super::index::summary;
 use super::journal;
 use super::shared::{Shared, damaged};
 use super::tables::{self, Table, WorkspaceNumber};
+use needles::{Glance, Needles};
 
 /// Summaries, or runs of blocks, that one page may look at: some 100 ms of work each.
 const SUMMARIES_MAX: usize = 20_000;
 const ROWS_MAX: usize = 4_000_000;
 const BLOCKS_MAX: usize = 100_000;
 
-/// Journals that one page may read to decide about a run: at some 30 microseconds each another 100 ms.
+/// Journals that one page may decode to decide about a run: at some 30 microseconds each another 100 ms.
 const JOURNALS_MAX: usize = 3_000;
+
+/// Journals that one page may look through for what a passing one must contain, and their bytes: most of it is the way to the record, and
+/// the look itself some gigabytes a second; with payload files of megabytes it is the reading of those that counts.
+const GLANCES_MAX: usize = 3_000;
+const GLANCED_BYTES_MAX: usize = 64 << 20;
 
 pub(crate) struct Search<'s> {
     pub(crate) shared: &'s Shared,
@@ -40,6 +48,26 @@ struct Budget {
     rows: usize,
     blocks: usize,
     journals: usize,
+    glances: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn full() -> Self {
+        Self {
+            summaries: SUMMARIES_MAX,
+            rows: ROWS_MAX,
+            blocks: BLOCKS_MAX,
+            journals: JOURNALS_MAX,
+            glances: GLANCES_MAX,
+            bytes: GLANCED_BYTES_MAX,
+        }
+    }
+
+    /// Whether another run may be looked at.
+    fn is_left(&self) -> bool {
+        self.summaries > 0 && self.journals > 0 && self.glances > 0 && self.bytes > 0
+    }
 }
 
 impl Search<'_> {
@@ -48,8 +76,8 @@ impl Search<'_> {
             return self.by_time();
         }
         let mut page = Page { found: RunPage::default(), limit: self.limit };
-        let mut budget =
-            Budget { summaries: SUMMARIES_MAX, rows: ROWS_MAX, blocks: BLOCKS_MAX, journals: JOURNALS_MAX };
+        let mut budget = Budget::full();
+        let needles = Needles::of(self.filter);
         // Before any block is read: a run leaves the unfinished ones only when its block is there.
         let mut unfinished: Vec<RunId> =
             self.shared.tracker().unfinished(self.workspace).filter(|run| self.is_in_reach(*run)).collect();
@@ -60,13 +88,13 @@ impl Search<'_> {
             let floor = next.as_ref().map(|bucket| bucket.first);
             let mut candidates = next.map_or_else(BTreeMap::new, |bucket| bucket.candidates);
             while let Some(run) = unfinished.pop_if(|run| floor.is_none_or(|floor| *run >= floor)) {
-                candidates.entry(run).or_insert(Verdict::Unsure);
+                candidates.entry(run).or_insert(None);
             }
             for (run, verdict) in candidates.into_iter().rev() {
-                if budget.summaries == 0 || budget.journals == 0 {
+                if !budget.is_left() {
                     return Ok(page.cut());
                 }
-                if self.holds(run, verdict, &mut budget)?.is_some_and(|summary| page.add(summary)) {
+                if self.holds((run, verdict), &needles, &mut budget)?.is_some_and(|summary| page.add(summary)) {
                     return Ok(page.full());
                 }
                 page.dealt_with(run);
@@ -113,16 +141,28 @@ impl Search<'_> {
         self.before.is_none_or(|before| run < before) && self.filter.includes(run)
     }
 
-    /// The summary, if the run passes.
-    fn holds(&self, run: RunId, verdict: Verdict, budget: &mut Budget) -> Result<Option<RunSummary>, StoreError> {
-        budget.summaries -= 1;
+    /// The summary, if the run passes; `verdict` is what the index says of a run that has ended.
+    fn holds(
+        &self,
+        (run, verdict): (RunId, Option<Verdict>),
+        needles: &Needles,
+        budget: &mut Budget,
+    ) -> Result<Option<RunSummary>, StoreError> {
+        budget.summaries = budget.summaries.saturating_sub(1);
+        // Of a run of a block before its summary is read: that costs as much again, and one glance is mostly enough.
+        if verdict == Some(Verdict::Unsure) && self.fails_at_a_glance(run, needles, budget)? {
+            return Ok(None);
+        }
         // Absent: removed since, or created and not yet applied.
         let Some(found) = summary(self.shared, self.workspace, run)? else { return Ok(None) };
         if !self.filter.passes_summary(&found) {
             return Ok(None);
         }
-        if verdict == Verdict::Passes || !self.filter.needs_journal() {
+        if verdict == Some(Verdict::Passes) || !self.filter.needs_journal() {
             return Ok(Some(found));
+        }
+        if verdict.is_none() && self.fails_at_a_glance(run, needles, budget)? {
+            return Ok(None);
         }
         budget.journals = budget.journals.saturating_sub(1);
         let entries = match journal::load(self.shared, run) {
@@ -131,6 +171,14 @@ impl Search<'_> {
             Err(error) => return Err(error),
         };
         Ok(self.filter.passes_entries(&found, &entries).then_some(found))
+    }
+
+    fn fails_at_a_glance(&self, run: RunId, needles: &Needles, budget: &mut Budget) -> Result<bool, StoreError> {
+        if needles.is_empty() {
+            return Ok(false);
+        }
+        budget.glances = budget.glances.saturating_sub(1);
+        needles.glance(self.shared, (self.workspace, run), &mut budget.bytes).map(|glance| glance == Glance::Fails)
     }
 
     fn blocks(&self) -> Blocks<'_> {
@@ -166,7 +214,8 @@ struct Blocks<'s> {
 struct Bucket {
     /// No run of it is less.
     first: RunId,
-    candidates: BTreeMap<RunId, Verdict>,
+    /// What the index says of each; nothing of one that has not ended.
+    candidates: BTreeMap<RunId, Option<Verdict>>,
 }
 
 impl Blocks<'_> {
@@ -217,7 +266,7 @@ impl Search<'_> {
             }
             let verdict = wanted.verdict(&row);
             if verdict != Verdict::Fails {
-                bucket.candidates.insert(row.run, verdict);
+                bucket.candidates.insert(row.run, Some(verdict));
             }
         }
         Ok(())
@@ -236,6 +285,12 @@ fn number_of(key: &[u8]) -> Option<u32> {
 
 pub(crate) fn previous(rows: &mut sled::Iter, what: &str) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
     without_panic(|| rows.next_back())
+        .and_then(|row| row.transpose().map_err(|error| error.to_string()))
+        .map_err(|problem| damaged(what, problem))
+}
+
+pub(crate) fn next(rows: &mut sled::Iter, what: &str) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+    without_panic(|| rows.next())
         .and_then(|row| row.transpose().map_err(|error| error.to_string()))
         .map_err(|problem| damaged(what, problem))
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
+use flowcell_core::connection::StoredConnection;
+use flowcell_core::id::{ConnectionName, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, Usage, WorkflowHead};
 use flowcell_core::run::event::Recorded;
 use flowcell_core::search::FieldPath;
@@ -81,6 +82,8 @@ pub(crate) struct Directory {
     pub(crate) hooks: HashMap<[u8; 32], Hook>,
     /// By [`ScheduleCursor::place`].
     pub(crate) cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
+    /// Some 1 KiB each, their secrets sealed.
+    pub(crate) connections: BTreeMap<(WorkspaceId, ConnectionName), StoredConnection>,
 }
 
 /// The record of [`Table::Heads`].
@@ -273,10 +276,15 @@ impl Shared {
         key: &[u8],
         what: &str,
     ) -> Result<Option<T>, StoreError> {
-        let found = without_panic(|| self.database().trees.get(table).get(key))
-            .and_then(|got| got.map_err(|error| error.to_string()))
-            .map_err(|problem| damaged(what, problem))?;
+        let found = self.record(table, key, what)?;
         found.map(|record| self.decode(table, key, &record, what)).transpose()
+    }
+
+    /// Reads one record as it lies in its tree.
+    pub(crate) fn record(&self, table: Table, key: &[u8], what: &str) -> Result<Option<sled::IVec>, StoreError> {
+        without_panic(|| self.database().trees.get(table).get(key))
+            .and_then(|got| got.map_err(|error| error.to_string()))
+            .map_err(|problem| damaged(what, problem))
     }
 
     pub(crate) fn decode<T: DeserializeOwned>(

@@ -2,7 +2,8 @@
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
-use flowcell_core::id::{EventId, RunId, WorkflowId};
+use flowcell_core::destination::DestinationId;
+use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId};
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -33,8 +34,12 @@ pub(crate) enum Table {
     Index = 10,
     /// Workspace (4), run (16) → that somebody wants it kept.
     Pins = 11,
+    /// Workspace (4), name (64, zeros after it) → a connection, its secret sealed.
+    Connections = 12,
+    /// Workspace (4), destination (10) → what is known of it.
+    Destinations = 13,
     /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
-    Triggers = 12,
+    Triggers = 14,
 }
 
 /// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
@@ -46,7 +51,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -59,6 +64,8 @@ impl Table {
         Self::Schedules,
         Self::Index,
         Self::Pins,
+        Self::Connections,
+        Self::Destinations,
         Self::Triggers,
     ];
 
@@ -76,6 +83,8 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Index => "index",
             Self::Pins => "pins",
+            Self::Connections => "connections",
+            Self::Destinations => "destinations",
             Self::Triggers => "triggers",
         }
     }
@@ -109,8 +118,8 @@ pub(crate) type WorkspaceNumber = u32;
 /// The one key of [`Table::Meta`].
 pub(crate) const STATE_KEY: [u8; 4] = [0; 4];
 
-/// Bytes of a workflow id in a key: the longest there is.
-const WORKFLOW_BYTES: usize = 64;
+/// Bytes of a workflow id, or the name of a connection, in a key: the longest there is.
+const NAME_BYTES: usize = 64;
 
 pub(crate) fn workspace(number: WorkspaceNumber) -> sled::IVec {
     sled::IVec::from(&number.to_be_bytes())
@@ -139,11 +148,11 @@ pub(crate) fn dedupe(workspace: WorkspaceNumber, trigger: &str, key: &str) -> sl
 }
 
 pub(crate) fn head(workspace: WorkspaceNumber, workflow: &WorkflowId) -> sled::IVec {
-    join(&[&workspace.to_be_bytes(), &padded(workflow)])
+    join(&[&workspace.to_be_bytes(), &padded(workflow.as_str())])
 }
 
 pub(crate) fn version(workspace: WorkspaceNumber, workflow: &WorkflowId, version: u32) -> sled::IVec {
-    join(&[&workspace.to_be_bytes(), &padded(workflow), &version.to_be_bytes()])
+    join(&[&workspace.to_be_bytes(), &padded(workflow.as_str()), &version.to_be_bytes()])
 }
 
 pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
@@ -151,7 +160,15 @@ pub(crate) fn hook(token_hash: &[u8; 32]) -> sled::IVec {
 }
 
 pub(crate) fn schedule(workspace: WorkspaceNumber, workflow: &WorkflowId, trigger: &str) -> sled::IVec {
-    join(&[&workspace.to_be_bytes(), &padded(workflow), &Sha256::digest(trigger)])
+    join(&[&workspace.to_be_bytes(), &padded(workflow.as_str()), &Sha256::digest(trigger)])
+}
+
+pub(crate) fn connection(workspace: WorkspaceNumber, name: &ConnectionName) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(name.as_str())])
+}
+
+pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), id.as_bytes()])
 }
 
 pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
@@ -174,9 +191,9 @@ pub(crate) fn split_run(key: &[u8]) -> Option<(WorkspaceNumber, RunId, &[u8])> {
     Some((u32::from_be_bytes(*workspace), RunId::from_bytes(*run), rest))
 }
 
-fn padded(workflow: &WorkflowId) -> [u8; WORKFLOW_BYTES] {
-    let mut bytes = [0; WORKFLOW_BYTES];
-    for (to, from) in bytes.iter_mut().zip(workflow.as_str().bytes()) {
+fn padded(name: &str) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
         *to = from;
     }
     bytes

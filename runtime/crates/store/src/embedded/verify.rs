@@ -2,12 +2,18 @@
 //! journal against its summary, the last group against the mark. sled alone loses rows in silence (PROMISES §2).
 
 mod journals;
+mod parts;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
+use flowcell_core::connection::StoredConnection;
+use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor};
-use flowcell_core::run::fold::RunSummary;
+use flowcell_core::run::fold::{Mark, RunStatus};
+use flowcell_core::time::Timestamp;
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -32,7 +38,7 @@ pub(crate) struct Verified {
 }
 
 pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> Result<Verified, Damage> {
-    let mut reader = Reader { trees, payloads, named: Names::new(), bytes: 0, counted: BTreeMap::new() };
+    let mut reader = Reader::new(trees, payloads);
     let mut state = reader.state()?;
     if state.group < acknowledged {
         return Err(damage(
@@ -41,51 +47,91 @@ pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> R
         ));
     }
     let directory = reader.directory()?;
-    let tracker = reader.runs()?;
-    reader.events()?;
-    reader.index()?;
+    let mut found = parts::verify(trees, payloads, &directory)?;
+    found.add(reader.found);
     for table in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
-        let (found, expected) =
-            (reader.counted.get(&table).copied().unwrap_or(0), state.records.get(table.name()).copied().unwrap_or(0));
-        if found != expected {
+        let (counted, expected) =
+            (found.counted.get(&table).copied().unwrap_or(0), state.records.get(table.name()).copied().unwrap_or(0));
+        if counted != expected {
             return Err(damage(
                 &format!("the table `{}`", table.name()),
-                format!("it has {found} records instead of {expected}"),
+                format!("it has {counted} records instead of {expected}"),
             ));
         }
     }
-    state.bytes = reader.bytes;
-    Ok(Verified { state, directory, tracker, payloads: reader.named })
+    state.bytes = found.bytes;
+    let mut tracker = Tracker::default();
+    // In the order of their ids, whichever thread was first.
+    found.unfinished.sort_unstable_by_key(Effect::written);
+    for effect in found.unfinished {
+        tracker.apply(effect);
+    }
+    Ok(Verified { state, directory, tracker, payloads: found.named })
+}
+
+/// What was found in what was verified.
+#[derive(Debug, Default)]
+struct Found {
+    /// The payload files that records name.
+    named: Names,
+    /// Keys and records.
+    bytes: u64,
+    counted: BTreeMap<Table, u64>,
+    /// The runs that have not ended.
+    unfinished: Vec<Effect>,
+}
+
+impl Found {
+    fn add(&mut self, other: Self) {
+        payload::add(&mut self.named, other.named);
+        self.bytes += other.bytes;
+        for (table, count) in other.counted {
+            *self.counted.entry(table).or_default() += count;
+        }
+        self.unfinished.extend(other.unfinished);
+    }
 }
 
 struct Reader<'a> {
     trees: &'a Trees,
     payloads: &'a Payloads,
-    named: Names,
-    bytes: u64,
-    counted: BTreeMap<Table, u64>,
+    found: Found,
 }
 
-impl Reader<'_> {
-    /// Calls `each` with every record of a table, in the order of their keys, after its check sum was verified.
+/// Keys from one on, to before another.
+type KeyRange<'k> = (Option<&'k sled::IVec>, Option<&'k sled::IVec>);
+
+const EVERYTHING: KeyRange<'static> = (None, None);
+
+fn rows(trees: &Trees, table: Table, (from, to): KeyRange<'_>) -> sled::Iter {
+    let from = from.map_or(Bound::Unbounded, Bound::Included);
+    trees.get(table).range::<&sled::IVec, _>((from, to.map_or(Bound::Unbounded, Bound::Excluded)))
+}
+
+impl<'a> Reader<'a> {
+    fn new(trees: &'a Trees, payloads: &'a Payloads) -> Self {
+        Self { trees, payloads, found: Found::default() }
+    }
+
+    /// Calls `each` with every record of a table within a range, in the order of their keys, after its check sum was verified.
     fn scan(
         &mut self,
-        table: Table,
-        mut each: impl FnMut(&Self, &[u8], Body<'_>) -> Result<(), Damage>,
+        (table, range): (Table, KeyRange<'_>),
+        mut each: impl FnMut(&mut Self, &[u8], Body<'_>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let mut count = 0;
-        for row in self.trees.get(table) {
+        for row in rows(self.trees, table, range) {
             let (key, record) =
                 row.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))?;
             let body = codec::open(table, &key, &record).map_err(|problem| damage(&name(table, &key), problem))?.body;
             if let Body::File(file) = body {
-                payload::note(&mut self.named, file);
+                payload::note(&mut self.found.named, file);
             }
             each(self, &key, body)?;
             count += 1;
-            self.bytes += (key.len() + record.len()) as u64;
+            self.found.bytes += (key.len() + record.len()) as u64;
         }
-        self.counted.insert(table, count);
+        self.found.counted.insert(table, count);
         Ok(())
     }
 
@@ -107,21 +153,21 @@ impl Reader<'_> {
 
     fn directory(&mut self) -> Result<Directory, Damage> {
         let mut directory = Directory::default();
-        self.scan(Table::Workspaces, |reader, key, body| {
+        self.scan((Table::Workspaces, EVERYTHING), |reader, key, body| {
             let number = key.try_into().map(WorkspaceNumber::from_be_bytes);
             let number = number.map_err(|_| damage("a workspace", "its key is malformed".to_owned()))?;
             let workspace: WorkspaceId = reader.decode(Table::Workspaces, key, body)?;
             directory.workspaces.insert(workspace, number);
             Ok(())
         })?;
-        self.scan(Table::Hooks, |reader, key, body| {
+        self.scan((Table::Hooks, EVERYTHING), |reader, key, body| {
             let token = key.try_into().map_err(|_| damage("a hook", "its key is malformed".to_owned()))?;
             let hook: Hook = reader.decode(Table::Hooks, key, body)?;
             directory.hooks.insert(token, hook);
             Ok(())
         })?;
-        self.scan(Table::Versions, |_, _, _| Ok(()))?;
-        self.scan(Table::Heads, |reader, key, body| {
+        self.scan((Table::Versions, EVERYTHING), |_, _, _| Ok(()))?;
+        self.scan((Table::Heads, EVERYTHING), |reader, key, body| {
             let stored: StoredHead = reader.decode(Table::Heads, key, body)?;
             let workflow = (stored.head.workspace.clone(), stored.head.id.clone());
             let what = format!("workflow `{}`", workflow.1);
@@ -138,54 +184,72 @@ impl Reader<'_> {
             directory.heads.insert(workflow, stored);
             Ok(())
         })?;
-        self.scan(Table::Schedules, |reader, key, body| {
+        self.scan((Table::Schedules, EVERYTHING), |reader, key, body| {
             let cursor: ScheduleCursor = reader.decode(Table::Schedules, key, body)?;
             directory.cursors.insert(cursor.place(), cursor);
             Ok(())
         })?;
+        self.scan((Table::Connections, EVERYTHING), |reader, key, body| {
+            let stored: StoredConnection = reader.decode(Table::Connections, key, body)?;
+            let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
+            directory.connections.insert(place, stored);
+            Ok(())
+        })?;
+        self.scan((Table::Destinations, EVERYTHING), |reader, key, body| {
+            reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
+        })?;
         // Only that they can be read: nothing depends on them.
-        self.scan(Table::Triggers, |reader, key, body| {
+        self.scan((Table::Triggers, EVERYTHING), |reader, key, body| {
             reader.decode::<serde_json::Value>(Table::Triggers, key, body).map(drop)
         })?;
         Ok(directory)
     }
 
     /// Summaries and journals, each against the other. The queue is what the summaries say: a second truth could only disagree.
-    fn runs(&mut self) -> Result<Tracker, Damage> {
-        let mut tracker = Tracker::default();
-        let mut journals = Journals::open(self.trees)?;
-        self.scan(Table::Runs, |reader, key, body| {
+    fn runs(&mut self, range: KeyRange<'_>) -> Result<(), Damage> {
+        let mut journals = Journals::open(self.trees, range)?;
+        self.scan((Table::Runs, range), |reader, key, body| {
             let (workspace, run, _) = tables::split_run(key)
                 .ok_or_else(|| damage(&name(Table::Runs, key), "its key is malformed".to_owned()))?;
-            let summary: RunSummary = reader.decode(Table::Runs, key, body)?;
+            let summary: Brief = reader.decode(Table::Runs, key, body)?;
             let found = journals.length(workspace, run)?;
             if found != summary.events {
                 let problem = format!("it has {found} entries instead of {}", summary.events);
                 return Err(damage(&format!("the journal of {run}"), problem));
             }
-            if summary.status.is_final() {
-                return Ok(());
+            if !summary.status.is_final() {
+                let tracked = Tracked { workspace, events: summary.events, is_finished: false };
+                let effect = Effect::Created { run, tracked, due: summary.due_at, marks: summary.marks };
+                reader.found.unfinished.push(effect);
             }
-            let tracked = Tracked { workspace, events: summary.events, is_finished: false };
-            tracker.apply(Effect::Created { run, tracked, due: summary.due_at, marks: summary.marks });
             Ok(())
         })?;
         journals.finish()?;
-        self.counted.insert(Table::Journal, journals.count);
+        self.found.counted.insert(Table::Journal, journals.count);
         for file in journals.named {
-            payload::note(&mut self.named, file);
+            payload::note(&mut self.found.named, file);
         }
-        self.bytes += journals.bytes;
-        Ok(tracker)
+        self.found.bytes += journals.bytes;
+        Ok(())
     }
 
-    /// Every run a delivery's own record names must be there, and the record that a key without runs names.
+    /// Every run a delivery's own record names must be there.
     fn events(&mut self) -> Result<(), Damage> {
-        self.scan(Table::Events, |reader, key, body| {
+        self.scan((Table::Events, EVERYTHING), |reader, key, body| {
             let event: Started = reader.decode(Table::Events, key, body)?;
             reader.check_runs(Table::Events, key, &event.runs)
-        })?;
-        self.scan(Table::Dedupe, |reader, key, body| {
+        })
+    }
+
+    /// The delivery that a key without runs names must be there.
+    fn dedupe(&mut self) -> Result<(), Damage> {
+        self.scan((Table::Dedupe, EVERYTHING), |reader, key, body| {
+            // Most have runs, and nothing more is to be looked at.
+            if let Body::Inline(json) = body
+                && memmem::find(json, b"\"runs\":[]").is_none()
+            {
+                return Ok(());
+            }
             let first: First = reader.decode(Table::Dedupe, key, body)?;
             if first.runs.is_empty() {
                 let workspace = key.first_chunk::<4>().map_or(0, |number| WorkspaceNumber::from_be_bytes(*number));
@@ -200,13 +264,13 @@ impl Reader<'_> {
 
     /// Blocks must read to their end; pins must be of runs.
     fn index(&mut self) -> Result<(), Damage> {
-        self.scan(Table::Index, |_, key, body| {
+        self.scan((Table::Index, EVERYTHING), |_, key, body| {
             let malformed = || damage("a block of the index of runs", "it does not read".to_owned());
             let Body::Inline(body) = body else { return Err(malformed()) };
             let mut view = View::open(key, body).ok_or_else(malformed)?;
             (0..view.len()).try_for_each(|_| view.next().map(|_| ())).ok_or_else(malformed)
         })?;
-        self.scan(Table::Pins, |reader, key, _| {
+        self.scan((Table::Pins, EVERYTHING), |reader, key, _| {
             if reader.holds(Table::Runs, key)? {
                 return Ok(());
             }
@@ -228,6 +292,17 @@ impl Reader<'_> {
         let found = self.trees.get(table).contains_key(key);
         found.map_err(|error| damage(&format!("the table `{}`", table.name()), error.to_string()))
     }
+}
+
+/// What verification needs of a run's summary: the rest is as it was written, and taking it apart would cost as much again.
+#[derive(Deserialize)]
+struct Brief {
+    status: RunStatus,
+    #[serde(default)]
+    due_at: Option<Timestamp>,
+    events: u32,
+    #[serde(default)]
+    marks: Vec<Mark>,
 }
 
 /// What verification needs of the record of [`Table::Events`].

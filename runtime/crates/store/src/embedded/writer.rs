@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowcell_core::id::{EventId, RunId, WorkspaceId};
+use flowcell_core::connection::StoredConnection;
+use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
@@ -55,6 +56,7 @@ pub(crate) enum Write {
     Define(Box<DefineWrite>),
     Remove(Box<RemoveWrite>),
     Cursor(Box<CursorWrite>),
+    Connection(Box<ConnectionWrite>),
     Rows(Box<RowsWrite>),
     Rotate(Box<RotateWrite>),
     /// Gives a workspace its number.
@@ -82,6 +84,7 @@ impl Write {
             | Self::Define(_)
             | Self::Remove(_)
             | Self::Cursor(_)
+            | Self::Connection(_)
             | Self::Rows(_)
             | Self::Rotate(_)
             | Self::Workspace { .. }
@@ -156,6 +159,16 @@ impl RemoveWrite {
 pub(crate) struct CursorWrite {
     pub(crate) rows: Vec<Row>,
     pub(crate) cursor: ScheduleCursor,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A connection as it is from now on; none: it goes.
+#[derive(Debug)]
+pub(crate) struct ConnectionWrite {
+    pub(crate) place: (WorkspaceId, ConnectionName),
+    pub(crate) key: sled::IVec,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) connection: Option<StoredConnection>,
     pub(crate) reply: Reply<()>,
 }
 
@@ -360,7 +373,7 @@ impl Writer {
 
 impl Disk {
     /// Transaction, flush, sync, mark: after that the group may be acknowledged.
-    fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
+    pub(crate) fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
         if group.is_empty() {
             return Ok(());
         }

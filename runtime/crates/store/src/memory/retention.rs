@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkspaceId};
 use flowcell_core::ports::{Kept, Pinning, Removed, Retention, StoreError, Usage};
 use flowcell_core::time::Timestamp;
+use serde::Serialize;
 
-use super::{MemoryStore, State};
+use super::{MemoryStore, State, Stored};
 use crate::rules;
 
 #[async_trait]
@@ -41,7 +42,7 @@ impl Retention for MemoryStore {
             });
             if goes && let Some(run) = state.runs.remove(id) {
                 removed.runs += 1;
-                removed.bytes += run.entries.len() as u64;
+                removed.bytes += bytes(&run);
             }
         }
         Ok(removed)
@@ -88,12 +89,22 @@ impl Retention for MemoryStore {
     }
 
     async fn usage(&self) -> Result<Usage, StoreError> {
-        Ok(Usage::default())
+        Ok(Usage { live_bytes: self.state().runs.values().map(bytes).sum(), ..Usage::default() })
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
+}
+
+/// What a run would take as records.
+fn bytes(run: &Stored) -> u64 {
+    let entries: usize = run.entries.iter().map(size).sum();
+    (entries + size(&run.summary)) as u64
+}
+
+fn size(record: &impl Serialize) -> usize {
+    serde_json::to_vec(record).map_or(0, |json| json.len())
 }
 
 impl State {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::connection::Connections;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Durability, Journal, NewRun, Retention, RunIndex, RunQueue,
-    Schedules, Tail, Triggers,
+    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
+    RunIndex, RunQueue, Schedules, Tail, Triggers,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -24,6 +25,8 @@ pub(crate) struct Backend {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
 }
@@ -45,7 +48,19 @@ impl Backend {
         Self::of(Kind::Embedded(dir), Arc::new(store))
     }
 
-    fn of<S: Journal + RunQueue + RunIndex + Definitions + Schedules + Tail + Retention + Triggers + 'static>(
+    fn of<
+        S: Journal
+            + RunQueue
+            + RunIndex
+            + Definitions
+            + Triggers
+            + Schedules
+            + Connections
+            + Destinations
+            + Tail
+            + Retention
+            + 'static,
+    >(
         kind: Kind,
         store: Arc<S>,
     ) -> Self {
@@ -57,6 +72,8 @@ impl Backend {
             definitions: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            destinations: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
         }
@@ -64,8 +81,20 @@ impl Backend {
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, triggers, schedules, tail, retention } = self;
-        drop((journal, queue, index, definitions, triggers, schedules, tail, retention));
+        let Self {
+            kind,
+            journal,
+            queue,
+            index,
+            definitions,
+            triggers,
+            schedules,
+            connections,
+            destinations,
+            tail,
+            retention,
+        } = self;
+        drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

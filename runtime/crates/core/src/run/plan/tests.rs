@@ -26,6 +26,14 @@ use crate::run::calendar::AlwaysOpen;
 use crate::run::event::{Origin, Recorded};
 use crate::run::fold::Phase;
 
+#[derive(Debug)]
+struct NoLinks;
+impl crate::run::resume::ResumeLinks for NoLinks {
+    fn resume_link(&self, run: RunId, step: &StepRef) -> String {
+        format!("/resume/{run}.{step}")
+    }
+}
+
 const T0: u64 = 1_763_884_800_000;
 
 /// Steps `a` (idempotent), `b` (not) and, with what its author chose, `c` (not, repeated) and `d` (idempotent, parked).
@@ -52,6 +60,7 @@ fn compiled(workflow: Value) -> CompiledWorkflow {
         actions: Vec::new(),
         triggers: Vec::new(),
         capabilities: Capabilities::default(),
+        connections: Vec::new(),
         limits: Limits::default(),
     });
     let workflow = serde_json::from_value(workflow).expect("a workflow");
@@ -61,8 +70,13 @@ fn compiled(workflow: Value) -> CompiledWorkflow {
 /// What is planned by a worker that has `flying` attempts under way.
 fn plan_at(compiled: &CompiledWorkflow, run: &Run, now: Timestamp, flying: &[&str]) -> Vec<Next> {
     let in_flight = flying.iter().map(|step| step.parse().expect("a place")).collect();
-    let definition =
-        Definition { compiled, calls: &BTreeMap::new(), calendar: &AlwaysOpen, custom_values: &Value::Null };
+    let definition = Definition {
+        compiled,
+        calls: &BTreeMap::new(),
+        calendar: &AlwaysOpen,
+        custom_values: &Value::Null,
+        resume_links: &NoLinks,
+    };
     plan(definition, run, Moment { now, in_flight: &in_flight })
 }
 

@@ -129,10 +129,10 @@ fn of_step<'w>(placed: &Placed<'w>, fields: &mut Vec<Field<'w>>) {
     }
 }
 
-/// Whether any expression reads the step, there or not.
+/// Whether any expression reads the step or its resume link, there or not.
 pub(in crate::workflow) fn reads(workflow: &Workflow, step: &StepId) -> bool {
     let of_step = |path: &str| {
-        let rest = path.strip_prefix("steps");
+        let rest = path.strip_prefix("steps").or_else(|| path.strip_prefix("resume"));
         rest.and_then(keys).is_some_and(|keys| keys.first() == Some(&Key::Name(step.to_string())))
     };
     fields(workflow).iter().any(|field| {

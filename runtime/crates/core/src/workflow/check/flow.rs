@@ -3,6 +3,7 @@
 use super::Check;
 use super::visible::always_ends;
 use crate::expression::{ROOTS, has_expression};
+use crate::redact::RedactedField;
 use crate::schedule::Zone;
 use crate::workflow::duration;
 use crate::workflow::problem::similar;
@@ -143,11 +144,30 @@ impl Check<'_> {
         if let Some(window) = &settings.window {
             self.window(window, "/settings/window");
         }
+        for (index, field) in settings.redact.iter().enumerate() {
+            self.redacted(field, &format!("/settings/redact/{index}"));
+        }
         if let TriggerKind::Schedule(schedule) = &self.authored.workflow.trigger.kind
             && let Err(error) = schedule.schedule(&Zone::utc())
         {
             let key = error.part.key().map_or_else(String::new, |key| format!("/{key}"));
             self.add(&format!("/trigger/schedule{key}"), error.message, error.help);
+        }
+    }
+
+    fn redacted(&mut self, field: &RedactedField, pointer: &str) {
+        let workflow = self.workflow();
+        if let Some(step) = field.step().filter(|step| workflow.step(step).is_none()) {
+            let ids: Vec<_> = workflow.all_steps().map(|placed| placed.step.id.as_str()).collect();
+            let help = match similar(step.as_str(), ids.iter().copied()) {
+                Some(near) => format!("did you mean `steps.{near}`?"),
+                None => format!("the steps are {}", ids.join(", ")),
+            };
+            self.add(pointer, format!("there is no step `{step}` whose data could be hidden"), Some(help));
+        }
+        if let Some(found) = workflow.settings.index.iter().find(|found| field.covers(found)) {
+            let message = format!("`{found}` is hidden by this, so no run can be found by it");
+            self.add(pointer, message, Some("leave it out of `settings.index`".to_owned()));
         }
     }
 

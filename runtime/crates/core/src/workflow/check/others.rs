@@ -1,8 +1,9 @@
-//! The other workflows, as far as a check needs to know them. Looking them up is somebody else's business: the check stays pure.
+//! The other workflows and the connections, as far as a check needs to know them. Looking them up is somebody else's business: the check stays pure.
 
 use serde_json::Value;
 
-use crate::id::WorkflowId;
+use crate::connection::Connection;
+use crate::id::{ConnectionName, WorkflowId};
 
 /// What a look-up says of another workflow.
 #[derive(Debug, Clone)]
@@ -52,6 +53,23 @@ impl Callee {
 pub trait Others {
     /// The workflow in this version, or in the published one.
     fn find(&self, id: &WorkflowId, version: Option<u32>) -> Found;
+
+    /// The connection of this name.
+    fn connection(&self, _name: &ConnectionName) -> FoundConnection {
+        FoundConnection::Unknown
+    }
+}
+
+/// What a look-up says of a connection.
+#[derive(Debug, Clone)]
+pub enum FoundConnection {
+    There(Box<Connection>),
+    /// There is none; these are there.
+    Missing {
+        known: Vec<ConnectionName>,
+    },
+    /// Nobody can tell here.
+    Unknown,
 }
 
 /// Knows nothing: for checks without a server.

@@ -72,6 +72,11 @@ impl Check<'_> {
         let end = read.path.find(['.', '[']).unwrap_or(read.path.len());
         let (root, rest) = read.path.split_at(end);
         let Some(keys) = keys(rest) else { return };
+        if root == "resume" {
+            let leaf = self.resume_link(read, &keys);
+            self.fits_place(read, &leaf);
+            return;
+        }
         if root != "steps" {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);
@@ -197,7 +202,7 @@ impl Check<'_> {
     }
 
     /// Follows a path as far as something is known; what it leads to.
-    fn follow(&mut self, read: &Read<'_, '_>, from: &str, known: Known, keys: &[Key]) -> Known {
+    pub(super) fn follow(&mut self, read: &Read<'_, '_>, from: &str, known: Known, keys: &[Key]) -> Known {
         let (mut known, mut at) = (known, from.to_owned());
         for key in keys {
             match known.child(key) {

@@ -71,6 +71,11 @@ impl<'w> Place<'w> {
         Self { around: Vec::new(), index: 0, own: None, after_failure: false }
     }
 
+    /// The loops around it, outermost first.
+    pub(super) fn loops(&self) -> impl Iterator<Item = &'w Step> + '_ {
+        self.around.iter().filter(|(_, within)| *within == Within::Each).map(|(step, _)| *step)
+    }
+
     /// Whether no step has run when it is asked.
     pub(super) fn is_start(&self) -> bool {
         self.own.is_none() && self.around.is_empty() && self.index == 0

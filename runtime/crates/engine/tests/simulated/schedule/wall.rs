@@ -1,5 +1,6 @@
 //! A clock on the wall: an installation with schedules and nothing else, and what outlives its processes.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,15 +8,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Clock, Delivery, Journal, RunFilter, RunIndex, ScheduleCursor, Schedules, StoreError,
+    Accepted, Append, Changed, Clock, Definitions, Delivery, Hook, HookBinding, Journal, RunFilter, RunIndex,
+    ScheduleCursor, Schedules, StoreError, WorkflowHead, WorkflowVersion,
 };
+use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::fold::RunStatus;
 use flowcell_core::schedule::{Missed, Schedule, ScheduleSpec, Zone};
 use flowcell_core::time::Timestamp;
-use flowcell_engine::Shutdown;
-use flowcell_engine::scheduler::{ScheduleSource, ScheduledTrigger, Scheduler, SchedulerPorts};
+use flowcell_engine::scheduler::{Became, ScheduleSource, ScheduledTrigger, Scheduler, SchedulerPorts};
+use flowcell_engine::{Engine, EngineConfig, InstanceKey, Ports, Shutdown};
 use flowcell_store::memory::MemoryStore;
-use flowcell_testkit::SimClock;
+use flowcell_testkit::{FakeInvoker, SeededEntropy, SimClock, StaticCatalog};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -23,8 +27,8 @@ pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A schedule of the workflow `daily`, published before anything happens.
-pub(super) struct Given(ScheduledTrigger);
+/// A schedule of the workflow `daily`, published before anything happens, and the rest of its text.
+pub(super) struct Given(ScheduledTrigger, String);
 
 pub(super) fn scheduled(text: &str, zone: &str, missed: &str) -> Given {
     let missed: Missed = serde_json::from_value(missed.into()).unwrap();
@@ -34,15 +38,15 @@ pub(super) fn scheduled(text: &str, zone: &str, missed: &str) -> Given {
     };
     let spec = ScheduleSpec { cron, at, timezone: Some(zone.to_owned()), missed, ..ScheduleSpec::default() };
     let schedule: Schedule = spec.schedule(&Zone::utc()).unwrap();
-    Given(ScheduledTrigger {
+    let trigger = ScheduledTrigger {
         workspace: WorkspaceId::default_workspace(),
         workflow: "daily".parse().unwrap(),
         version: 1,
         trigger: "trigger".to_owned(),
-        pins: std::collections::BTreeMap::new(),
         schedule,
         since: Timestamp::from_millis(0),
-    })
+    };
+    Given(trigger, WORKFLOW.to_owned())
 }
 
 pub(super) fn daily_at_nine(missed: &str) -> Given {
@@ -54,7 +58,19 @@ pub(super) fn hourly_in_the_morning() -> Given {
     scheduled("15 6-9 * * *", "UTC", "all").named("hourly")
 }
 
+/// What every version of every workflow here says, if nothing else is given.
+const WORKFLOW: &str = "id: daily\nname: D\ntrigger: { manual: true }\nsteps: [ { id: pause, wait: { for: 90m } } ]\n";
+
 impl Given {
+    /// With a filter of its trigger.
+    pub(super) fn filtered(mut self, filter: &str) -> Self {
+        self.1 = self.1.replace("{ manual: true }", &format!("{{ manual: true, filter: {filter} }}"));
+        self
+    }
+    pub(super) fn settings(mut self, settings: &str) -> Self {
+        self.1 = format!("{}settings: {{ {settings} }}\n", self.1);
+        self
+    }
     pub(super) fn named(mut self, workflow: &str) -> Self {
         self.0.workflow = workflow.parse().unwrap();
         self
@@ -69,6 +85,7 @@ impl Given {
 pub(super) struct Source {
     triggers: Mutex<Vec<ScheduledTrigger>>,
     changed: Arc<Notify>,
+    pub(super) became: Mutex<Vec<Became>>,
 }
 
 impl Source {
@@ -89,6 +106,41 @@ impl ScheduleSource for Source {
     }
     fn changed(&self) -> Changed {
         Box::pin(Arc::clone(&self.changed).notified_owned())
+    }
+    fn became(&self, _: &ScheduledTrigger, _: Timestamp, became: &Became) {
+        self.became.lock().unwrap().push(became.clone());
+    }
+}
+
+/// Workflows as their texts stand, in any version.
+#[derive(Default)]
+struct Texts(Mutex<HashMap<WorkflowId, String>>);
+
+#[async_trait]
+impl Definitions for Texts {
+    async fn put(&self, _: WorkflowVersion, _: WorkflowHead, _: HookBinding) -> Result<(), StoreError> {
+        unreachable!("nothing is applied here")
+    }
+    async fn head(&self, _: &WorkspaceId, _: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError> {
+        unreachable!("the schedule says which version")
+    }
+    async fn version(
+        &self,
+        workspace: &WorkspaceId,
+        id: &WorkflowId,
+        version: u32,
+    ) -> Result<Option<WorkflowVersion>, StoreError> {
+        let source = self.0.lock().unwrap().get(id).cloned().unwrap_or_else(|| WORKFLOW.to_owned());
+        let source = source.replacen("daily", id.as_str(), 1);
+        let (workspace, id, created_at) = (workspace.clone(), id.clone(), Timestamp::from_millis(0));
+        let (pins, calls) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Some(WorkflowVersion { workspace, id, version, source, created_at, pins, calls }))
+    }
+    async fn list(&self, _: &WorkspaceId) -> Result<Vec<WorkflowHead>, StoreError> {
+        unreachable!("nobody lists")
+    }
+    async fn hook(&self, _: [u8; 32]) -> Result<Option<Hook>, StoreError> {
+        unreachable!("there are no URLs")
     }
 }
 
@@ -203,6 +255,8 @@ pub(super) struct Run {
     pub(super) workflow: String,
     pub(super) version: u32,
     pub(super) trigger: Value,
+    pub(super) status: RunStatus,
+    pub(super) finished_at: Option<Timestamp>,
 }
 
 impl Run {
@@ -215,7 +269,11 @@ impl Run {
 pub(super) struct Wall {
     pub(super) clock: Arc<SimClock>,
     pub(super) source: Arc<Source>,
+    pub(super) custom_values: Value,
     store: MemoryStore,
+    texts: Arc<Texts>,
+    /// Whether the runs are driven, too.
+    is_driven: bool,
     naps: Arc<AtomicUsize>,
     stumbles: Arc<AtomicUsize>,
 }
@@ -227,7 +285,10 @@ impl Wall {
         Self {
             clock,
             source: Arc::default(),
+            custom_values: serde_json::json!({}),
             store: MemoryStore::new(),
+            texts: Arc::default(),
+            is_driven: false,
             naps: Arc::default(),
             stumbles: Arc::default(),
         }
@@ -236,8 +297,14 @@ impl Wall {
     /// Publishes one more schedule, now.
     pub(super) fn with(self, mut given: Given) -> Self {
         given.0.since = self.clock.now();
+        self.texts.0.lock().unwrap().insert(given.0.workflow.clone(), given.1);
         self.source.triggers.lock().unwrap().push(given.0);
         self
+    }
+
+    /// Its runs are driven.
+    pub(super) fn driven(self) -> Self {
+        Self { is_driven: true, ..self }
     }
 
     /// The next writes fail as they would on a full disk.
@@ -279,6 +346,7 @@ impl Wall {
         time: Duration,
         other: impl Future<Output = ()> + Send + 'static,
     ) -> bool {
+        self.store.crash(); // what an earlier process claimed is free
         let shutdown = Shutdown::new();
         let store = Arc::new(Store {
             inner: self.store.clone(),
@@ -289,15 +357,36 @@ impl Wall {
             drain: drain_after.map(|after| (after, shutdown.clone())),
             accepted: AtomicUsize::new(0),
         });
+        let engine = Engine::new(
+            EngineConfig {
+                custom_values: Arc::new(self.custom_values.clone()),
+                ..EngineConfig::new(InstanceKey::new(&[7; 32]))
+            },
+            Ports {
+                journal: Arc::clone(&store) as _,
+                queue: Arc::new(self.store.clone()),
+                index: Arc::new(self.store.clone()),
+                definitions: Arc::clone(&self.texts) as _,
+                invoker: FakeInvoker::new(&self.clock, crate::world::echo),
+                catalog: StaticCatalog::of([]),
+                clock: Arc::clone(&self.clock) as _,
+                entropy: Arc::new(SeededEntropy::always(255)),
+                calendar: Arc::new(AlwaysOpen),
+            },
+        );
         let scheduler = Scheduler::new(SchedulerPorts {
-            journal: Arc::clone(&store) as _,
+            control: engine.control(),
             schedules: store,
             source: Arc::clone(&self.source) as _,
             clock: Arc::new(Napping { clock: Arc::clone(&self.clock), naps: Arc::clone(&self.naps) }),
         });
-        let (clock, end) = (Arc::clone(&self.clock), self.clock.now() + time);
+        let (clock, end, is_driven) = (Arc::clone(&self.clock), self.clock.now() + time, self.is_driven);
         self.clock.block_on(async move {
-            let work = scheduler.run(shutdown.clone());
+            let driving = async { if is_driven { engine.run(shutdown.clone()).await } else { Ok(()) } };
+            let work = async {
+                let (driven, scheduled) = tokio::join!(driving, scheduler.run(shutdown.clone()));
+                driven.and(scheduled)
+            };
             tokio::pin!(work);
             let others = async {
                 other.await;
@@ -326,7 +415,8 @@ impl Wall {
                 for summary in page {
                     let created = store.load(summary.id).await.unwrap().swap_remove(0);
                     if let RunEvent::Created { workflow, version, trigger, .. } = created.event {
-                        runs.push(Run { workflow: workflow.to_string(), version, trigger });
+                        let (status, finished_at) = (summary.status, summary.finished_at);
+                        runs.push(Run { workflow: workflow.to_string(), version, trigger, status, finished_at });
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use flowcell_core::id::RunId;
 
-use super::damage;
+use super::{KeyRange, damage, rows};
 use crate::embedded::codec::{self, Body, PayloadRef};
 use crate::embedded::open::Damage;
 use crate::embedded::tables::{self, Table, Trees, WorkspaceNumber};
@@ -28,9 +28,10 @@ struct Place {
 }
 
 impl Journals {
-    pub(crate) fn open(trees: &Trees) -> Result<Self, Damage> {
-        let mut journals =
-            Self { rows: trees.get(Table::Journal).iter(), ahead: None, count: 0, named: Vec::new(), bytes: 0 };
+    /// The journals of the runs in a range, whose borders are keys of runs.
+    pub(super) fn open(trees: &Trees, range: KeyRange<'_>) -> Result<Self, Damage> {
+        let rows = rows(trees, Table::Journal, range);
+        let mut journals = Self { rows, ahead: None, count: 0, named: Vec::new(), bytes: 0 };
         journals.advance()?;
         Ok(journals)
     }

@@ -3,12 +3,16 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use flowcell_core::id::{Digest, EventId, RunId, WorkspaceId};
+use flowcell_core::connection::StoredConnection;
+use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptWrite, AppendWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite, Write};
+use super::{
+    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
+    Write,
+};
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
@@ -39,6 +43,8 @@ pub(crate) struct Applied<'a> {
     /// What this group adds to the directory.
     added: Directory,
     removed_hooks: Vec<[u8; 32]>,
+    /// What became of connections; none: removed.
+    connections: HashMap<(WorkspaceId, ConnectionName), Option<StoredConnection>>,
     effects: Vec<Effect>,
     grown: Vec<Grown<WorkspaceNumber>>,
     ended: Vec<Ended>,
@@ -59,6 +65,7 @@ impl<'a> Applied<'a> {
             seen: HashMap::new(),
             added: Directory::default(),
             removed_hooks: Vec::new(),
+            connections: HashMap::new(),
             effects: Vec::new(),
             grown: Vec::new(),
             ended: Vec::new(),
@@ -78,6 +85,7 @@ impl<'a> Applied<'a> {
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
+            Write::Connection(write) => self.connection(*write),
             Write::Rows(write) => self.rows(*write),
             Write::Rotate(write) => self.rotate(*write),
             Write::Workspace { name, reply } => {
@@ -99,8 +107,15 @@ impl<'a> Applied<'a> {
     pub(crate) fn answer(self, number: u64) {
         let shared = self.shared;
         shared.tail.push(number, self.grown);
-        if !self.added.workspaces.is_empty() || !self.added.heads.is_empty() || !self.added.cursors.is_empty() {
+        let is_same = self.added.workspaces.is_empty() && self.added.heads.is_empty() && self.added.cursors.is_empty();
+        if !is_same || !self.connections.is_empty() {
             let mut directory = shared.directory_mut();
+            for (place, connection) in self.connections {
+                match connection {
+                    Some(connection) => directory.connections.insert(place, connection),
+                    None => directory.connections.remove(&place),
+                };
+            }
             for token in &self.removed_hooks {
                 directory.hooks.remove(token);
             }
@@ -311,6 +326,28 @@ impl<'a> Applied<'a> {
         }
         self.added.cursors.insert(write.cursor.place(), write.cursor);
         self.answers.push(Answer::Done(write.reply, Ok(())));
+    }
+
+    fn connection(&mut self, write: ConnectionWrite) {
+        let revision = match self.connections.get(&write.place) {
+            Some(changed) => changed.as_ref().map(|stored| stored.revision),
+            None => self.shared.directory().connections.get(&write.place).map(|stored| stored.revision),
+        };
+        let checked = match &write.connection {
+            Some(connection) => rules::check_revision(connection, revision.unwrap_or(0)),
+            None if revision.is_none() => Err(StoreError::NotFound { what: format!("connection `{}`", write.place.1) }),
+            None => Ok(()),
+        };
+        if checked.is_ok() {
+            if write.connection.is_none() {
+                self.group.remove(Table::Connections, write.key);
+            }
+            for row in write.rows {
+                self.group.put(row);
+            }
+            self.connections.insert(write.place, write.connection);
+        }
+        self.answers.push(Answer::Done(write.reply, checked));
     }
 
     fn rows(&mut self, write: RowsWrite) {

@@ -1,0 +1,170 @@
+//! The broker: finds a connection, decides whether a call may have it, opens its seal and hands out the authorizer. And the one way to write a
+//! connection, so that no secret is stored that is not sealed for exactly what stands beside it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flowcell_core::connection::{
+    Asking, Authorizer, Connection, Connections, CredentialError, Credentials, State, StoredConnection, Usage,
+};
+use flowcell_core::id::{ConnectionName, WorkspaceId};
+use flowcell_core::ports::{Clock, StoreError};
+
+use super::document::SecretDocument;
+use super::{authorize, facts};
+use crate::vault::{OpenError, Vault};
+
+/// How often a write is made again that somebody else's was before: each try sees a newer connection, so many in a row mean a storm of writes.
+const WRITE_TRIES: usize = 8;
+
+pub(crate) struct Broker {
+    store: Arc<dyn Connections>,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a write makes of a connection.
+pub(crate) struct Change {
+    pub(crate) connection: Connection,
+    pub(crate) usage: Usage,
+    /// Absent: the secret stays as it is.
+    pub(crate) secret: Option<SecretDocument>,
+}
+
+/// Why a connection was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("there is no connection `{0}`; `flowcell connection list` prints those there are")]
+    Unknown(ConnectionName),
+    #[error(
+        "there is a connection `{0}` already; remove it first, or give it another secret with `flowcell connection rotate {0}`"
+    )]
+    Exists(ConnectionName),
+    /// Its secret is needed, and cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] CredentialError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Broker {
+    pub(crate) fn new(store: Arc<dyn Connections>, vault: Vault, clock: Arc<dyn Clock>) -> Self {
+        Self { store, vault, clock }
+    }
+
+    /// The facts of one.
+    pub(crate) async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+    ) -> Result<Option<StoredConnection>, StoreError> {
+        self.store.get(workspace, name).await
+    }
+
+    /// The facts of all, by name.
+    pub(crate) async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<StoredConnection>, StoreError> {
+        self.store.list(workspace).await
+    }
+
+    /// Stores a new connection.
+    pub(crate) async fn add(
+        &self,
+        connection: Connection,
+        secret: &SecretDocument,
+    ) -> Result<StoredConnection, WriteError> {
+        let revision = 1;
+        let sealed = self.vault.seal(&facts::place(&connection, revision), &secret.to_json());
+        let stored = StoredConnection { connection, revision, sealed, usage: Usage::default() };
+        match self.store.put(stored.clone()).await {
+            Ok(()) => Ok(stored),
+            Err(StoreError::Conflict { .. }) => Err(WriteError::Exists(stored.connection.name)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what became of `before`; [`StoreError::Conflict`] when somebody else's write was first. The secret is sealed anew when it is new, or
+    /// when its kind or binding is.
+    pub(crate) async fn write(
+        &self,
+        before: &StoredConnection,
+        change: Change,
+    ) -> Result<StoredConnection, WriteError> {
+        let Change { mut connection, usage, secret } = change;
+        connection.updated_at = self.clock.now();
+        let revision = before.revision.saturating_add(1);
+        let place = facts::place(&connection, revision);
+        let sealed = match secret {
+            Some(secret) => self.vault.seal(&place, &secret.to_json()),
+            None if place.facts == facts::place_of(before).facts => before.sealed.clone(),
+            None => self.vault.seal(&place, &self.open(before)?.to_json()),
+        };
+        let stored = StoredConnection { connection, revision, sealed, usage };
+        self.store.put(stored.clone()).await?;
+        Ok(stored)
+    }
+
+    /// Changes a connection, whoever else writes at the same time: `change` is made again with what they wrote.
+    pub(crate) async fn change<E: From<WriteError>>(
+        &self,
+        workspace: &WorkspaceId,
+        name: &ConnectionName,
+        mut change: impl FnMut(&StoredConnection) -> Result<Change, E>,
+    ) -> Result<StoredConnection, E> {
+        let mut tries = 1;
+        loop {
+            let before = self.store.get(workspace, name).await.map_err(WriteError::from)?;
+            let before = before.ok_or_else(|| WriteError::Unknown(name.clone()))?;
+            match self.write(&before, change(&before)?).await {
+                Err(WriteError::Store(StoreError::Conflict { .. })) if tries < WRITE_TRIES => tries += 1,
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    /// Whether it was there.
+    pub(crate) async fn remove(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<bool, StoreError> {
+        self.store.remove(workspace, name).await
+    }
+
+    /// The secret of a connection.
+    pub(crate) fn open(&self, stored: &StoredConnection) -> Result<SecretDocument, CredentialError> {
+        let Connection { name, kind, .. } = &stored.connection;
+        let sealed = |reason: String| CredentialError::Sealed { name: name.clone(), reason };
+        let json = self.vault.open(&facts::place_of(stored), &stored.sealed);
+        let json = json.map_err(|error: OpenError| sealed(error.to_string()))?;
+        SecretDocument::read(kind, &json).map_err(|error| sealed(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Credentials for Broker {
+    async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        let Asking { workspace, name, plugin } = asking;
+        let stored = self.store.get(workspace, name).await.map_err(|error| unavailable(name, &error))?;
+        let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
+        let connection = &stored.connection;
+        if !connection.bound.plugins.contains(plugin) {
+            return Err(CredentialError::NotForPlugin { name: name.clone(), plugin: plugin.clone() });
+        }
+        if let Some(reason) = why_not_usable(connection) {
+            return Err(CredentialError::NeedsReconnecting { name: name.clone(), reason });
+        }
+        authorize::authorizer(connection, self.open(&stored)?, stored.revision)
+    }
+}
+
+/// Why its owner has to do something first.
+fn why_not_usable(connection: &Connection) -> Option<String> {
+    match &connection.state {
+        State::Ready => None,
+        State::Pending => Some("its owner has not consented yet".to_owned()),
+        State::NeedsReconnecting { reason, .. } => Some(reason.clone()),
+    }
+}
+
+fn unavailable(name: &ConnectionName, error: &StoreError) -> CredentialError {
+    CredentialError::Unavailable { name: name.clone(), reason: error.to_string(), retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests;
