@@ -15,6 +15,7 @@ mod egress;
 mod examples;
 mod flow;
 mod hostile;
+mod inbound;
 mod ingest;
 mod journal;
 mod pins;

@@ -151,7 +151,7 @@ async fn a_saved_request_is_what_expressions_are_measured_against() {
     assert!(unknown.status == 404 && unknown.json["detail"].as_str().unwrap().contains("req_x"), "{unknown:?}");
     assert_eq!(bench.api("POST", "/workflows/sample/reference", r#"{"latest": 21}"#).await.status, 400);
 
-    let reading = |path: &str| sample_workflow("A sample") + &format!("  - id: s\n    set: \"{{{{ {path} }}}}\"\n  - id: e\n    stop: {{ reason: \"{{{{ steps.s.output }}}}\" }}\n");
+    let reading = |path: &str| sample_workflow("A sample") + &format!("  - id: s\n    set: {{ v: \"{{{{ {path} }}}}\" }}\n  - id: e\n    stop: {{ message: \"{{{{ steps.s.output.v }}}}\" }}\n");
     let applied = bench.api("POST", "/workflows", &reading("trigger.body.emial")).await;
     assert_eq!(applied.json["warnings"][0]["help"], "did you mean `trigger.body.email`?", "{applied:?}");
     let applied = bench.api("POST", "/workflows", &reading("trigger.body.email")).await;
