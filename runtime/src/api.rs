@@ -9,9 +9,11 @@ pub(crate) mod events;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
 pub(crate) mod query;
+pub(crate) mod redaction;
 pub(crate) mod reruns;
 pub(crate) mod runs;
 pub(crate) mod schedules;
+pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod tail;
@@ -71,7 +73,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/quarantine", get(quarantine::list))
         .route("/api/v2/quarantine/{digest}/release", post(quarantine::release))
         .route("/api/v2/connections", get(connections::list).post(connections::add))
-        .route("/api/v2/connections/{name}", get(connections::show).delete(connections::remove))
+        .route(
+            "/api/v2/connections/{name}",
+            get(connections::show).patch(connections::edit).delete(connections::remove),
+        )
+        .route("/api/v2/connections/{name}/rotate", post(connections::rotate))
+        .route("/api/v2/connections/{name}/usage", get(connections::usage))
+        .route(
+            "/api/v2/connections/{name}/plugins/{publisher}/{plugin}",
+            put(connections::allow).delete(connections::disallow),
+        )
+        .route("/api/v2/secrets", get(secrets::show))
+        .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))

@@ -15,14 +15,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::redaction::Redactions;
 use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::connections::Broker;
+use crate::connections::keys::Keys;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
 use crate::ingress::recent;
-use crate::ingress::resume;
 use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
@@ -72,10 +73,14 @@ pub(crate) struct App {
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    /// Of the secrets of connections.
+    pub(crate) keys: Keys,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
-    pub(crate) tallies: Tallies,
+    pub(crate) tallies: Arc<Tallies>,
+    /// What is hidden of runs, by workflow and version.
+    pub(crate) redactions: Redactions,
     pub(crate) readiness: Readiness,
     /// Places for clients that follow runs.
     pub(crate) followers: Arc<Semaphore>,
@@ -88,20 +93,22 @@ impl App {
         let published_max = size(settings.ingress.routes_cached_max);
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
         let definitions = Arc::clone(&ports.definitions);
-        let scheduled = Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions));
+        let kept = recent::Limits::new(
+            size(settings.ingress.requests_kept_max),
+            size(settings.ingress.requests_kept_bytes_max),
+        );
+        let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
+        let scheduled =
+            Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
             published: Cache::new(published_max),
-            tallies: Tallies::new(
-                ports.clock.now(),
-                recent::Limits::new(
-                    size(settings.ingress.requests_kept_max),
-                    size(settings.ingress.requests_kept_bytes_max),
-                ),
-            ),
+            tallies,
+            redactions: Redactions::default(),
             control: settings.control,
             connections: settings.connections,
+            keys: settings.keys,
             waiting: settings.waiting,
             ports,
             key,
@@ -124,7 +131,7 @@ impl App {
 
     /// The resume link of a wait.
     pub(crate) fn resume_url(&self, run: RunId, step: &StepRef) -> String {
-        format!("{}/resume/{}", self.base_url, resume::link_token(self, run, step))
+        self.control.resume_link(run, step)
     }
 
     /// The URL of a workflow's trigger.
@@ -144,6 +151,7 @@ pub(crate) struct Settings {
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    pub(crate) keys: Keys,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -1,6 +1,7 @@
 //! The one place where Flowcell is put together: which store, which sandbox, which catalog stand behind the ports of `core`.
 
 mod running;
+mod secrets;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
-use flowcell_core::connection::Connections;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
@@ -17,7 +17,7 @@ use flowcell_core::ports::{
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -30,20 +30,19 @@ use url::Url;
 use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
-use crate::connections::Broker;
+use crate::connections::keys::Unreadable;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
-use crate::vault::{Vault, key_file};
 use crate::{api, built_in, ingress};
 
 pub(crate) use running::Running;
 
 /// Starts everything: opens the store, listens, drives runs.
-pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
+pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) -> Result<Running> {
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let data = DataDir::open(data)?;
     let fatal = CancellationToken::new();
@@ -54,7 +53,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     let key = data.instance_key(needed, &*entropy)?;
     let admin = TokenHash::of(&data.admin_token(&*entropy)?);
     let first_party = data.first_party(built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)))?;
-    let connections = Arc::new(open_connections(&data, &store, (&clock, &entropy)).await?);
+    let (connections, keys) = secrets::open((config, &data), &store, (&clock, &entropy), unreadable).await?;
     let catalog = open_catalog(config, &data).await?;
     let listener = listen(config).await?;
     let base_url = base_url(config, &listener)?;
@@ -65,6 +64,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            credentials: Arc::clone(&connections) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -86,7 +86,11 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let engine = Engine::new(settings::engine(config, &key), engine_ports(&ports, &store));
+    let engine_config = EngineConfig {
+        public_url: Arc::from(base_url.as_str().trim_end_matches('/')),
+        ..settings::engine(config, &key)
+    };
+    let engine = Engine::new(engine_config, engine_ports(&ports, &store));
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
@@ -94,6 +98,7 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
         base_url,
         control: engine.control(),
         connections,
+        keys,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -115,6 +120,9 @@ pub(crate) async fn start(config: &Config, data: &Path) -> Result<Running> {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(&app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
+    let usage = Arc::clone(&app.connections);
+    let closing = app.closing.clone();
+    tasks.spawn(async move { usage.keep_usage(closing).await });
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -203,20 +211,6 @@ async fn open_store(config: &Config, data: &DataDir, fatal: CancellationToken) -
     let (folder, shown) = (data.store(), data.path().display().to_string());
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, &options)).await?;
     Ok(Arc::new(opened.with_context(|| format!("the data directory {shown} cannot be used"))?))
-}
-
-/// The broker over the stored connections, with the key that their secrets are sealed with.
-async fn open_connections(
-    data: &DataDir,
-    store: &Arc<EmbeddedStore>,
-    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
-) -> Result<Broker> {
-    let stored = Connections::list(&**store, &WorkspaceId::default_workspace()).await?;
-    let is_needed = stored.iter().any(|stored| !stored.sealed.is_empty());
-    let needed = if is_needed { key_file::Needed::OfStoredSecrets } else { key_file::Needed::New };
-    let key = key_file::load(&data.secrets_key(), needed, &**entropy)?;
-    let vault = Vault::new(key, None, Arc::clone(entropy));
-    Ok(Broker::new(Arc::clone(store) as _, vault, Arc::clone(clock)))
 }
 
 async fn open_catalog(config: &Config, data: &DataDir) -> Result<Arc<dyn Catalog>> {

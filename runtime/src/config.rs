@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use flowcell_core::capability::Grant;
+use flowcell_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use sections::{Egress, Engine, Http, Ingress, Plugins, Retention, Sandbox, Store, size};
+pub(crate) use sections::{
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size,
+};
 
 /// The commented default configuration.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.toml");
@@ -31,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     pub(crate) store: Store,
     pub(crate) retention: Retention,
+    pub(crate) secrets: Secrets,
+    pub(crate) redaction: Redaction,
     pub(crate) plugins: Plugins,
     /// What expressions read as `custom_values`.
     pub(crate) custom_values: serde_json::Map<String, serde_json::Value>,
@@ -52,6 +57,8 @@ impl Default for Config {
             egress: Egress::default(),
             store: Store::default(),
             retention: Retention::default(),
+            secrets: Secrets::default(),
+            redaction: Redaction::default(),
             plugins: Plugins::default(),
             custom_values: serde_json::Map::new(),
             grants: Vec::new(),
@@ -120,6 +127,9 @@ impl Config {
         if self.retention.every_ms < 1_000 {
             return Err("`retention.every_ms` is less than a second: each pass reads every run once".to_owned());
         }
+        if self.secrets.key_from == KeyFrom::Command && self.secrets.key_command.is_empty() {
+            return Err("`secrets.key_from` is \"command\", and `secrets.key_command` says not which".to_owned());
+        }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
                 Err(format!("`public_url` is `{url}`; it has to begin with http:// or https://"))
@@ -168,6 +178,12 @@ impl Environment {
                 .or_else(|| Some(PathBuf::from(get("HOME")?).join(".cache"))),
         }
     }
+}
+
+/// A secret from the environment: for the server's own key, and for a variable that a command was told to read.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn secret_variable(name: &str) -> Option<Secret<String>> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
 }
 
 #[cfg(test)]

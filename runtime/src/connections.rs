@@ -7,6 +7,10 @@ pub(crate) mod authorize;
 pub(crate) mod broker;
 pub(crate) mod document;
 mod facts;
+pub(crate) mod generate;
+pub(crate) mod keys;
+pub(crate) mod rotation;
+mod usage;
 pub(crate) mod wanted;
 
 pub(crate) use broker::{Broker, Change, WriteError};

@@ -69,6 +69,11 @@ impl DataDir {
         self.0.join("secrets-key")
     }
 
+    /// Where an exchange of that key is noted while it goes on.
+    pub(crate) fn secrets_rotation(&self) -> PathBuf {
+        self.0.join("secrets-rotation")
+    }
+
     /// Reads the instance key; makes it where nothing hangs on it yet.
     pub(crate) fn instance_key(&self, needed: KeyNeeded, entropy: &dyn Entropy) -> Result<InstanceKey> {
         let path = self.0.join("instance-key");

@@ -23,10 +23,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use flowcell_core::id::WorkflowId;
 use flowcell_core::invoke::{CallRecord, Invocation, WebhookCall, WebhookOutcome, WebhookRequest};
 use http::header::ALLOW;
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use tokio::sync::OwnedSemaphorePermit;
@@ -119,7 +119,11 @@ async fn take(app: &App, route: &Route, note: &mut Note, came: Came) -> Result<R
         WebhookOutcome::Ignore { reason } => Ok(accept::ignored(&route.published, note, &reason)),
         WebhookOutcome::Reply { status, headers, body } => {
             if status >= 400 {
-                note.rejected(status, "trigger-rejected", "the trigger's plugin answered the request itself".to_owned());
+                note.rejected(
+                    status,
+                    "trigger-rejected",
+                    "the trigger's plugin answered the request itself".to_owned(),
+                );
             } else {
                 note.came(recent::Outcome::Answered { status });
             }
@@ -131,7 +135,12 @@ async fn take(app: &App, route: &Route, note: &mut Note, came: Came) -> Result<R
 /// How many of a plugin's last log lines stand beside its failure: the end is where the reason is.
 const LOG_LINES_SHOWN: usize = 5;
 
-pub(crate) async fn call(app: &App, route: &Route, request_id: &str, request: WebhookRequest) -> Result<WebhookOutcome, Problem> {
+pub(crate) async fn call(
+    app: &App,
+    route: &Route,
+    request_id: &str,
+    request: WebhookRequest,
+) -> Result<WebhookOutcome, Problem> {
     let call = WebhookCall {
         digest: route.pin.digest,
         trigger: route.pin.member.clone(),

@@ -18,16 +18,14 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
 use flowcell_core::manual_clock::ManualClock;
-use flowcell_core::ports::{
-    Catalog, Clock, DedupeTerms, Destinations, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue,
-};
+use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
 use flowcell_core::testcase::{Pins, Story};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::TriggerKind;
-use flowcell_engine::{Engine, Incoming, Input, RunControl, Shutdown};
+use flowcell_engine::{Engine, EngineConfig, Incoming, Input, RunControl, Shutdown};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
 use flowcell_store::memory::MemoryStore;
@@ -53,6 +51,8 @@ pub(crate) struct Stage {
     runtime: Runtime,
     catalog: Arc<dyn Catalog>,
     grants: Vec<Grant>,
+    /// What expressions read as `custom_values`.
+    custom_values: Arc<Value>,
     sandbox: Arc<Sandbox>,
     clock: Arc<ManualClock>,
     in_flight: Arc<AtomicUsize>,
@@ -128,13 +128,15 @@ impl Stage {
             flowcell_sandbox::Ports {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+                credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: Arc::new(SameChance::default()),
             },
         )?);
         drop(inside);
-        Ok(Self { runtime, catalog, grants: config.grants.clone(), sandbox, clock, in_flight, idle })
+        let custom_values = Arc::new(config.custom_values.clone().into());
+        Ok(Self { runtime, catalog, grants: config.grants.clone(), custom_values, sandbox, clock, in_flight, idle })
     }
 
     pub(crate) fn catalog(&self) -> &dyn Catalog {
@@ -170,18 +172,21 @@ impl Stage {
             in_flight: Arc::clone(&self.in_flight),
         });
         let trigger = self.trigger(&script, &stand_in).await?;
-        filter::ask(&script.workflow.workflow, &trigger, script.now)?;
+        filter::ask(&script.workflow.workflow, &trigger, (script.now, &self.custom_values))?;
         let stubs = bring::stubs(&script)?;
         let texts = Texts::of(script.others.iter().chain(&stubs).chain([script.workflow]));
         let key = instance_key();
         let engine = Engine::new(
-            settings::engine(&Config::default(), &key),
+            EngineConfig {
+                custom_values: Arc::clone(&self.custom_values),
+                ..settings::engine(&Config::default(), &key)
+            },
             flowcell_engine::Ports {
                 journal: Arc::clone(&store) as Arc<dyn Journal>,
                 queue: Arc::clone(&store) as Arc<dyn RunQueue>,
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
-                destinations: Arc::clone(&store) as Arc<dyn Destinations>,
+                destinations: Arc::clone(&store) as _,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -10,16 +10,19 @@ use flowcell_core::schedule::{Schedule, ScheduleError, Zone};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::parse::Authored;
 use flowcell_core::workflow::{TriggerKind, Workflow};
-use flowcell_engine::scheduler::{ScheduleSource, ScheduledTrigger};
+use flowcell_engine::scheduler::{Became, ScheduleSource, ScheduledTrigger};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::app::TRIGGER_ID;
+use crate::ingress::tally::{Came, Filtered, Rejected, Tallies};
 
 pub(crate) struct PublishedSchedules {
     workspace: WorkspaceId,
     definitions: Arc<dyn Definitions>,
     changed: Arc<Notify>,
+    tallies: Arc<Tallies>,
     /// By workflow, the newest version that was read and its schedule: nothing when it has none. A version never changes.
     read: Mutex<HashMap<WorkflowId, (u32, Option<ScheduledTrigger>)>>,
 }
@@ -49,8 +52,8 @@ pub(crate) fn preview(schedule: &Schedule, from: Timestamp, count: usize) -> Val
 }
 
 impl PublishedSchedules {
-    pub(crate) fn new(workspace: WorkspaceId, definitions: Arc<dyn Definitions>) -> Self {
-        Self { workspace, definitions, changed: Arc::new(Notify::new()), read: Mutex::default() }
+    pub(crate) fn new(workspace: WorkspaceId, definitions: Arc<dyn Definitions>, tallies: Arc<Tallies>) -> Self {
+        Self { workspace, definitions, changed: Arc::new(Notify::new()), tallies, read: Mutex::default() }
     }
 
     /// Called when a workflow was applied.
@@ -90,6 +93,22 @@ impl ScheduleSource for PublishedSchedules {
     fn changed(&self) -> Changed {
         // `notify_waiters` reaches every future made before it, polled or not: that is the subscription.
         Box::pin(Arc::clone(&self.changed).notified_owned())
+    }
+
+    fn became(&self, trigger: &ScheduledTrigger, now: Timestamp, became: &Became) {
+        let tally = self.tallies.of(&trigger.workflow);
+        match became {
+            Became::Started | Became::Skipped { .. } => tally.count(Came::Started),
+            Became::Duplicate => tally.count(Came::Duplicate),
+            // It came of the clock: there is nothing in it that could be secret.
+            Became::Filtered { event, because } => {
+                tally.filtered(Filtered { event_id: *event, at: now, because: because.clone() });
+            }
+            Became::Refused { message } => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
+                tally.rejected(Rejected { at: now, status, code: "filter-failed", message: message.clone() });
+            }
+        }
     }
 }
 

@@ -20,10 +20,12 @@ use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::connections::Broker;
+use crate::connections::keys::Keys;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::token::{InstanceKey, TokenHash};
+use crate::vault::source::KeySource;
 use crate::vault::{MasterKey, Vault};
 
 const TOKEN: &str = "fcat_a-token-for-tests";
@@ -34,6 +36,7 @@ pub(crate) struct Bench {
     pub(crate) catalog: Arc<StaticCatalog>,
     pub(crate) trigger: Arc<ScriptedTrigger>,
     edge: Edge,
+    _folder: tempfile::TempDir,
 }
 
 #[derive(Debug)]
@@ -64,10 +67,15 @@ impl Bench {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = KeySource::File(folder.path().join("secrets-key"));
         let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
         let connections = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&ports.clock)));
         let engine = Engine::new(
-            EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32])),
+            EngineConfig {
+                public_url: Arc::from("http://flowcell.test"),
+                ..EngineConfig::new(flowcell_engine::InstanceKey::new(&[7; 32]))
+            },
             flowcell_engine::Ports {
                 journal: Arc::clone(&ports.journal),
                 queue: store,
@@ -89,6 +97,7 @@ impl Bench {
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
             connections,
+            keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),
             waiting,
         };
         let app = Arc::new(App::new(ports, InstanceKey::from_bytes([7; 32]), TokenHash::of(TOKEN), settings));
@@ -99,7 +108,7 @@ impl Bench {
             Arc::new(SystemClock),
             Arc::new(SystemEntropy),
         );
-        Self { app, catalog, trigger, edge }
+        Self { app, catalog, trigger, edge, _folder: folder }
     }
 
     /// Sends a request with these headers, as they are.

@@ -8,6 +8,7 @@
 mod envelope;
 mod key;
 pub(crate) mod key_file;
+pub(crate) mod source;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +16,7 @@ use flowcell_core::ports::Entropy;
 use zeroize::Zeroizing;
 
 pub(crate) use envelope::{OpenError, Place};
-pub(crate) use key::{InvalidKey, KeyId, MasterKey};
+pub(crate) use key::{KeyId, MasterKey};
 
 /// Seals and opens.
 pub(crate) struct Vault {
@@ -62,9 +63,19 @@ impl Vault {
         self.keys().current.id()
     }
 
+    /// The current master key, for whoever exchanges it.
+    pub(crate) fn current(&self) -> MasterKey {
+        self.keys().current.clone()
+    }
+
     /// Seals with `new` from now on, and opens with both.
     pub(crate) fn take_over(&self, new: MasterKey) {
         self.change(|keys| Keys { current: new, previous: Some(keys.current.clone()) });
+    }
+
+    /// Whether a new key is taking over.
+    pub(crate) fn has_previous(&self) -> bool {
+        self.keys().previous.is_some()
     }
 
     /// Forgets the key before.

@@ -26,7 +26,8 @@ fn add_secrets(server: &Server, name: &str, secrets: &[&str]) {
         0 => json!({ "value": value }),
         _ => json!({ "value": value, "valid_until": "2999-01-01T00:00:00Z" }),
     });
-    let document = json!({ "name": name, "kind": "webhook-secret", "secret": { "secrets": secrets.collect::<Vec<_>>() } });
+    let document =
+        json!({ "name": name, "kind": "webhook-secret", "secret": { "secrets": secrets.collect::<Vec<_>>() } });
     let added = server.api("POST", "/api/v2/connections", document.to_string().as_bytes());
     assert_eq!(added.status, 201, "{added:?}");
 }
@@ -60,7 +61,8 @@ fn a_reference_and_a_former_url_outlive_a_restart_and_the_requests_do_not() {
     let applied = server.cli(&["workflow", "apply", draft, "--draft", "--json"]);
     assert_eq!(applied.code, Some(0), "{applied:?}");
     let url = applied.json()["triggers"][0]["url"].as_str().unwrap().to_owned();
-    let tested = send(&url, &[("authorization", "Bearer s")], &json!({ "email": "a@example.com", "items": [{ "sku": "x" }] }));
+    let tested =
+        send(&url, &[("authorization", "Bearer s")], &json!({ "email": "a@example.com", "items": [{ "sku": "x" }] }));
     assert_eq!((tested.status, &tested.json()["test"]), (202, &json!(true)), "{tested:?}");
     send(&url, &[], &json!({ "email": "b@example.com", "items": [], "note": "n" }));
     assert_eq!(server.api("GET", "/api/v2/runs", b"").json()["runs"], json!([]), "a draft starts nothing");

@@ -8,8 +8,10 @@
 )]
 
 mod bad_input;
+mod clock;
 mod command_line;
 mod crash;
+mod delivery;
 mod edge;
 mod egress;
 mod examples;
@@ -18,7 +20,9 @@ mod hostile;
 mod inbound;
 mod ingest;
 mod journal;
+mod links;
 mod pins;
+mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;

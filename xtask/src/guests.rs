@@ -14,11 +14,12 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 5] = [
+const GUESTS: [(&str, &str); 6] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-hostile", "tests/fixtures/hostile"),
+    ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
 ];
 

@@ -48,6 +48,15 @@ enum Command {
         /// Simulated lives of an engine, with crashes, duplicates and clock jumps.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
+        /// Requests that are broken at random, against the edge.
+        #[arg(long, default_value_t = 100_000)]
+        mutations: u64,
+        /// Clients that send as slowly as they can, at the same time; as many as the limit of open files allows.
+        #[arg(long, default_value_t = 2_000)]
+        slow_clients: u64,
+        /// Seconds under five times the load that the server takes.
+        #[arg(long, default_value_t = 60)]
+        overload_s: u64,
     },
     /// Builds the plugins and the `flowcell` binary.
     Build {
@@ -74,8 +83,8 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Tools => tools::set_up(),
-        Command::Torture { kills, power_cuts, damages, seeds } => {
-            torture::run(torture::Amounts { kills, power_cuts, damages, seeds })
+        Command::Torture { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s } => {
+            torture::run(torture::Amounts { kills, power_cuts, damages, seeds, mutations, slow_clients, overload_s })
         }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat, grow } => {

@@ -1,14 +1,18 @@
 //! `/api/v2/connections`: adds, lists, shows and removes connections. No answer holds a secret that somebody gave.
 
+mod change;
+mod usage;
+
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::capability::HttpRule;
-use flowcell_core::connection::{Binding, Connection, State as Usable, StoredConnection};
+use flowcell_core::connection::{Binding, Connection, Kind as ConnectionKind, State as Usable, StoredConnection};
 use flowcell_core::id::ConnectionName;
 use flowcell_core::plugin::PluginId;
+use flowcell_core::secret::Secret;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
 use serde::Deserialize;
@@ -21,8 +25,12 @@ use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::App;
 use crate::connections::document::SecretDocument;
+use crate::connections::generate::{generate, public_key};
 use crate::connections::{WriteError, wanted};
 use crate::http::problem::{Fault, Kind, Problem};
+
+pub(crate) use change::{allow, disallow, edit, rotate};
+pub(crate) use usage::usage;
 
 /// A connection as somebody adds it.
 #[derive(Deserialize)]
@@ -38,21 +46,36 @@ struct Addition {
     plugins: Vec<PluginId>,
     #[serde(default)]
     note: String,
+    /// Absent: Flowcell makes one, of the kinds that allow it.
     secret: Option<Box<RawValue>>,
+}
+
+/// What Flowcell has made: shown in this one answer, for the other side.
+struct Shown {
+    secret: Secret<String>,
+    public_key: Option<String>,
 }
 
 /// `POST /connections`: 201 with the facts.
 pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let addition: Addition = read(&app, request).await?;
     let secret = addition.secret.map(taken);
-    let kind = kind_of(&addition.kind, addition.settings)?;
-    let bound = Binding { hosts: addition.hosts, plugins: addition.plugins };
+    let (mut kind, secret) = declared(&app, kind_of(&addition.kind, addition.settings)?, secret)?;
+    let bound = Binding { hosts: hosts(&app, &kind, addition.hosts), plugins: addition.plugins };
     wanted::check(&kind, &bound).map_err(invalid)?;
     check_note(&addition.note)?;
-    let Some(secret) = secret else {
-        return Err(Problem::new(Kind::InvalidConnection, "The connection has no `secret`."));
+    let (secret, generated) = if let Some(json) = secret {
+        (read_secret(&kind, &json)?, None)
+    } else {
+        let Some(made) = generate(&kind, &*app.ports.entropy) else {
+            let detail = format!("A connection of the kind {} has a `secret`, and none was sent.", kind.name());
+            return Err(Problem::new(Kind::InvalidConnection, detail));
+        };
+        (made.document, Some(Shown { secret: made.secret, public_key: made.public_key }))
     };
-    let secret = read_secret(&kind, &secret)?;
+    if let ConnectionKind::StandardWebhooks { public_key: shown } = &mut kind {
+        *shown = public_key(&secret);
+    }
     let now = app.ports.clock.now();
     let connection = Connection {
         workspace: app.workspace.clone(),
@@ -60,12 +83,15 @@ pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> 
         kind,
         bound,
         note: addition.note,
-        state: Usable::Ready,
+        state: if matches!(addition.kind.as_str(), "oauth-code") { Usable::Pending } else { Usable::Ready },
         created_at: now,
         updated_at: now,
     };
     let stored = app.connections.add(connection, &secret).await?;
-    let mut document = view(&stored);
+    let mut document = view(&app, &stored);
+    if let Some(generated) = &generated {
+        with(&mut document, "generated", shown_once(generated));
+    }
     with(&mut document, "warnings", json!(wanted::warnings(&stored.connection.kind, &stored.connection.bound)));
     let mut response = json(StatusCode::CREATED, &document);
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v2/connections/{}", stored.connection.name)) {
@@ -81,7 +107,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let all = app.connections.list(&app.workspace).await?;
     let page = query.cut(all, |stored| stored.connection.name.to_string())?;
-    let connections: Vec<Value> = page.items.iter().map(view).collect();
+    let connections: Vec<Value> = page.items.iter().map(|stored| view(&app, stored)).collect();
     Ok(json(StatusCode::OK, &json!({ "connections": connections, "next_cursor": page.next })))
 }
 
@@ -92,7 +118,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let stored = app.connections.get(&app.workspace, &name).await?;
     let stored = stored.ok_or(WriteError::Unknown(name))?;
-    Ok(json(StatusCode::OK, &view(&stored)))
+    Ok(json(StatusCode::OK, &view(&app, &stored)))
 }
 
 /// `DELETE /connections/{name}`: what is running with it fails at its next request.
@@ -107,7 +133,7 @@ pub(crate) async fn remove(
 }
 
 /// What everybody may know of a connection.
-fn view(stored: &StoredConnection) -> Value {
+fn view(app: &App, stored: &StoredConnection) -> Value {
     let Connection { name, kind, bound, note, state, created_at, updated_at, workspace: _ } = &stored.connection;
     let mut document = json!({
         "name": name,
@@ -117,7 +143,7 @@ fn view(stored: &StoredConnection) -> Value {
         "state": state,
         "created_at": created_at,
         "updated_at": updated_at,
-        "usage": stored.usage,
+        "usage": app.connections.usage(stored),
     });
     if let Value::Object(facts) = json!(kind) {
         for (key, value) in facts {
@@ -155,15 +181,80 @@ fn taken(raw: Box<RawValue>) -> Zeroizing<String> {
     Zeroizing::new(String::from(Box::<str>::from(raw)))
 }
 
-fn read_secret(kind: &flowcell_core::connection::Kind, json: &str) -> Result<SecretDocument, Problem> {
+fn read_secret(kind: &ConnectionKind, json: &str) -> Result<SecretDocument, Problem> {
     SecretDocument::read(kind, json.as_bytes()).map_err(|error| {
         let fault = Fault { pointer: "/secret".to_owned(), message: error.to_string(), ..Fault::default() };
         Problem::new(Kind::InvalidConnection, format!("The secret cannot be used: {error}.")).with_errors(vec![fault])
     })
 }
 
+/// A secret that Flowcell made, for the one answer that shows it.
+fn shown_once(shown: &Shown) -> Value {
+    let mut document = json!({ "secret": shown.secret.expose() });
+    if let Some(public_key) = &shown.public_key {
+        with(&mut document, "public_key", json!(public_key));
+    }
+    document
+}
+
+/// A kind that a plugin declares, completed by its manifest: what is secret is told from what is not, whoever sent it where.
+fn declared(
+    app: &App,
+    kind: ConnectionKind,
+    secret: Option<Zeroizing<String>>,
+) -> Result<(ConnectionKind, Option<Zeroizing<String>>), Problem> {
+    let ConnectionKind::Plugin { plugin, id, fields, .. } = kind else { return Ok((kind, secret)) };
+    let refused = |pointer: &str, message: String| {
+        let fault = Fault { pointer: pointer.to_owned(), message: message.clone(), ..Fault::default() };
+        Problem::new(Kind::InvalidConnection, format!("The connection cannot be used as it is: {message}."))
+            .with_errors(vec![fault])
+    };
+    let manifest = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == plugin);
+    let declaration = manifest.as_ref().and_then(|installed| installed.manifest.connection(&id));
+    let Some(declaration) = declaration else {
+        return Err(refused("/settings/id", format!("plugin `{plugin}` is not there, or declares no kind `{id}`")));
+    };
+    if let Some(misplaced) = fields.keys().find(|field| declaration.is_secret(field)) {
+        return Err(refused("/settings/fields", format!("`{misplaced}` is secret: send it in `secret`")));
+    }
+    let sent: serde_json::Map<String, Value> =
+        secret.as_ref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
+            refused(
+                "/secret",
+                "the secret is an object with the fields that the plugin's manifest marks as secret".to_owned(),
+            )
+        })?;
+    if let Some(misplaced) = sent.keys().find(|field| !declaration.is_secret(field)) {
+        return Err(refused(
+            "/secret",
+            format!("`{misplaced}` is not marked as secret by the manifest: send it in `settings.fields`"),
+        ));
+    }
+    let all: serde_json::Map<String, Value> = fields.clone().into_iter().chain(sent).collect();
+    let validator = flowcell_core::manifest::schema::compile(&declaration.fields)
+        .map_err(|error| refused("/settings/id", format!("the manifest's fields cannot be used: {error}")))?;
+    let all = Value::Object(all);
+    if let Some(error) = validator.iter_errors(&all).next() {
+        // The place alone: what stands there may be the secret.
+        let place = error.instance_path().to_string();
+        return Err(refused("/settings/fields", format!("the fields do not fit the manifest's schema, at `{place}`")));
+    }
+    let inject = declaration.inject.clone();
+    Ok((ConnectionKind::Plugin { plugin, id, fields, inject }, secret))
+}
+
+/// The hosts that were named, or those of the declaration.
+fn hosts(app: &App, kind: &ConnectionKind, named: Vec<HttpRule>) -> Vec<HttpRule> {
+    let ConnectionKind::Plugin { plugin, id, .. } = kind else { return named };
+    if !named.is_empty() {
+        return named;
+    }
+    let installed = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == *plugin);
+    installed.and_then(|installed| Some(installed.manifest.connection(id)?.hosts.clone())).unwrap_or_default()
+}
+
 /// The kinds there are, with their settings.
-fn kind_of(name: &str, settings: Option<Value>) -> Result<flowcell_core::connection::Kind, Problem> {
+fn kind_of(name: &str, settings: Option<Value>) -> Result<ConnectionKind, Problem> {
     let settings = settings.filter(|settings| !settings.is_null());
     let described = match settings {
         Some(settings) => json!({ "kind": name, "settings": settings }),
@@ -189,23 +280,4 @@ fn invalid(fact: wanted::InvalidFact) -> Problem {
     let detail = format!("The connection cannot be used as it is: {}.", fact.message);
     let fault = Fault { pointer: fact.pointer.to_owned(), message: fact.message, ..Fault::default() };
     Problem::new(Kind::InvalidConnection, detail).with_errors(vec![fault])
-}
-
-impl From<WriteError> for Problem {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Unknown(name) => Self::new(
-                Kind::NotFound,
-                format!("There is no connection `{name}`. `flowcell connection list` prints those there are."),
-            ),
-            WriteError::Exists(name) => Self::new(
-                Kind::Conflict,
-                format!(
-                    "There is a connection `{name}` already. Give it another secret with `flowcell connection rotate {name}`, or remove it first."
-                ),
-            ),
-            WriteError::Sealed(error) => Self::new(Kind::SecretSealed, format!("{error}.")),
-            WriteError::Store(error) => error.into(),
-        }
-    }
 }

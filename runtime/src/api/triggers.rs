@@ -4,6 +4,7 @@
 pub(crate) mod reference;
 pub(crate) mod requests;
 pub(crate) mod rotate;
+mod shown;
 pub(crate) mod tail;
 
 use std::sync::Arc;

@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::id::WorkflowId;
 use flowcell_core::ports::{WorkflowHead, WorkflowVersion};
+use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::trigger::{Trigger, TriggerKind};
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, Request, StatusCode};
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::{App, TRIGGER_ID};
 use crate::http::problem::{Fault, Kind, Problem};
+use crate::ingress::published::Published;
 use crate::publish::{self, Intent, PublishError};
 
 #[derive(Debug, Deserialize)]
@@ -41,7 +44,7 @@ pub(crate) async fn apply(
     let intent = if query.draft { Intent::Draft } else { Intent::Publish };
     let applied = publish::apply(&app, source, intent).await?;
     let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut document = view(&app, &applied.head, applied.version);
+    let mut document = view(&app, &applied.head, applied.version).await?;
     if let Some(fields) = document.as_object_mut() {
         let warnings: Vec<Fault> = applied.warnings.into_iter().map(Fault::from).collect();
         fields.insert("warnings".to_owned(), json!(warnings));
@@ -60,7 +63,10 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let heads = app.ports.definitions.list(&app.workspace).await?;
     let page = query.cut(heads, |head| head.id.to_string())?;
-    let workflows: Vec<Value> = page.items.iter().map(|head| view(&app, head, current(head))).collect();
+    let mut workflows = Vec::with_capacity(page.items.len());
+    for head in &page.items {
+        workflows.push(view(&app, head, current(head)).await?);
+    }
     Ok(json(StatusCode::OK, &json!({ "workflows": workflows, "next_cursor": page.next })))
 }
 
@@ -78,7 +84,7 @@ pub(crate) async fn show(
     let version = app.ports.definitions.version(&app.workspace, &id, number).await?;
     let version = version
         .ok_or_else(|| missing(format!("Workflow `{id}` has no version {number}; the newest is {}.", head.latest)))?;
-    Ok(json(StatusCode::OK, &detailed(&app, &head, &version)))
+    Ok(json(StatusCode::OK, &detailed(view(&app, &head, version.version).await?, &version)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,8 +98,27 @@ fn current(head: &WorkflowHead) -> u32 {
     head.published.unwrap_or(head.latest)
 }
 
-fn view(app: &App, head: &WorkflowHead, version: u32) -> Value {
-    json!({
+/// What starts the runs of a version. Only what requests can start has a URL.
+async fn trigger(app: &App, head: &WorkflowHead, number: u32) -> Result<Value, Problem> {
+    let is_published = head.published == Some(number);
+    let version = match is_published {
+        true => None, // it is in memory
+        false => app.ports.definitions.version(&app.workspace, &head.id, number).await?,
+    };
+    let published = if is_published { Published::at(app, &head.id, number).await.ok() } else { None };
+    let draft = version.and_then(|version| Authored::parse(&version.source).ok());
+    let trigger = published.as_ref().map(|published| &published.workflow.trigger);
+    let trigger = trigger.or(draft.as_ref().map(|draft| &draft.workflow.trigger));
+    let mut shown = json!({ "id": TRIGGER_ID, "kind": trigger.map(Trigger::key) });
+    if let (Some(TriggerKind::Plugin { .. }), Some(fields)) = (trigger.map(|it| &it.kind), shown.as_object_mut()) {
+        fields.insert("url".to_owned(), app.hook_url(&head.id, head.hook_generation).into());
+    }
+    Ok(shown)
+}
+
+async fn view(app: &App, head: &WorkflowHead, version: u32) -> Result<Value, Problem> {
+    let trigger = trigger(app, head, version).await?;
+    Ok(json!({
         "id": head.id,
         "name": head.name,
         "version": version,
@@ -101,12 +126,12 @@ fn view(app: &App, head: &WorkflowHead, version: u32) -> Value {
         "published_version": head.published,
         "latest_version": head.latest,
         "updated_at": head.updated_at,
-        "triggers": [{ "id": TRIGGER_ID, "url": app.hook_url(&head.id, head.hook_generation) }],
-    })
+        "triggers": [trigger],
+    }))
 }
 
-fn detailed(app: &App, head: &WorkflowHead, version: &WorkflowVersion) -> Value {
-    let mut document = view(app, head, version.version);
+fn detailed(view: Value, version: &WorkflowVersion) -> Value {
+    let mut document = view;
     let plugins: Vec<Value> = version
         .pins
         .iter()

@@ -34,6 +34,7 @@ pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
         drain: drain(config),
         workflows_max: size(ours.workflows_cached_max),
         custom_values: Arc::new(config.custom_values.clone().into()),
+        redacted_names: Arc::from(config.redaction.names.clone()),
         ..EngineConfig::new(flowcell_engine::InstanceKey::new(&key.derive("idempotency")))
     }
 }

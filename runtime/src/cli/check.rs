@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use flowcell_core::id::WorkflowId;
+use flowcell_core::id::{ConnectionName, WorkflowId};
 use flowcell_core::infer::schema_of;
 use flowcell_core::ports::CatalogError;
 use flowcell_core::workflow::check::others::{Callee, Found, Others};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
     let mut is_good = true;
     let mut documents = Vec::new();
     for (name, text) in &texts {
-        let Findings { problems, not_looked_up, .. } = match text {
+        let Findings { problems, not_looked_up, connections_not_looked_up } = match text {
             Ok(text) => findings(text, &surroundings),
             Err(error) => {
                 let message = chain(error);
@@ -65,7 +65,9 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
         let is_taken = !problems.iter().any(|problem| problem.is_error() || args.strict);
         is_good &= is_taken;
         if output.is_json() {
-            documents.push(json!({ "file": name, "problems": problems, "not_looked_up": not_looked_up }));
+            documents.push(json!({ "file": name, "problems": problems, "not_looked_up": not_looked_up,
+                "connections_not_looked_up": connections_not_looked_up,
+            }));
             continue;
         }
         for problem in &problems {
@@ -74,7 +76,8 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
         if is_taken {
             output.line(format!("{} {name}", output.paint(Style::Good, "✓")));
         }
-        if let Some(line) = not_looked_up_line(&not_looked_up) {
+        let lines = [not_looked_up_line(&not_looked_up), connections_line(&connections_not_looked_up)];
+        for line in lines.into_iter().flatten() {
             output.line(format!("  {}", output.paint(Style::Faint, line)));
         }
     }
@@ -115,6 +118,13 @@ fn not_looked_up_line(ids: &[WorkflowId]) -> Option<String> {
     let named: Vec<_> = ids.iter().map(|id| format!("`{id}`")).collect();
     let hint = "name their files too, or let the server check (`flowcell workflow apply`)";
     (!named.is_empty()).then(|| format!("not checked here: {}; {hint}", named.join(", ")))
+}
+
+/// Says which connections only a server can look up.
+fn connections_line(names: &[ConnectionName]) -> Option<String> {
+    let named: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    let hint = "whether the server has them, `flowcell workflow apply` says";
+    (!named.is_empty()).then(|| format!("connections not checked here: {}; {hint}", named.join(", ")))
 }
 
 /// The workflows in the other files of the command line.

@@ -12,6 +12,7 @@ use crate::assemble::{self, Running};
 use crate::cli::output::{Output, Style};
 use crate::cli::{Failure, Global};
 use crate::config::{Config, Environment};
+use crate::connections::keys::Unreadable;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -27,6 +28,9 @@ pub(crate) struct Serve {
     /// A folder with plugins (*.wasm)
     #[arg(long, value_name = "DIR")]
     plugins: Vec<PathBuf>,
+    /// Start without the secrets that the secrets key does not open; their connections need new ones then
+    #[arg(long)]
+    give_up_secrets: bool,
     /// What is logged: error, warn, info, debug, trace [default: FLOWCELL_LOG, or `log` in the configuration]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -74,7 +78,8 @@ pub(crate) fn run(args: Serve, global: &Global, environment: &Environment, outpu
     start_logging(&config.log, environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
-        let running = assemble::start(&config, &data).await?;
+        let unreadable = if args.give_up_secrets { Unreadable::GiveUp } else { Unreadable::Refuse };
+        let running = assemble::start(&config, &data, unreadable).await?;
         greet(&running, &config, output);
         running.until_stopped().await
     })?;

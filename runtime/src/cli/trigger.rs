@@ -58,14 +58,22 @@ async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failu
         output.line(format!("  URL         {}", text_of(&document, "/url")));
     }
     if at(&document, "/is_draft").as_bool() == Some(true) {
-        output.line(format!("  {}", output.paint(Style::Warn, "a draft: requests are kept to look at, and start no run")));
+        output.line(format!(
+            "  {}",
+            output.paint(Style::Warn, "a draft: requests are kept to look at, and start no run")
+        ));
     }
     match text_of(&document, "/verified").as_str() {
         "" => {}
         "unsigned" => {
-            output.line(format!("  senders     {}", output.paint(Style::Warn, "unsigned: whoever knows the URL is believed")));
+            output.line(format!(
+                "  senders     {}",
+                output.paint(Style::Warn, "unsigned: whoever knows the URL is believed")
+            ));
         }
-        "url-only" => output.line("  senders     not verified: whoever knows the URL is believed (`verify` in the workflow changes that)"),
+        "url-only" => output.line(
+            "  senders     not verified: whoever knows the URL is believed (`verify` in the workflow changes that)",
+        ),
         scheme => output.line(format!("  senders     verified by {scheme}")),
     }
     late::print(&document, output);

@@ -133,7 +133,7 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
         format!("{} version {} ({})", text_of(&applied, "/id"), at(&applied, "/version"), text_of(&applied, "/status"));
     output.line(format!("{} {what}", output.paint(Style::Good, "✓")));
     for trigger in items(&applied, "/triggers") {
-        output.line(format!("  {}  {}", output.paint(Style::Faint, "trigger"), text_of(trigger, "/url")));
+        output.line(format!("  {}  {}", output.paint(Style::Faint, "trigger"), started_by(trigger)));
     }
     for warning in items(&applied, "/warnings") {
         let place = format!("{}:{}:{}", args.file.display(), at(warning, "/line"), at(warning, "/column"));
@@ -190,7 +190,7 @@ async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failu
         at(&document, "/latest_version")
     ));
     for trigger in items(&document, "/triggers") {
-        output.line(format!("{} {}", label("trigger"), text_of(trigger, "/url")));
+        output.line(format!("{} {}", label("trigger"), started_by(trigger)));
     }
     for plugin in items(&document, "/plugins") {
         output.line(format!(
@@ -204,6 +204,18 @@ async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failu
     output.line("");
     output.line(text_of(&document, "/source").trim_end());
     Ok(())
+}
+
+/// The URL that starts runs, or what else does.
+fn started_by(trigger: &Value) -> String {
+    match (at(trigger, "/url").as_str(), at(trigger, "/kind").as_str()) {
+        (Some(url), _) => url.to_owned(),
+        (None, Some("schedule")) => "a schedule; `flowcell schedule list` says when it comes".to_owned(),
+        (None, Some("manual")) => "by hand; `flowcell workflow start` starts a run".to_owned(),
+        (None, Some("event")) => "an event; `flowcell event send` brings one".to_owned(),
+        (None, Some("error")) => "failures of workflows that name this one as `on_failure`".to_owned(),
+        (None, kind) => kind.unwrap_or("unknown").to_owned(),
+    }
 }
 
 /// What an apply with `--draft` came to.

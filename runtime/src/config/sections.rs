@@ -146,6 +146,31 @@ impl Default for Retention {
     }
 }
 
+/// The key that the secrets of connections are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Secrets {
+    pub(crate) key_from: KeyFrom,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) key_command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyFrom {
+    #[default]
+    File,
+    Environment,
+    Command,
+}
+
+/// What nobody is shown of any run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Redaction {
+    pub(crate) names: Vec<String>,
+}
+
 /// Plugins beside those that are built in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

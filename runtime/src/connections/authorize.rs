@@ -1,61 +1,73 @@
-//! From a connection and its secret to what is added to requests.
+//! From a connection and its secret to what is added to requests. Each kind is a few lines: [`fixed`] for those that send the same texts every
+//! time, [`hmac`] and [`standard_webhooks`] for those that sign, [`declared`] for those that a plugin's manifest describes.
+//!
+//! Nothing here reads a store, renews anything or talks to a network, and what is built lives for one call.
+
+mod declared;
+mod fixed;
+mod hmac;
+mod standard_webhooks;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use flowcell_core::capability::RequestTarget;
-use flowcell_core::connection::{Additions, Authorizer, Connection, CredentialError, Outgoing};
+use flowcell_core::capability::{HttpRule, RequestTarget};
+use flowcell_core::connection::{Authorizer, Connection, CredentialError, Kind, Outgoing};
 use flowcell_core::id::ConnectionName;
-use flowcell_core::secret::Secret;
 
+use self::fixed::Fixed;
+use self::hmac::Hmac;
+use self::standard_webhooks::StandardWebhooks;
 use super::document::SecretDocument;
 
-/// The authorizer of one call. `revision` is that of the stored connection.
+/// The authorizer of one call, for kinds whose secrets stay as they are until somebody rotates them.
 pub(crate) fn authorizer(
     connection: &Connection,
     secret: SecretDocument,
-    _revision: u32,
 ) -> Result<Arc<dyn Authorizer>, CredentialError> {
-    match secret {
-        SecretDocument::Bearer { token } => {
-            Ok(Arc::new(Bearer { connection: connection.clone(), headers: ["authorization".to_owned()], token }))
+    let bound = Bound::of(connection);
+    let unreadable = |reason| CredentialError::Sealed { name: connection.name.clone(), reason };
+    Ok(match (&connection.kind, secret) {
+        (Kind::Bearer, SecretDocument::Bearer { token }) => Arc::new(Fixed::bearer(bound, token)),
+        (Kind::ApiKey(place), SecretDocument::ApiKey { key }) => Arc::new(Fixed::api_key(bound, place, key)),
+        (Kind::Basic { username }, SecretDocument::Password { password }) => {
+            Arc::new(Fixed::basic(bound, username, password))
         }
-        _ => Err(CredentialError::WrongKind { name: connection.name.clone(), kind: connection.kind.name() }),
+        (Kind::Hmac(signing), SecretDocument::Signing(secrets)) => Arc::new(Hmac::new(bound, signing.clone(), secrets)),
+        (Kind::StandardWebhooks { .. }, SecretDocument::Signing(secrets)) => {
+            Arc::new(StandardWebhooks::new(bound, &secrets).map_err(unreadable)?)
+        }
+        (Kind::Plugin { inject, fields, .. }, SecretDocument::Plugin { fields: secrets }) => {
+            Arc::new(declared::authorizer(bound, inject, (fields, secrets)).map_err(unreadable)?)
+        }
+        _ => return Err(CredentialError::WrongKind { name: connection.name.clone(), kind: connection.kind.name() }),
+    })
+}
+
+/// A connection's name, and where what it adds may go.
+pub(crate) struct Bound {
+    name: ConnectionName,
+    to: Vec<HttpRule>,
+    /// Kinds that only sign may go where the step may, when they name no host.
+    is_anywhere: bool,
+}
+
+impl Bound {
+    pub(crate) fn of(connection: &Connection) -> Self {
+        let to = connection.bound.hosts.clone();
+        let is_anywhere = to.is_empty() && connection.kind.only_signs();
+        Self { name: connection.name.clone(), to, is_anywhere }
+    }
+
+    pub(crate) fn name(&self) -> &ConnectionName {
+        &self.name
+    }
+
+    pub(crate) fn admits(&self, request: &Outgoing<'_>) -> bool {
+        self.is_anywhere
+            || RequestTarget::new(request.method, request.url)
+                .is_ok_and(|target| self.to.iter().any(|rule| rule.matches(&target)))
     }
 }
 
-struct Bearer {
-    connection: Connection,
-    headers: [String; 1],
-    token: Secret<String>,
-}
-
-#[async_trait]
-impl Authorizer for Bearer {
-    fn connection(&self) -> &ConnectionName {
-        &self.connection.name
-    }
-
-    fn headers(&self) -> &[String] {
-        &self.headers
-    }
-
-    fn query(&self) -> &[String] {
-        &[]
-    }
-
-    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Option<Additions>, CredentialError> {
-        let is_bound = RequestTarget::new(request.method, request.url)
-            .is_ok_and(|target| self.connection.bound.hosts.iter().any(|rule| rule.matches(&target)));
-        let value = Secret::new(["Bearer ", self.token.expose()].concat());
-        Ok(is_bound.then(|| Additions { headers: vec![("authorization".to_owned(), value)], query: Vec::new() }))
-    }
-
-    async fn refused(&self) -> Result<bool, CredentialError> {
-        Ok(false)
-    }
-
-    fn secrets(&self) -> Vec<Secret<String>> {
-        vec![self.token.clone()]
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -11,16 +11,20 @@ use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Clock, StoreError};
 
 use super::document::SecretDocument;
+use super::usage::Notes;
 use super::{authorize, facts};
-use crate::vault::{OpenError, Vault};
+use crate::vault::{KeyId, OpenError, Vault};
 
 /// How often a write is made again that somebody else's was before: each try sees a newer connection, so many in a row mean a storm of writes.
 const WRITE_TRIES: usize = 8;
 
 pub(crate) struct Broker {
-    store: Arc<dyn Connections>,
-    vault: Vault,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Connections>,
+    pub(super) vault: Vault,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) notes: Notes,
+    /// Held from a seal to its write, and by whoever changes the key.
+    pub(super) sealing: tokio::sync::RwLock<()>,
 }
 
 /// What a write makes of a connection.
@@ -49,7 +53,12 @@ pub(crate) enum WriteError {
 
 impl Broker {
     pub(crate) fn new(store: Arc<dyn Connections>, vault: Vault, clock: Arc<dyn Clock>) -> Self {
-        Self { store, vault, clock }
+        Self { store, vault, clock, notes: Notes::default(), sealing: tokio::sync::RwLock::default() }
+    }
+
+    /// The fingerprint of the key that secrets are sealed with.
+    pub(crate) fn key_id(&self) -> KeyId {
+        self.vault.key_id()
     }
 
     /// The facts of one.
@@ -73,6 +82,7 @@ impl Broker {
         secret: &SecretDocument,
     ) -> Result<StoredConnection, WriteError> {
         let revision = 1;
+        let _sealing = self.sealing.read().await;
         let sealed = self.vault.seal(&facts::place(&connection, revision), &secret.to_json());
         let stored = StoredConnection { connection, revision, sealed, usage: Usage::default() };
         match self.store.put(stored.clone()).await {
@@ -90,8 +100,11 @@ impl Broker {
         change: Change,
     ) -> Result<StoredConnection, WriteError> {
         let Change { mut connection, usage, secret } = change;
-        connection.updated_at = self.clock.now();
+        if secret.is_some() || connection != before.connection {
+            connection.updated_at = self.clock.now();
+        }
         let revision = before.revision.saturating_add(1);
+        let _sealing = self.sealing.read().await;
         let place = facts::place(&connection, revision);
         let sealed = match secret {
             Some(secret) => self.vault.seal(&place, &secret.to_json()),
@@ -149,7 +162,9 @@ impl Credentials for Broker {
         if let Some(reason) = why_not_usable(connection) {
             return Err(CredentialError::NeedsReconnecting { name: name.clone(), reason });
         }
-        authorize::authorizer(connection, self.open(&stored)?, stored.revision)
+        let authorizer = authorize::authorizer(connection, self.open(&stored)?)?;
+        self.notes.given((workspace.clone(), name.clone()), plugin, self.clock.now());
+        Ok(authorizer)
     }
 }
 

@@ -244,7 +244,8 @@ impl Head {
                 return Err(Refusal::Expectation);
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if self.length.replace(syntax::length(value)?).is_some() {
+                let length = syntax::length(value)?;
+                if self.length.replace(length).is_some() {
                     return Err(Refusal::TwoLengths);
                 }
             }

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     NotParked,
     NotRepeatable,
     LinkGone,
+    NotYet,
     TooLarge,
     TargetTooLong,
     ExpectationFailed,
@@ -35,6 +36,7 @@ pub(crate) enum Kind {
     InvalidWorkflow,
     InvalidConnection,
     SecretSealed,
+    KeyNotExchanged,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
@@ -71,6 +73,7 @@ impl Kind {
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended already"),
             Self::NotParked => (StatusCode::CONFLICT, "not-parked", "The step waits for no decision"),
             Self::NotRepeatable => (StatusCode::CONFLICT, "not-repeatable", "The run cannot be repeated like this"),
+            Self::NotYet => (StatusCode::CONFLICT, "link-not-yet", "The workflow has not come to this question yet"),
             Self::LinkGone => (StatusCode::GONE, "link-gone", "This link opens nothing, or nothing any more"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The request's target is too long"),
@@ -91,6 +94,7 @@ impl Kind {
             Self::InvalidConnection => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
             }
+            Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
             Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-plugin", "A plugin of the workflow cannot be used")
@@ -324,7 +328,11 @@ impl From<ControlError> for Problem {
             ControlError::NotOpen => {
                 Self::new(Kind::LinkGone, "This link does not open anything, or it was used, or it came too late.")
             }
-            ControlError::NotYet => Self::new(Kind::Conflict, format!("{error}. Try again a little later.")),
+            ControlError::NotYet => Self::new(
+                Kind::NotYet,
+                "This link is right, and the workflow has not come to its question yet. Try again in a moment.",
+            )
+            .retry_after_ms(Some(2_000)),
             ControlError::NotParked { .. } => {
                 Self::new(Kind::NotParked, format!("{error}. `flowcell run show` tells where the run stands."))
             }
@@ -354,8 +362,8 @@ impl From<CreateError> for Problem {
                 let detail = format!("The input does not fit the workflow's `input`: {message}.");
                 Self::new(Kind::InvalidInput, detail).with_errors(vec![Fault { pointer, message, ..Fault::default() }])
             }
-            CreateError::Filter { .. } => Self::new(Kind::FilterFailed, format!("No run was started: {error}.")),
             CreateError::Key { .. } => Self::new(Kind::PayloadUnusable, format!("No run was started: {error}.")),
+            CreateError::Filter { .. } => Self::new(Kind::FilterFailed, format!("No run was started: {error}.")),
             CreateError::Workflow(_) | CreateError::Journal(_) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::error!(error, "a run cannot be started");

@@ -52,7 +52,8 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         return Err(Refusal::FieldName);
     }
     let value = rest.get(1..).unwrap_or_default();
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    // Without leaving early, so that many bytes are looked at in one go.
+    if value.iter().fold(false, |found, byte| found | (byte.is_ascii_control() && *byte != b'\t')) {
         return Err(Refusal::ControlByte);
     }
     Ok((name, trim(value)))

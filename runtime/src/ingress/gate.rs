@@ -41,12 +41,7 @@ struct Turned {
     reason: String,
 }
 
-async fn verify(
-    app: &App,
-    route: &Route,
-    verifier: &Verifier,
-    presented: &Presented<'_>,
-) -> Result<Proof, Turned> {
+async fn verify(app: &App, route: &Route, verifier: &Verifier, presented: &Presented<'_>) -> Result<Proof, Turned> {
     let secrets = match verifier.secret() {
         Some(name) => secrets::of(app, &route.hook.workspace, name).await.map_err(|error| no_secret(&error))?,
         None => Vec::new(),

@@ -7,11 +7,12 @@ use flowcell_core::condition::{CompiledCondition, Explanation};
 use flowcell_core::expression::Scope;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::WorkflowVersion;
+use flowcell_core::redact::{RedactionRules, Redactor};
 use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
-use flowcell_core::workflow::{Scheme, Verify, Workflow};
 use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::{Scheme, Verify, Workflow};
 use serde_json::Value;
 
 use crate::app::App;
@@ -27,6 +28,8 @@ pub(crate) struct Published {
     filter: Option<CompiledCondition>,
     /// How its trigger's senders prove who they are; absent where the URL's secrecy has to do.
     pub(crate) verifier: Option<Verifier>,
+    custom_values: Arc<Value>,
+    redaction: Arc<RedactionRules>,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -107,6 +110,8 @@ impl Published {
             filter: filter.map_err(|errors| unreadable(format!("{errors:?}")))?,
             verifier: verifier.map_err(&unreadable)?,
             tally: app.tallies.of(&version.id),
+            custom_values: app.control.custom_values(),
+            redaction: Arc::new(app.control.redaction_rules([&workflow.settings])),
             workflow,
         })
     }
@@ -138,9 +143,15 @@ impl Published {
             tracing::error!(%error, "a new run does not fold");
             Problem::internal()
         })?;
-        match filter.evaluate(&Scope::of(&draft, &self.workflow)) {
+        match filter.evaluate(&Scope::of(&draft, &self.workflow).with_custom_values(&self.custom_values)) {
             Ok(verdict) if verdict.holds => Ok(Asked::Passes(draft.trigger)),
-            Ok(verdict) => Ok(Asked::Filtered(verdict.because)),
+            Ok(mut verdict) => {
+                // It is shown, and the payload is gone then.
+                let mut redactor = Redactor::new(Arc::clone(&self.redaction));
+                redactor.learn_trigger(&draft.trigger);
+                redactor.redact_explanation(&mut verdict.because);
+                Ok(Asked::Filtered(verdict.because))
+            }
             Err(error) => Err(Problem::new(
                 Kind::FilterFailed,
                 format!(

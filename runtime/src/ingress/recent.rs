@@ -249,8 +249,7 @@ impl Kept {
 
     /// For the API.
     pub(crate) fn view(&self) -> Value {
-        let headers: Vec<Value> =
-            self.headers().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let headers: Vec<Value> = self.headers().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         let mut document = json!({
             "id": self.id,
             "at": self.at,

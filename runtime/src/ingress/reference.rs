@@ -78,7 +78,9 @@ async fn samples_of(app: &App, route: &Route, kept: &Kept) -> Result<Vec<Value>,
             Ok(events.into_iter().map(|event| event.payload).collect())
         }
         WebhookOutcome::Events(_) => Err(refused("the trigger finds no event in it")),
-        WebhookOutcome::Ignore { reason } => Err(refused(&format!("the trigger wants nothing done with it ({reason})"))),
+        WebhookOutcome::Ignore { reason } => {
+            Err(refused(&format!("the trigger wants nothing done with it ({reason})")))
+        }
         WebhookOutcome::Reply { status, .. } => {
             Err(refused(&format!("the trigger answers it itself (status {status})")))
         }

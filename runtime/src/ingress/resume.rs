@@ -2,6 +2,7 @@
 //! fetch what they find; the POST resumes. The token is a secret like a password: it is in no log and no message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -31,12 +32,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new().route("/resume/{token}", get(show).post(resume)).with_state(app)
 }
 
-/// The path segment of a wait's resume link: the run, the place, and what proves that somebody was given it.
-pub(crate) fn link_token(app: &App, run: RunId, step: &StepRef) -> String {
-    let secret = app.control.resume_token(run, step);
-    let step: String = url::form_urlencoded::byte_serialize(step.to_string().as_bytes()).collect();
-    format!("{run}.{step}.{secret}")
-}
+/// How long an answer is held that comes before its question: a link can be sent before the wait begins, and programs answer at once. Half of the
+/// 30 s that clients commonly wait.
+const HELD_MAX: Duration = Duration::from_secs(15);
 
 /// `GET`: the form, with the parameters of the link as its fields.
 async fn show(State(app): State<Arc<App>>, Path(token): Path<String>, RawQuery(query): RawQuery) -> Response {
@@ -58,7 +56,7 @@ async fn resume(
     let payload = payload(&parts.headers, &body)?;
     let is_browser = wants_page(&parts.headers);
     let outcome = match split(&token) {
-        Some((run, step, secret)) => app.control.resume(run, &step, secret, payload).await,
+        Some((run, step, secret)) => resume_when_asked(&app, (run, &step, secret), &payload).await,
         None => Err(ControlError::NotOpen),
     };
     match outcome {
@@ -67,12 +65,37 @@ async fn resume(
         }
         Ok(()) => Ok(json_answer(StatusCode::OK, &json!({ "resumed": true }))),
         Err(ControlError::NotOpen | ControlError::Ended(_)) if is_browser => Ok(gone()),
+        Err(error @ ControlError::NotYet) if is_browser => {
+            let problem = Problem::from(error);
+            Ok(page(problem.status(), &message("Not yet", problem.detail())))
+        }
         Err(ControlError::Ended(_)) => Err(ControlError::NotOpen.into()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the link is right and its wait goes on.
+/// Resumes, waiting a little for the wait to begin if it has not yet.
+async fn resume_when_asked(
+    app: &App,
+    (run, step, secret): (RunId, &StepRef, &str),
+    payload: &Value,
+) -> Result<(), ControlError> {
+    let held_until = app.ports.clock.now() + HELD_MAX;
+    loop {
+        let grown = app.ports.tail.grown(); // before looking: what comes in between is then seen
+        match app.control.resume(run, step, secret, payload.clone()).await {
+            Err(ControlError::NotYet) if app.ports.clock.now() < held_until => {}
+            outcome => return outcome,
+        }
+        tokio::select! {
+            () = grown => {}
+            () = app.ports.clock.sleep_until(held_until) => {}
+            () = app.closing.cancelled() => return Err(ControlError::NotYet),
+        }
+    }
+}
+
+/// Whether the link is right and its wait goes on, or has still to begin.
 async fn waiting(app: &App, token: &str) -> Result<bool, Problem> {
     let Some((run, step, secret)) = split(token) else { return Ok(false) };
     let right = app.control.resume_token(run, &step);
@@ -83,7 +106,7 @@ async fn waiting(app: &App, token: &str) -> Result<bool, Problem> {
         tracing::error!(%error, "a journal cannot be read");
         Problem::internal()
     })?;
-    Ok(is_waiting(&run, &step))
+    Ok(is_waiting(&run, &step) || run.outcome.is_none() && !run.steps.contains_key(&step))
 }
 
 /// Whether a resume link of this place would open something.

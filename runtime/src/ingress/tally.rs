@@ -167,7 +167,12 @@ mod tests {
         let workflow: WorkflowId = "w".parse().unwrap();
         for number in 0..25_u16 {
             let message = format!("no. {number}");
-            tallies.of(&workflow).rejected(Rejected { at: Timestamp::from_millis(6), status: 400 + number, code: "c", message });
+            tallies.of(&workflow).rejected(Rejected {
+                at: Timestamp::from_millis(6),
+                status: 400 + number,
+                code: "c",
+                message,
+            });
         }
         tallies.of(&workflow).count(Came::Duplicate);
         let view = tallies.of(&workflow).view();

@@ -209,6 +209,7 @@ mod tests;
 /// What Slack sends as `x-slack-signature`, for tests elsewhere.
 #[cfg(test)]
 pub(crate) fn signed_for_slack(secret: &[u8], at: &str, body: &[u8]) -> String {
-    let code = mac::code(secret, flowcell_core::connection::HmacAlgorithm::Sha256, &[b"v0:", at.as_bytes(), b":", body]);
+    let code =
+        mac::code(secret, flowcell_core::connection::HmacAlgorithm::Sha256, &[b"v0:", at.as_bytes(), b":", body]);
     format!("v0={}", data_encoding::HEXLOWER.encode(&code))
 }

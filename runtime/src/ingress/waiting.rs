@@ -161,6 +161,10 @@ impl Journal for TellingJournal {
     async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError> {
         self.inner.load(run).await
     }
+
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        self.inner.load_from(run, seq).await
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use flowcell_core::id::WorkflowId;
+use flowcell_core::connection::Connection;
+use flowcell_core::id::{ConnectionName, WorkflowId};
 use flowcell_core::ports::StoreError;
-use flowcell_core::workflow::check::others::{Callee, Found, Others};
+use flowcell_core::workflow::check::others::{Callee, Found, FoundConnection, Others};
 use flowcell_core::workflow::parse::Authored;
 
 use crate::app::App;
@@ -18,11 +19,19 @@ type Asked = (WorkflowId, Option<u32>);
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     found: HashMap<Asked, Found>,
+    connections: HashMap<ConnectionName, Connection>,
 }
 
 impl Others for Stored {
     fn find(&self, id: &WorkflowId, version: Option<u32>) -> Found {
         self.found.get(&(id.clone(), version)).cloned().unwrap_or(Found::Unknown)
+    }
+
+    fn connection(&self, name: &ConnectionName) -> FoundConnection {
+        match self.connections.get(name) {
+            Some(connection) => FoundConnection::There(Box::new(connection.clone())),
+            None => FoundConnection::Missing { known: self.connections.keys().cloned().collect() },
+        }
     }
 }
 
@@ -32,6 +41,9 @@ impl Stored {
         let mut stored = Self::default();
         // A text that cannot be read names nothing; the check says what is wrong with it.
         let Ok(Authored { workflow, .. }) = Authored::parse(source) else { return Ok(stored) };
+        let connections = app.connections.list(&app.workspace).await?;
+        let named = connections.into_iter().map(|stored| (stored.connection.name.clone(), stored.connection));
+        stored.connections = named.collect();
         let mut asked: Vec<Asked> = workflow.calls().map(|(_, call)| (call.workflow.clone(), call.version)).collect();
         asked.extend(workflow.settings.on_failure.clone().map(|id| (id, None)));
         while let Some(next) = asked.pop() {

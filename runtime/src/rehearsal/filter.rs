@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::NoRun;
 
 /// Lets a payload pass, or says why it starts no run.
-pub(super) fn ask(workflow: &Workflow, payload: &Value, at: Timestamp) -> Result<(), NoRun> {
+pub(super) fn ask(workflow: &Workflow, payload: &Value, (at, custom_values): (Timestamp, &Value)) -> Result<(), NoRun> {
     let Some(filter) = &workflow.trigger.filter else { return Ok(()) };
     let said = |what: String| NoRun::NotStarted(format!("the trigger's filter {what}"));
     let compiled = CompiledCondition::compile(filter, &[]).map_err(|errors| {
@@ -33,7 +33,7 @@ pub(super) fn ask(workflow: &Workflow, payload: &Value, at: Timestamp) -> Result
     // It is never stored; the filter only looks at it.
     let draft = Run::fold_owned(RunId::from_parts(at, 0), vec![Recorded { seq: 0, at, event: created }]);
     let draft = draft.map_err(anyhow::Error::from)?;
-    match compiled.evaluate(&Scope::of(&draft, workflow)) {
+    match compiled.evaluate(&Scope::of(&draft, workflow).with_custom_values(custom_values)) {
         Ok(verdict) if verdict.holds => Ok(()),
         Ok(verdict) => Err(said(format!("does not hold: {}", verdict.because))),
         Err(error) => Err(said(format!("cannot be asked: {}", error.message))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use flowcell_core::id::Digest;
-use flowcell_core::ports::{Catalog, Clock, Destinations, Entropy, Invoker, Journal, RunIndex, RunQueue};
+use flowcell_core::ports::{Catalog, Clock, Entropy, Invoker, Journal, RunIndex, RunQueue};
 use flowcell_core::run::event::Detail;
 use flowcell_core::run::fold::Run;
 use flowcell_engine::{Engine, Shutdown};
@@ -53,6 +53,7 @@ async fn act(
         catalog: Arc::clone(&catalog),
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
+        credentials: Arc::new(flowcell_sandbox::NoCredentials),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -70,7 +71,7 @@ async fn act(
             queue: Arc::clone(&store) as Arc<dyn RunQueue>,
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
-            destinations: Arc::clone(&store) as Arc<dyn Destinations>,
+            destinations: Arc::clone(&store) as _,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,
@@ -78,8 +79,8 @@ async fn act(
             calendar: assemble::calendar(),
         },
     );
-    super::filter::ask(&ready.workflow, &trigger, SystemClock.now())?;
     let (control, shutdown) = (engine.control(), Shutdown::new());
+    super::filter::ask(&ready.workflow, &trigger, (SystemClock.now(), &control.custom_values()))?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(engine.run(shutdown.clone()));
     let delivered = control.deliver(incoming(ready, trigger)).await;

@@ -50,10 +50,6 @@ impl MasterKey {
         self.id
     }
 
-    pub(super) fn bytes(&self) -> &[u8; 32] {
-        &self.bytes
-    }
-
     /// What wraps the keys of documents: the fingerprint comes from the same key, by another name.
     pub(super) fn wrapping(&self) -> Zeroizing<[u8; 32]> {
         mac(&self.bytes, b"flowcell/secrets-key/wrap")

@@ -16,12 +16,11 @@ fn post(lines: &str, body: &str) -> Vec<u8> {
     format!("POST /nowhere HTTP/1.1\r\nHost: flowcell.test\r\nConnection: close\r\n{lines}\r\n{body}").into_bytes()
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn rows() -> Vec<Row> {
     let close = "Host: flowcell.test\r\nConnection: close\r\n";
     let long = "x".repeat(70_000);
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let fields = |count: usize| (0..count).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
+    let fields = |count: usize| "x-field: y\r\n".repeat(count);
     let line = |line: &str| format!("{line}\r\n{close}\r\n").into_bytes();
     vec![
         // What is well formed.
@@ -125,6 +124,7 @@ fn every_row_of_the_corpus_is_answered_as_it_says_and_the_connection_ended() {
             (about, expected, runtime.spawn(async move { exchange(address, &bytes).await }))
         })
         .collect();
+    let total = asked.len();
     for (about, expected, answer) in asked {
         let answer = runtime.block_on(answer).unwrap().unwrap_or_else(|error| panic!("{about}: {error}"));
         let said = answers(&answer).unwrap_or_else(|error| panic!("{about}: {error}"));
@@ -136,6 +136,7 @@ fn every_row_of_the_corpus_is_answered_as_it_says_and_the_connection_ended() {
     }
     assert_good(&url);
     assert_no_panic(&server);
+    println!("{total} raw requests were answered as they should be");
 }
 
 /// A route that reads its body says when that is not framed as it should be; one that does not, as above, has answered before.

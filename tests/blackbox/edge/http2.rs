@@ -1,7 +1,5 @@
 //! HTTP/2: what contradicts itself is refused, and floods end their connection.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -114,13 +112,16 @@ fn http2_requests_that_contradict_themselves_are_refused() {
     let (server, _config) = server_with("");
     let (url, address) = (taking(&server), address(&server));
     let runtime = runtime();
-    for (about, bytes, allowed) in rows(url.strip_prefix(server.origin()).unwrap()) {
+    let rows = rows(url.strip_prefix(server.origin()).unwrap());
+    let total = rows.len();
+    for (about, bytes, allowed) in rows {
         let came = runtime.block_on(ask(address, &bytes));
         assert!(allowed.contains(&came), "{about}: {came:?}");
     }
     assert_eq!(crate::edge::runs(&server).len(), 0, "none of them was a delivery");
     assert_good(&url);
     assert_no_panic(&server);
+    println!("{total} HTTP/2 requests were answered as they should be");
 }
 
 /// A connection on which frames are written until the server ends it; returns what the server said.
@@ -197,7 +198,7 @@ fn an_http2_client_that_says_nothing_more_is_cut_off() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(&begun).await.unwrap();
         let mut seen = Vec::new();
-        let ended = tokio::time::timeout(PATIENCE - Duration::from_secs(1), stream.read_to_end(&mut seen)).await;
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut seen)).await;
         assert!(ended.is_ok(), "left hanging");
     });
 }

@@ -43,6 +43,9 @@ const PIECES: [&[u8]; 24] = [
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ];
 
+/// What was sent, and what came back.
+type Done = Option<Result<(Vec<u8>, std::io::Result<Vec<u8>>), tokio::task::JoinError>>;
+
 /// One to four changes.
 fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], chance: &mut Chance) {
     for _ in 0..=chance.below(4) {
@@ -107,7 +110,7 @@ fn ten_thousand_broken_requests_do_no_harm() {
     let (runtime, at_a_time) = (runtime(), clients(400));
     let (mut counts, started) = (BTreeMap::new(), Instant::now());
     let mut open = tokio::task::JoinSet::new();
-    let mut checked = |done: Option<Result<(Vec<u8>, std::io::Result<Vec<u8>>), _>>| {
+    let mut checked = |done: Done| {
         let (bytes, answer) = done.unwrap().unwrap();
         check(&bytes, &answer.unwrap_or_else(|error| panic!("{error}")), &mut counts);
     };

@@ -64,18 +64,16 @@ async fn send(address: SocketAddr, request: Arc<str>, (between, until): (Duratio
         // Who is late does not make up for it with a burst.
         next = (next + between).max(Instant::now());
         seen.attempts.fetch_add(1, Ordering::Relaxed);
-        let mut connection = match stream.take() {
-            Some(connection) => connection,
-            None => match TcpStream::connect(address).await {
-                Ok(connection) => connection,
-                Err(_) => {
-                    seen.broken.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-            },
+        let connected = match stream.take() {
+            Some(connection) => Ok(connection),
+            None => TcpStream::connect(address).await,
+        };
+        let Ok(mut connection) = connected else {
+            seen.broken.fetch_add(1, Ordering::Relaxed);
+            continue;
         };
         read.clear();
-        let sent = connection.write_all(request.as_bytes()).await;
+        let _ = connection.write_all(request.as_bytes()).await; // that it broke shows when the answer is read
         let said = tokio::time::timeout(PATIENCE, answer(&mut connection, &mut read)).await.expect("left hanging");
         match said {
             Some(said) if said.status == 202 => {
@@ -92,13 +90,17 @@ async fn send(address: SocketAddr, request: Arc<str>, (between, until): (Duratio
                 }
             }
             None => {
-                let _ = sent;
                 seen.broken.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
         }
         stream = Some(connection);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn ratio(one: u64, other: u64) -> f64 {
+    one as f64 / other as f64
 }
 
 /// Resident memory.
@@ -178,7 +180,7 @@ fn five_times_too_much_is_shed_and_nothing_accepted_is_lost() {
     println!(
         "it takes {per_s}/s; offered {:.1} times as much for {:.0} s: {attempts} deliveries, {} accepted, {shed} shed, 0 lost; of {api} API calls {api_shed} \
          shed; memory {middle:.1} MiB up to the middle, {end:.1} MiB at most",
-        attempts as f64 / seconds.as_secs_f64() / per_s as f64,
+        ratio(attempts, per_s * seconds.as_secs()),
         seconds.as_secs_f64(),
         accepted.len(),
     );

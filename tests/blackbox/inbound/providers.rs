@@ -72,7 +72,10 @@ fn damaged(scheme: &'static str, secret: &'static str, headers: &Map<String, Val
         let value = value.as_str().unwrap();
         for (what, value) in [
             ("cut", value[..value.len() - 1].to_owned()),
-            ("another end", format!("{}{}", &value[..value.len() - 4], if value.ends_with("0000") { "1111" } else { "0000" })),
+            (
+                "another end",
+                format!("{}{}", &value[..value.len() - 4], if value.ends_with("0000") { "1111" } else { "0000" }),
+            ),
             ("empty", String::new()),
             ("another version", value.replacen("v1", "v9", 1).replacen("v0", "v9", 1).replacen("sha256", "sha1", 1)),
         ] {
@@ -155,8 +158,10 @@ fn what_the_providers_libraries_sign_is_taken_and_what_they_refuse_is_refused() 
         let rejected = requests(&server, scheme, "?outcome=rejected&limit=50");
         assert!(rejected.len() >= 8 && rejected.iter().all(|one| one["outcome"]["reason"].is_string()), "{rejected:?}");
     }
-    let codes: Vec<Value> =
-        requests(&server, "stripe", "?outcome=rejected&limit=50").iter().map(|one| one["outcome"]["code"].clone()).collect();
+    let codes: Vec<Value> = requests(&server, "stripe", "?outcome=rejected&limit=50")
+        .iter()
+        .map(|one| one["outcome"]["code"].clone())
+        .collect();
     for code in ["clock-skew", "signature-mismatch", "signature-malformed"] {
         assert!(codes.contains(&json!(code)), "{code}: {codes:?}");
     }

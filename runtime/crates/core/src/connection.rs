@@ -314,13 +314,16 @@ pub trait Authorizer: Send + Sync {
     /// Names of query parameters of which the same holds.
     fn query(&self) -> &[String];
 
-    /// What to add; `None` where the connection is not bound to where the request goes: it goes without.
-    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Option<Additions>, CredentialError>;
+    /// Whether the connection is bound to where the request goes. Where it is not, the request goes without. Asks nobody: dry runs want to know too.
+    fn is_bound_to(&self, request: &Outgoing<'_>) -> bool;
+
+    /// What to add to a request to where the connection is bound; only headers and parameters that [`Self::headers`] and [`Self::query`] name.
+    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError>;
 
     /// The peer answered 401. Whether one more try with renewed credentials makes sense; an error when they cannot be renewed.
     async fn refused(&self) -> Result<bool, CredentialError>;
 
-    /// Texts that must be masked wherever a peer echoes them: the secret and its usual encodings.
+    /// Texts that must be masked wherever a peer echoes them, without prefixes. The door masks their usual encodings too.
     fn secrets(&self) -> Vec<Secret<String>>;
 }
 
@@ -339,6 +342,8 @@ pub struct Outgoing<'a> {
 #[derive(Clone, Default)]
 #[expect(missing_debug_implementations, reason = "it holds secrets")]
 pub struct Additions {
+    /// Headers that are no secret, and so are shown in the run's log: an id, a time.
+    pub public: Vec<(String, String)>,
     pub headers: Vec<(String, Secret<String>)>,
     pub query: Vec<(String, Secret<String>)>,
 }

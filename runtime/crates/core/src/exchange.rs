@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::id::Digest;
+use crate::id::{ConnectionName, Digest};
 use crate::time::Timestamp;
 
-/// One HTTP exchange as the door saw it. Credentials that the door added are absent.
+/// One HTTP exchange as the door saw it, free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// 1 for the first request of this attempt.
@@ -30,6 +30,30 @@ pub struct Exchange {
     /// Who answered in the peer's place: then nothing was sent. Absent when the network was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<AnsweredBy>,
+    /// What the step's connection added to what the guest asked for. Absent when the step names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<AddedCredentials>,
+}
+
+/// What a connection added to one request: nothing, where it is not bound to where the request went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedCredentials {
+    pub connection: ConnectionName,
+    /// What is secret is masked; ids and times are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// Names of parameters; their values are secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<String>,
+    /// Whether the peer refused the first credentials (401), and this is what came of a second try with renewed ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewed: bool,
+}
+
+impl AddedCredentials {
+    pub fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.query.is_empty()
+    }
 }
 
 /// Who answers a request that does not leave.

@@ -149,9 +149,11 @@ fn format_of(text: &str) -> Option<&'static str> {
 fn is_uuid(text: &str) -> bool {
     let dashes = [8, 13, 18, 23];
     text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| {
-            if dashes.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() }
-        })
+        && text.bytes().enumerate().all(
+            |(at, byte)| {
+                if dashes.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() }
+            },
+        )
 }
 
 fn is_email(text: &str) -> bool {
@@ -206,7 +208,14 @@ mod tests {
         assert_eq!(format(&["2026-11-23", "2024-02-29"]).as_deref(), Some("date"));
         assert_eq!(format(&["0b4d5c0e-8a55-4c6b-9d2b-3a1f6f1f7d11"]).as_deref(), Some("uuid"));
         assert_eq!(format(&["https://example.com/a?b"]).as_deref(), Some("uri"));
-        for mixed in [&["a@b.de", "none"] as &[&str], &["none", "a@b.de"], &["a@b.de", "2026-11-23"], &["2026-13-40"], &["a@b"], &[""]] {
+        for mixed in [
+            &["a@b.de", "none"] as &[&str],
+            &["none", "a@b.de"],
+            &["a@b.de", "2026-11-23"],
+            &["2026-13-40"],
+            &["a@b"],
+            &[""],
+        ] {
             assert_eq!(format(mixed), None, "{mixed:?}");
         }
     }

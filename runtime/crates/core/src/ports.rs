@@ -132,6 +132,13 @@ pub trait Journal: Send + Sync {
 
     /// Every entry in order.
     async fn load(&self, run: RunId) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The entries from `seq` on, for those who follow a run. What comes without it reads them all.
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        let mut entries = self.load(run).await?;
+        entries.retain(|entry| entry.seq >= seq);
+        Ok(entries)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

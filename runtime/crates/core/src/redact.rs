@@ -14,8 +14,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::condition::Explanation;
+use crate::id::StepRef;
 use crate::invoke::CallRecord;
 use crate::run::event::RunEvent;
+use crate::run::fold::Run;
+use rule::Part;
 
 pub use rule::{RedactedField, RedactionRules};
 
@@ -64,9 +68,38 @@ impl Redactor {
 
     /// Takes in the data that may start a run.
     pub fn learn_trigger(&mut self, trigger: &Value) {
-        let (rules, mut trigger) = (Arc::clone(&self.rules), trigger.clone());
+        self.learn_part(Part::Trigger, Some(trigger));
+    }
+
+    /// Hides in the explanation of a condition what is to be hidden.
+    pub fn redact_explanation(&self, because: &mut Explanation) {
+        event::each_shown(because, &mut |text| self.redact_text(text));
+    }
+
+    /// Takes in a run as it stands: what started it, and the inputs and outputs of its steps.
+    pub fn learn_run(&mut self, run: &Run) {
+        if self.rules.is_empty() {
+            return;
+        }
+        self.learn_trigger(&run.trigger);
+        for (step, state) in &run.steps {
+            self.learn_part(Part::Output(step), state.output.as_ref());
+            for attempt in &state.attempts {
+                self.learn_call((step, attempt.input.as_ref().unwrap_or(&Value::Null), attempt.output.as_ref()));
+            }
+        }
+    }
+
+    /// Takes in the input and the output of a call for a step.
+    pub fn learn_call(&mut self, (step, input, output): (&StepRef, &Value, Option<&Value>)) {
+        self.learn_part(Part::Input(step), Some(input));
+        self.learn_part(Part::Output(step), output);
+    }
+
+    fn learn_part(&mut self, part: Part<'_>, value: Option<&Value>) {
+        let (rules, mut value) = (Arc::clone(&self.rules), value.cloned().unwrap_or_default());
         let mut hidden = Vec::new();
-        rules.each_place(rule::Part::trigger(), &mut trigger, &mut |value| hidden.push(value.take()));
+        rules.each_place(part, &mut value, &mut |value| hidden.push(value.take()));
         hidden.iter().for_each(|value| self.learn_value(value));
     }
 

@@ -3,6 +3,7 @@
 //! What a failure means is decided by [`InvokeError::disposition`] alone, and when to try again by the step's retry policy.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flowcell_core::connection::CredentialError;
@@ -13,6 +14,7 @@ use flowcell_core::id::{Digest, StepRef};
 use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
+use flowcell_core::redact::Redactor;
 use flowcell_core::run::event::{RunEvent, StepError};
 use flowcell_core::run::fold::{Phase, Run, StepState};
 use flowcell_core::run::place::locals;
@@ -64,7 +66,8 @@ pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
 /// What the end of an attempt means: [`RunEvent::StepSucceeded`], [`RunEvent::StepFailed`] or, when the effect of a step that must not be
 /// repeated is unknown, its plugin has just been quarantined or its connection waits for its owner, [`RunEvent::StepParked`].
 pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
-    let Landed { step, attempt, input, invocation: Invocation { outcome, record } } = landed;
+    let Landed { step, attempt, input, invocation: Invocation { outcome, mut record } } = landed;
+    redact(workflow, run, (&step, &input, outcome.as_ref().ok()), &mut record);
     let error = match outcome {
         Ok(output) => return RunEvent::StepSucceeded { step, attempt, output, input, call: record },
         Err(error) => error,
@@ -125,6 +128,17 @@ fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
     );
     let details = Some(json!({ "connection": name }));
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
+}
+
+/// Leaves out of the record of a call what the rules hide. Nothing of the run depends on it; a replay of the call is then without it, too.
+fn redact(workflow: &Prepared, run: &Run, call: (&StepRef, &Value, Option<&Value>), record: &mut CallRecord) {
+    if workflow.redaction.is_empty() {
+        return;
+    }
+    let mut redactor = Redactor::new(Arc::clone(&workflow.redaction));
+    redactor.learn_run(run);
+    redactor.learn_call(call);
+    redactor.redact_call(record);
 }
 
 /// A call that can be made.

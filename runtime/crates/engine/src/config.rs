@@ -34,6 +34,8 @@ pub struct EngineConfig {
     pub custom_values: Arc<Value>,
     /// What resume links begin with, without a slash at the end.
     pub public_url: Arc<str>,
+    /// Names of fields that nobody is shown, in any workflow (see [`flowcell_core::redact`]).
+    pub redacted_names: Arc<[String]>,
 }
 
 impl ResumeLinks for EngineConfig {
@@ -67,6 +69,7 @@ impl EngineConfig {
             custom_values: Arc::new(Value::Object(serde_json::Map::new())),
             // Where a server listens that was told nothing else.
             public_url: Arc::from("http://127.0.0.1:8080"),
+            redacted_names: Arc::from([]),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use flowcell_core::expression::{Local, Scope};
 use flowcell_core::id::{ConnectionName, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
+use flowcell_core::redact::RedactionRules;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
 use flowcell_core::run::fold::{Mark, Phase, Run, RunStatus};
 use flowcell_core::run::place::locals;
@@ -19,6 +20,7 @@ use flowcell_core::run::rerun::RerunRefusal;
 use flowcell_core::run::resume::ResumeLinks as _;
 use flowcell_core::run::state::StepState;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
+use flowcell_core::workflow::settings::Settings;
 use serde_json::Value;
 
 pub use self::create::CreateError;
@@ -91,6 +93,12 @@ impl RunControl {
     /// What expressions read as `custom_values`, an object.
     pub fn custom_values(&self) -> Arc<Value> {
         Arc::clone(&self.0.config.custom_values)
+    }
+
+    /// What is hidden of the runs of a workflow with these settings.
+    pub fn redaction_rules<'s>(&self, settings: impl IntoIterator<Item = &'s Settings>) -> RedactionRules {
+        let paths = settings.into_iter().flat_map(|settings| settings.redact.iter().cloned());
+        RedactionRules::new(&self.0.config.redacted_names, paths)
     }
 
     /// The URL that ends a wait (see [`Self::resume`]).

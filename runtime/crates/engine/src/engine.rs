@@ -60,7 +60,7 @@ pub(crate) struct Core {
 impl Engine {
     pub fn new(config: EngineConfig, ports: Ports) -> Self {
         Self(Arc::new(Core {
-            workflows: Workflows::new(config.workflows_max),
+            workflows: Workflows::new(config.workflows_max, Arc::clone(&config.redacted_names)),
             hub: Hub::default(),
             quarantine: Quarantine::new(config.quarantine_after),
             destinations: Arc::new(KnownDestinations::new(config.breaker)),

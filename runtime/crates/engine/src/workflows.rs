@@ -8,6 +8,7 @@ use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::manifest::schema;
 use flowcell_core::plugin::{Pin, Uses};
 use flowcell_core::ports::{Catalog, StoreError, WorkflowVersion};
+use flowcell_core::redact::RedactionRules;
 use flowcell_core::run::fold::Run;
 use flowcell_core::workflow::compiled::CompiledWorkflow;
 use flowcell_core::workflow::parse::Authored;
@@ -43,6 +44,8 @@ pub(crate) struct Prepared {
     pub(crate) pins: BTreeMap<Uses, Pin>,
     /// The workflow's `input`, if it says what it takes.
     pub(crate) input: Option<jsonschema::Validator>,
+    /// What is left out of the records of its calls.
+    pub(crate) redaction: Arc<RedactionRules>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +60,7 @@ type Cell = Arc<OnceCell<Arc<Prepared>>>;
 
 pub(crate) struct Workflows {
     entries_max: usize,
+    redacted_names: Arc<[String]>,
     /// Held for look-ups only.
     entries: Mutex<Entries>,
 }
@@ -69,8 +73,8 @@ struct Entries {
 }
 
 impl Workflows {
-    pub(crate) fn new(entries_max: usize) -> Self {
-        Self { entries_max: entries_max.max(1), entries: Mutex::default() }
+    pub(crate) fn new(entries_max: usize, redacted_names: Arc<[String]>) -> Self {
+        Self { entries_max: entries_max.max(1), redacted_names, entries: Mutex::default() }
     }
 
     /// The version that `run` is pinned to.
@@ -86,7 +90,7 @@ impl Workflows {
     ) -> Result<Arc<Prepared>, WorkflowError> {
         let key = Key { workspace: workspace.clone(), workflow: workflow.clone(), version };
         let cell = self.cell(&key);
-        let prepared = cell.get_or_try_init(|| read(ports, &key)).await?;
+        let prepared = cell.get_or_try_init(|| read(ports, &key, &self.redacted_names)).await?;
         if prepared.broken.is_some() {
             self.lock().cells.remove(&key); // what is missing may come back
         }
@@ -122,7 +126,7 @@ impl fmt::Debug for Workflows {
     }
 }
 
-async fn read(ports: &Ports, key: &Key) -> Result<Arc<Prepared>, WorkflowError> {
+async fn read(ports: &Ports, key: &Key, redacted_names: &[String]) -> Result<Arc<Prepared>, WorkflowError> {
     let mut patience = Patience::new(&*ports.clock);
     let version = loop {
         match ports.definitions.version(&key.workspace, &key.workflow, key.version).await {
@@ -131,10 +135,14 @@ async fn read(ports: &Ports, key: &Key) -> Result<Arc<Prepared>, WorkflowError> 
         }
     };
     let missing = || WorkflowError::Missing { workflow: key.workflow.clone(), version: key.version };
-    prepare(&version.ok_or_else(missing)?, &*ports.catalog).map(Arc::new)
+    prepare(&version.ok_or_else(missing)?, &*ports.catalog, redacted_names).map(Arc::new)
 }
 
-fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared, WorkflowError> {
+fn prepare(
+    version: &WorkflowVersion,
+    catalog: &dyn Catalog,
+    redacted_names: &[String],
+) -> Result<Prepared, WorkflowError> {
     let workflow = Authored::parse(&version.source).map(|authored| authored.workflow).map_err(|problems| {
         WorkflowError::Unreadable { workflow: version.id.clone(), version: version.version, problems: join(&problems) }
     })?;
@@ -151,7 +159,9 @@ fn prepare(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<Prepared,
         (Err(problems), _) => (CompiledWorkflow::without_steps(workflow), None, Some(problems)),
         (_, Err(error)) => (CompiledWorkflow::without_steps(workflow), None, Some(format!("/input: {error}"))),
     };
-    Ok(Prepared { compiled, broken, calls, pins, input })
+    let hidden = compiled.workflow.settings.redact.iter().cloned();
+    let redaction = Arc::new(RedactionRules::new(redacted_names, hidden));
+    Ok(Prepared { compiled, broken, calls, pins, input, redaction })
 }
 
 fn join(problems: &[Problem]) -> String {

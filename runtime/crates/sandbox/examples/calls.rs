@@ -26,7 +26,7 @@ use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugi
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{Compiler, child::child_main};
 use flowcell_sandbox::egress::{Door, EgressConfig};
-use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::Value;
 
 const CALLS: usize = 20_000;
@@ -60,6 +60,7 @@ async fn measure(plugin: One, action: String, input: Value) {
             Arc::clone(&clock),
         ),
         grants: Arc::new(StaticGrants::default()),
+        credentials: Arc::new(NoCredentials),
         clock,
         entropy: Arc::new(Random),
     };

@@ -2,8 +2,9 @@
 //!
 //! In this order, and nothing of it can be left out:
 //! parse → [`request`]: forbidden headers, methods, schemes, user names → [`decide`]: manifest ∩ grant ∩ step scope ∩ ceiling → budget →
-//! resolve → [`address`]: judge every address, dial only what was judged ([`connect`]) → add credentials → send with deadlines →
-//! take the response within its limits ([`response`]) → record the exchange, whatever came of it ([`record`]).
+//! add the credentials of the step's connection ([`credentials`]) → resolve → [`address`]: judge every address, dial only what was judged
+//! ([`connect`]) → send with deadlines → take the response within its limits ([`response`]), secrets masked ([`echo`]) → record the exchange,
+//! whatever came of it ([`record`]).
 //!
 //! Redirects are not followed: a `3xx` comes back, and whoever follows it asks again, from the beginning.
 //! Bodies are not decompressed: the door asks for no encoding, and a guest that does gets the bytes as they came,
@@ -15,6 +16,8 @@
 
 pub mod address;
 mod connect;
+mod credentials;
+mod echo;
 mod error;
 mod pass;
 mod record;
@@ -27,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flowcell_core::capability::{Ceiling, RequestTarget, decide};
-use flowcell_core::exchange::BodyPolicy;
+use flowcell_core::exchange::{AddedCredentials, BodyPolicy};
 use flowcell_core::ports::Clock;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -40,15 +43,19 @@ use tokio_util::task::TaskTracker;
 pub use connect::{Dial, Network, Resolve, SystemDial, SystemResolve};
 pub use error::{SendError, SendErrorCode};
 pub use ipnet::IpNet;
-pub use pass::{Budget, CallPass, Credential};
+pub use pass::{Budget, CallPass};
 pub use request::{OutboundRequest, is_forbidden_header};
 pub use response::OutboundResponse;
 
 use address::AddressPolicy;
 use connect::{Connector, DialledAddress, Tracked};
+use credentials::CallCredentials;
 use record::Entry;
 pub(crate) use rehearse::{Pinned, Source};
 use request::Prepared;
+
+/// The status by which a peer says that credentials are not, or no longer, good (RFC 9110 §15.5.2).
+const UNAUTHORIZED: u16 = 401;
 
 /// What the operator sets. Every limit has a default.
 #[derive(Debug, Clone)]
@@ -230,10 +237,12 @@ impl Inner {
             let target = RequestTarget::new(&prepared.method, &prepared.url)?;
             decide(&target, pass.rights(), pass.scope(), &config.ceiling)?;
             pass.spend_request(prepared.body.len())?;
-            pass.inject(&target, &mut prepared.headers);
         }
         if let Source::Pinned(pinned) = pass.source() {
             connect::check_literal(&self.policy, &prepared.url)?;
+            if let Some(credentials) = pass.credentials() {
+                credentials.show(&mut prepared, entry, self.clock.now());
+            }
             return rehearse::answer(pinned, pass, prepared, entry, config);
         }
         let left = pass.deadline().since(self.clock.now()).min(config.exchange_timeout);
@@ -241,8 +250,50 @@ impl Inner {
         if left.is_zero() {
             return Err(SendError::timeout("the time of this call was over before the request could be sent"));
         }
+        let deadline = Instant::now() + left;
+        match pass.credentials() {
+            Some(credentials) => {
+                self.send_authorized(credentials, prepared, &mut Sending { pass, entry, deadline }).await
+            }
+            None => self.dispatch(prepared, &mut Sending { pass, entry, deadline }).await,
+        }
+    }
+
+    /// Sends a request with what the call's connection adds to it; once more when the peer refuses that and it can be renewed.
+    async fn send_authorized(
+        &self,
+        credentials: &CallCredentials,
+        prepared: Prepared,
+        sending: &mut Sending<'_, '_>,
+    ) -> Result<OutboundResponse, SendError> {
+        let message = credentials.next_message();
+        if !credentials.is_bound_to(&prepared, &message, self.clock.now()) {
+            sending.entry.set_credentials(credentials.nothing_added());
+            return self.dispatch(prepared, sending).await;
+        }
+        let mut authorized = prepared.clone();
+        let now = self.clock.now();
+        let added = within(sending.deadline, credentials.add(&mut authorized, &message, now)).await?;
+        sending.entry.set_credentials(added);
+        let response = self.dispatch(authorized, sending).await?;
+        if response.status != UNAUTHORIZED || !within(sending.deadline, credentials.renew()).await? {
+            return Ok(response);
+        }
+        if sending.pass.spend_request(prepared.body.len()).is_err() {
+            return Ok(response);
+        }
+        let mut authorized = prepared;
+        let added = within(sending.deadline, credentials.add(&mut authorized, &message, self.clock.now())).await?;
+        sending.entry.set_credentials(AddedCredentials { renewed: true, ..added });
+        self.dispatch(authorized, sending).await
+    }
+
+    /// Connects and sends, and takes the response.
+    async fn dispatch(&self, prepared: Prepared, sending: &mut Sending<'_, '_>) -> Result<OutboundResponse, SendError> {
+        let config = &self.config;
+        let Sending { pass, entry, deadline } = sending;
+        let (pass, deadline) = (*pass, *deadline);
         let now = Instant::now();
-        let deadline = now + left;
         let first_byte = deadline.min(now + config.connect_timeout + config.first_byte_timeout);
 
         let mut request = prepared.into_http()?;
@@ -271,4 +322,20 @@ impl Inner {
         entry.set_possibly_sent(taken.is_err());
         taken
     }
+}
+
+/// What the sending of one request takes and leaves.
+struct Sending<'s, 'p> {
+    pass: &'s CallPass,
+    entry: &'s mut Entry<'p>,
+    deadline: Instant,
+}
+
+/// Renewing credentials is the other side's time as well.
+async fn within<T>(deadline: Instant, credentials: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+    timeout_at(deadline, credentials).await.unwrap_or_else(|_| {
+        Err(SendError::timeout(
+            "the credentials of the step's connection were not there when the time for the request was over",
+        ))
+    })
 }

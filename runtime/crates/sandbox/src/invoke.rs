@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowcell_core::capability::StepScope;
-use flowcell_core::id::{Digest, WorkspaceId};
+use flowcell_core::connection::Asking;
+use flowcell_core::id::{ConnectionName, Digest, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, CallRecord, Invocation, InvokeError, WebhookCall, WebhookOutcome};
 use flowcell_core::ports::Invoker;
 use flowcell_core::record::{Ambient, Answers};
@@ -46,8 +47,15 @@ struct Request<'a> {
     workspace: &'a WorkspaceId,
     scope: StepScope,
     deadline: Timestamp,
+    credentials: Option<WantedCredentials<'a>>,
     seed: SeedOf,
     mode: Mode<'a>,
+}
+
+/// The connection a step names.
+struct WantedCredentials<'a> {
+    name: &'a ConnectionName,
+    idempotency_key: &'a str,
 }
 
 /// What the host does about what a guest asks for.
@@ -78,6 +86,10 @@ impl Sandbox {
             workspace: &call.workspace,
             scope: call.scope.clone(),
             deadline: call.deadline,
+            credentials: call
+                .connection
+                .as_ref()
+                .map(|name| WantedCredentials { name, idempotency_key: &call.idempotency_key }),
             seed: SeedOf::Attempt {
                 key: self.seed_key,
                 run: call.run,
@@ -98,6 +110,7 @@ impl Sandbox {
                 Err(error) => return prepared.refuse(error),
             };
             let deadline_ms = prepared.told_deadline.as_millis();
+            let pass = Arc::clone(&prepared.outbound.pass);
             let (outcome, record) = prepared
                 .run(async |call_in: &mut Call| {
                     let instance = export.instantiate_async(&mut call_in.store).await?;
@@ -112,6 +125,8 @@ impl Sandbox {
                 Ok(text) => loaded.result(&text, &member.output),
                 Err(error) => Err(InvokeError::Action(convert::action_error(error, &loaded.limits))),
             });
+            // A guest that fails for want of credentials cannot say why, nor what follows from it.
+            let outcome = outcome.map_err(|error| pass.take_credential_error().map_or(error, InvokeError::Connection));
             Invocation { outcome, record }
         })
         .await
@@ -123,6 +138,7 @@ impl Sandbox {
             workspace: &call.workspace,
             scope: StepScope::default(),
             deadline: call.deadline,
+            credentials: None,
             seed: SeedOf::Drawn(Arc::clone(&self.ports.entropy)),
             mode,
         };
@@ -202,6 +218,15 @@ impl Sandbox {
     async fn prepared(&self, request: Request<'_>, began: Timestamp) -> Result<Prepared<'_>, InvokeError> {
         let clock = &self.ports.clock;
         let loaded = self.loader.load(request.digest).await?;
+        // A replay sends nothing, and the connection of then may be gone.
+        let credentials = match &request.credentials {
+            Some(wanted) if !matches!(request.mode, Mode::Replay(_)) => {
+                let plugin = &loaded.plugin.manifest.id;
+                let asking = Asking { workspace: request.workspace, name: wanted.name, plugin };
+                Some((self.ports.credentials.authorizer(asking).await?, wanted.idempotency_key))
+            }
+            _ => None,
+        };
         let asked_for_slot = clock.now();
         let slot = tokio::select! {
             biased;
@@ -229,8 +254,11 @@ impl Sandbox {
             Some(ambient) => (ambient.began_at, ambient.deadline, SeedOf::Given(ambient.seed)),
             None => (now, ends_at, request.seed),
         };
-        let pass =
+        let mut pass =
             CallPass::new(rights, request.scope, ends_at, budget).with_ambient(GuestClock::new(began_at), source);
+        if let Some((authorizer, idempotency_key)) = credentials {
+            pass = pass.with_authorizer(authorizer, idempotency_key);
+        }
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
         Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, _slot: slot })
     }

@@ -6,6 +6,7 @@
 mod ambient;
 mod cache;
 pub mod compile;
+mod credentials;
 pub mod egress;
 pub mod engine;
 mod grants;
@@ -21,12 +22,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcell_core::connection::Credentials;
 use flowcell_core::id::Digest;
 use flowcell_core::ports::{Catalog, Clock, Entropy};
 
 pub use crate::ambient::SeedKey;
 pub use crate::cache::CacheError;
 use crate::compile::Compiler;
+pub use crate::credentials::{NoCredentials, UnknownCredentials};
 use crate::egress::Door;
 use crate::engine::{Allocation, Pool};
 pub use crate::grants::{Grants, StaticGrants};
@@ -71,6 +74,8 @@ pub struct Ports {
     /// The one way out.
     pub door: Door,
     pub grants: Arc<dyn Grants>,
+    /// Gives calls of steps that name a connection what they authenticate with.
+    pub credentials: Arc<dyn Credentials>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }

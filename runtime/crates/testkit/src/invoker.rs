@@ -118,6 +118,7 @@ fn post(url: &str) -> Exchange {
         error: None,
         possibly_sent: false,
         answered_by: None,
+        credentials: None,
     }
 }
 

@@ -24,9 +24,11 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
 }
 
 /// A run with its steps and attempts. Steps that have not begun come from the workflow, with the status `pending`.
-pub(crate) fn run(run: &Run, workflow: Option<&Workflow>) -> Value {
+pub(crate) fn run(run: &Run, (workflow, custom_values): (Option<&Workflow>, &Value)) -> Value {
     let steps: Vec<Value> = match workflow {
-        Some(workflow) => workflow.all_steps().flat_map(|placed| places(run, workflow, &placed)).collect(),
+        Some(workflow) => {
+            workflow.all_steps().flat_map(|placed| places(run, (workflow, custom_values), &placed)).collect()
+        }
         None => run.steps.iter().map(|(place, state)| step(place, None, Some(state))).collect(),
     };
     json!({
@@ -60,8 +62,8 @@ fn error(run: &Run) -> Value {
 }
 
 /// Every place of a step that has begun; one of the outermost line is shown before, too.
-fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
-    let definition = Definition { run, workflow, step: placed.step };
+fn places(run: &Run, (workflow, custom_values): (&Workflow, &Value), placed: &Placed<'_>) -> Vec<Value> {
+    let definition = Definition { run, workflow, custom_values, step: placed.step };
     let mut begun: Vec<_> = run.steps.iter().filter(|(place, _)| *place.id() == placed.step.id).collect();
     // In the order of their iterations, whichever began first.
     begun.sort_by_key(|(place, _)| place.at());
@@ -77,6 +79,7 @@ fn places(run: &Run, workflow: &Workflow, placed: &Placed<'_>) -> Vec<Value> {
 struct Definition<'r> {
     run: &'r Run,
     workflow: &'r Workflow,
+    custom_values: &'r Value,
     step: &'r Step,
 }
 
@@ -86,7 +89,8 @@ impl<'r> Definition<'r> {
     }
     /// A pure function of the definition and of what came before: it can be had without an attempt's end.
     fn input(&self) -> Option<Value> {
-        Program::compile(&self.step.action()?.with).ok()?.render(&Scope::of(self.run, self.workflow)).ok()
+        let scope = Scope::of(self.run, self.workflow).with_custom_values(self.custom_values);
+        Program::compile(&self.step.action()?.with).ok()?.render(&scope).ok()
     }
 }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flowcell_core::id::{RunId, WorkflowId};
-use flowcell_core::ports::{StoreError, TailPosition, TailRead};
-use flowcell_core::run::event::RunEvent;
+use flowcell_core::ports::{StoreError, TailChange, TailPosition, TailRead};
+use flowcell_core::redact::Redactor;
+use flowcell_core::run::event::{Recorded, RunEvent};
+use flowcell_core::run::fold::RunSummary;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::message;
 use super::streamed::Pieces;
+use crate::api::redaction;
 use crate::app::App;
 use crate::http::problem::Problem;
 
@@ -30,10 +33,19 @@ pub(super) enum Scope {
     All { workflow: Option<WorkflowId>, position: TailPosition },
 }
 
+/// What a run follows.
+#[derive(Debug, Clone)]
+struct Followed {
+    id: WorkflowId,
+    version: u32,
+}
+
 pub(crate) struct Feed {
     app: Arc<App>,
     scope: Scope,
-    workflows: HashMap<RunId, WorkflowId>,
+    workflows: HashMap<RunId, Followed>,
+    /// What is hidden of the one run, and up to which entry that is known.
+    redactor: Option<(Redactor, u32)>,
     has_begun: bool,
     has_ended: bool,
     _place: OwnedSemaphorePermit,
@@ -43,7 +55,15 @@ impl Feed {
     /// Takes one of the places for followers.
     pub(super) fn begin(app: Arc<App>, scope: Scope) -> Result<Self, Problem> {
         let place = Arc::clone(&app.followers).try_acquire_owned().map_err(|_| super::no_place())?;
-        Ok(Self { app, scope, workflows: HashMap::new(), has_begun: false, has_ended: false, _place: place })
+        Ok(Self {
+            app,
+            scope,
+            workflows: HashMap::new(),
+            redactor: None,
+            has_begun: false,
+            has_ended: false,
+            _place: place,
+        })
     }
 
     async fn next_piece(mut self) -> Option<(Bytes, Self)> {
@@ -98,8 +118,8 @@ impl Feed {
         };
         let mut reached = from;
         if summary.events > from {
-            for recorded in self.app.ports.journal.load(run).await?.iter().filter(|entry| entry.seq >= from) {
-                message::entry(text, run, &summary.workflow, (recorded, Some(&recorded.seq.to_string())));
+            for recorded in self.new_of_run(&summary, from).await? {
+                message::entry(text, run, &summary.workflow, (&recorded, Some(&recorded.seq.to_string())));
                 reached = recorded.seq.saturating_add(1);
                 if matches!(recorded.event, RunEvent::Finished { .. }) {
                     self.has_ended = true;
@@ -130,17 +150,16 @@ impl Feed {
                 TailRead::Changes { changes, reached } => {
                     for change in &changes {
                         let Some(workflow) = self.wanted(change.run).await? else { continue };
-                        let entries = match self.app.ports.journal.load(change.run).await {
+                        let entries = match self.changed(change, &workflow).await {
                             Ok(entries) => entries,
                             // Retention was faster.
                             Err(StoreError::NotFound { .. }) => continue,
                             Err(error) => return Err(error),
                         };
                         let id = change.position.to_string();
-                        let range = change.first_seq..change.next_seq;
-                        for recorded in entries.iter().filter(|entry| range.contains(&entry.seq)) {
+                        for recorded in &entries {
                             let is_last = recorded.seq.saturating_add(1) == change.next_seq;
-                            message::entry(text, change.run, &workflow, (recorded, is_last.then_some(id.as_str())));
+                            message::entry(text, change.run, &workflow.id, (recorded, is_last.then_some(id.as_str())));
                         }
                     }
                     if reached == from {
@@ -156,8 +175,42 @@ impl Feed {
         Ok(())
     }
 
+    /// The entries of the followed run from `from` on, as they are shown. What came before is read once, for what has to be hidden.
+    async fn new_of_run(&mut self, summary: &RunSummary, from: u32) -> Result<Vec<Recorded>, StoreError> {
+        let journal = &self.app.ports.journal;
+        let (mut redactor, known) = match self.redactor.take() {
+            Some(known) => known,
+            None => {
+                let rules = redaction::rules(&self.app, &summary.workflow, summary.version).await?;
+                let known = if rules.is_empty() { from } else { 0 };
+                (Redactor::new(rules), known)
+            }
+        };
+        let mut entries = journal.load_from(summary.id, known.min(from)).await?;
+        let mut learned = known;
+        for entry in entries.iter().filter(|entry| entry.seq >= known) {
+            redactor.learn(&entry.event);
+            learned = entry.seq.saturating_add(1);
+        }
+        entries.retain(|entry| entry.seq >= from);
+        entries.iter_mut().for_each(|entry| redactor.redact(&mut entry.event));
+        self.redactor = Some((redactor, learned));
+        Ok(entries)
+    }
+
+    /// What has changed, as it is shown.
+    async fn changed(&self, change: &TailChange, of: &Followed) -> Result<Vec<Recorded>, StoreError> {
+        let journal = &self.app.ports.journal;
+        let rules = redaction::rules(&self.app, &of.id, of.version).await?;
+        // What is to be hidden may have come before.
+        let from = if rules.is_empty() { change.first_seq } else { 0 };
+        let mut entries = redaction::redacted(rules, journal.load_from(change.run, from).await?);
+        entries.retain(|entry| (change.first_seq..change.next_seq).contains(&entry.seq));
+        Ok(entries)
+    }
+
     /// The workflow of a run, if the client wants it.
-    async fn wanted(&mut self, run: RunId) -> Result<Option<WorkflowId>, StoreError> {
+    async fn wanted(&mut self, run: RunId) -> Result<Option<Followed>, StoreError> {
         let Scope::All { workflow, .. } = &self.scope else { return Ok(None) };
         let found = if let Some(known) = self.workflows.get(&run) {
             known.clone()
@@ -166,10 +219,11 @@ impl Feed {
             if self.workflows.len() >= WORKFLOWS_MAX {
                 self.workflows.clear();
             }
-            self.workflows.insert(run, summary.workflow.clone());
-            summary.workflow
+            let found = Followed { id: summary.workflow, version: summary.version };
+            self.workflows.insert(run, found.clone());
+            found
         };
-        Ok(workflow.as_ref().is_none_or(|wanted| *wanted == found).then_some(found))
+        Ok(workflow.as_ref().is_none_or(|wanted| *wanted == found.id).then_some(found))
     }
 }
 

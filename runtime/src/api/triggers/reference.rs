@@ -7,10 +7,12 @@ use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::id::WorkflowId;
 use flowcell_core::ports::Reference;
+use flowcell_core::redact::RedactionRules;
 use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::shown;
 use crate::api::json;
 use crate::api::query::ApiPath;
 use crate::app::App;
@@ -27,12 +29,12 @@ struct Wanted {
 
 /// `GET`: 404 while none is saved.
 pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<WorkflowId>) -> Result<Response, Problem> {
-    super::head(&app, &id).await?;
+    let head = super::head(&app, &id).await?;
     let stored = app.ports.triggers.reference(&app.workspace, &id).await?.ok_or_else(|| {
         let detail = format!("`{id}` has no mapping reference. Save one with `flowcell trigger save-reference {id}`.");
         Problem::new(Kind::NotFound, detail)
     })?;
-    Ok(json(StatusCode::OK, &view(&stored)))
+    Ok(json(StatusCode::OK, &view(&stored, &shown::rules(&app, &head).await?)))
 }
 
 /// `POST {"requests": ["req_…"]}` or `{"latest": 3}`: in the place of the one before.
@@ -55,14 +57,11 @@ pub(crate) async fn save(
         Problem::new(Kind::InvalidRequest, detail)
     })?;
     let requests = choose(&app, &id, &wanted)?;
-    Ok(json(StatusCode::OK, &view(&reference::save(&app, &route, &requests).await?)))
+    let saved = reference::save(&app, &route, &requests).await?;
+    Ok(json(StatusCode::OK, &view(&saved, &shown::rules(&app, &head).await?)))
 }
 
-fn choose(
-    app: &App,
-    id: &WorkflowId,
-    wanted: &Wanted,
-) -> Result<Vec<Arc<crate::ingress::recent::Kept>>, Problem> {
+fn choose(app: &App, id: &WorkflowId, wanted: &Wanted) -> Result<Vec<Arc<crate::ingress::recent::Kept>>, Problem> {
     let recent = &app.tallies.of(id).recent;
     let max = reference::REQUESTS_MAX;
     if wanted.requests.len() > max || wanted.latest.is_some_and(|latest| !(1..=max).contains(&latest)) {
@@ -89,13 +88,14 @@ fn choose(
     found.collect()
 }
 
-fn view(reference: &Reference) -> Value {
+fn view(reference: &Reference, rules: &Arc<RedactionRules>) -> Value {
+    let samples: Vec<Value> = reference.samples.iter().map(|sample| shown::sample(sample, rules)).collect();
     json!({
         "workflow": reference.workflow,
         "saved_at": reference.saved_at,
         "requests": reference.requests,
         "schema": reference.schema,
-        "sample": reference.samples.first(),
-        "samples": reference.samples,
+        "sample": samples.first(),
+        "samples": samples,
     })
 }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::shown;
 use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery};
 use crate::app::App;
@@ -32,14 +33,15 @@ pub(crate) async fn list(
     ApiPath(id): ApiPath<WorkflowId>,
     ApiQuery(query): ApiQuery<Query>,
 ) -> Result<Response, Problem> {
-    super::head(&app, &id).await?;
+    let head = super::head(&app, &id).await?;
     let limit = query.limit.unwrap_or(DEFAULT);
     if !(1..=MAX).contains(&limit) {
         let detail = format!("The parameter `limit` is {limit}; it goes from 1 to {MAX}.");
         return Err(Problem::new(Kind::InvalidRequest, detail));
     }
-    let requests: Vec<Value> =
-        app.tallies.of(&id).recent.list(query.outcome, limit).iter().map(|kept| kept.view()).collect();
+    let rules = shown::rules(&app, &head).await?;
+    let kept = app.tallies.of(&id).recent.list(query.outcome, limit);
+    let requests: Vec<Value> = kept.iter().map(|kept| shown::request(kept, &rules)).collect();
     Ok(json(
         StatusCode::OK,
         &json!({

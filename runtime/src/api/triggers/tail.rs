@@ -8,9 +8,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use flowcell_core::id::WorkflowId;
+use flowcell_core::redact::RedactionRules;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::shown;
 use crate::api::query::ApiPath;
 use crate::api::tail::{Pieces, answer, last_event_id, no_place, not_an_id};
 use crate::app::App;
@@ -25,7 +27,8 @@ pub(crate) async fn follow(
     ApiPath(id): ApiPath<WorkflowId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    super::head(&app, &id).await?;
+    let head = super::head(&app, &id).await?;
+    let rules = shown::rules(&app, &head).await?;
     let place = Arc::clone(&app.followers).try_acquire_owned().map_err(|_| no_place())?;
     let tally = app.tallies.of(&id);
     let (latest, told) = tally.recent.follow();
@@ -34,11 +37,13 @@ pub(crate) async fn follow(
         Some(text) => Some(text.parse().map_err(|_| not_an_id(text))?).filter(|id| *id <= latest).unwrap_or(0),
         None => latest,
     };
-    Ok(answer(Feed { app, tally, told, reached, has_begun: false, _place: place }))
+    Ok(answer(Feed { app, rules, tally, told, reached, has_begun: false, _place: place }))
 }
 
 struct Feed {
     app: Arc<App>,
+    /// Those of the time when it began.
+    rules: Arc<RedactionRules>,
     tally: Arc<Tally>,
     told: watch::Receiver<u64>,
     /// The number of the last request that was sent.
@@ -57,7 +62,8 @@ impl Pieces for Feed {
             }
             for kept in self.tally.recent.after(self.reached) {
                 self.reached = kept.number;
-                let lines = format!("event: request\nid: {}\ndata: {}\n\n", kept.number, kept.view());
+                let lines =
+                    format!("event: request\nid: {}\ndata: {}\n\n", kept.number, shown::request(&kept, &self.rules));
                 text.push_str(&lines);
             }
             if !text.is_empty() {

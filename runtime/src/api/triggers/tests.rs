@@ -84,7 +84,8 @@ async fn without_its_secret_a_trigger_takes_nothing_and_is_not_published() {
     assert_eq!(bench.api("POST", "/workflows", &unsigned).await.status, 201);
     assert_eq!(bench.api("GET", "/workflows/sample/trigger", "").await.json["verified"], "unsigned");
     assert_eq!(bench.send("POST", &hook, &[], "x").await.status, 202);
-    let broken = again.replace("{ scheme: github, secret: hub }", "{ scheme: standard-webhooks, public_key: nonsense }");
+    let broken =
+        again.replace("{ scheme: github, secret: hub }", "{ scheme: standard-webhooks, public_key: nonsense }");
     let refused = bench.api("POST", "/workflows", &broken).await;
     assert_eq!(refused.json["errors"][0]["pointer"], "/trigger/verify/public_key", "{refused:?}");
 }
@@ -112,7 +113,11 @@ async fn a_draft_takes_requests_to_look_at_and_starts_no_run() {
     let draft = bench.api("POST", "/workflows?draft=true", &sample_workflow("A sample")).await;
     let hook = hook_path(&draft.json);
     let answer = bench.send("POST", &format!("{hook}/orders?a=1&token=s"), &[("cookie", "c")], "hi").await;
-    assert_eq!((answer.status, &answer.json["test"], &answer.json["events"]), (202, &json!(true), &json!(1)), "{answer:?}");
+    assert_eq!(
+        (answer.status, &answer.json["test"], &answer.json["events"]),
+        (202, &json!(true), &json!(1)),
+        "{answer:?}"
+    );
     assert_eq!(bench.api("GET", "/runs", "").await.json["runs"], json!([]));
     let kept = &requests(&bench, "?outcome=test").await[0];
     assert_eq!(kept["id"], answer.json["request_id"]);
@@ -151,7 +156,12 @@ async fn a_saved_request_is_what_expressions_are_measured_against() {
     assert!(unknown.status == 404 && unknown.json["detail"].as_str().unwrap().contains("req_x"), "{unknown:?}");
     assert_eq!(bench.api("POST", "/workflows/sample/reference", r#"{"latest": 21}"#).await.status, 400);
 
-    let reading = |path: &str| sample_workflow("A sample") + &format!("  - id: s\n    set: {{ v: \"{{{{ {path} }}}}\" }}\n  - id: e\n    stop: {{ message: \"{{{{ steps.s.output.v }}}}\" }}\n");
+    let reading = |path: &str| {
+        sample_workflow("A sample")
+            + &format!(
+                "  - id: s\n    set: {{ v: \"{{{{ {path} }}}}\" }}\n  - id: e\n    stop: {{ message: \"{{{{ steps.s.output.v }}}}\" }}\n"
+            )
+    };
     let applied = bench.api("POST", "/workflows", &reading("trigger.body.emial")).await;
     assert_eq!(applied.json["warnings"][0]["help"], "did you mean `trigger.body.email`?", "{applied:?}");
     let applied = bench.api("POST", "/workflows", &reading("trigger.body.email")).await;

@@ -108,6 +108,17 @@ fn print_step(step: &Value, page: &mut Page<'_>) {
         ));
     }
     let attempts = items(step, "/attempts");
+    // A step without attempts, such as `set`, has its output and its error itself.
+    if attempts.is_empty() {
+        print_value("output", at(step, "/output"), page);
+        if at(step, "/error").is_object() {
+            let code = text_of(step, "/error/code");
+            page.line(page.paint(Style::Bad, format!("    error   {} [{code}]", text_of(step, "/error/message"))));
+        }
+    }
+    if let Some(link) = at(step, "/resume_url").as_str() {
+        page.line(format!("    resume  {}", printable(link)));
+    }
     for (index, attempt) in attempts.iter().enumerate() {
         let is_open = status == "running" && index + 1 == attempts.len();
         let unended = if is_open { "still running" } else { "cut off: its end is not in the journal" };

@@ -50,7 +50,11 @@ pub(super) async fn show(args: &Reference, client: &Client, output: &Output) -> 
         output.document(&document);
         return Ok(());
     }
-    output.line(format!("saved {} from {} request(s)", text_of(&document, "/saved_at"), items(&document, "/requests").len()));
+    output.line(format!(
+        "saved {} from {} request(s)",
+        text_of(&document, "/saved_at"),
+        items(&document, "/requests").len()
+    ));
     fields(&document, output);
     Ok(())
 }

@@ -123,10 +123,9 @@ fn print(request: &Value, output: &Output) {
         output.line(faint(format!("  {}: {}", text_of(header, "/name"), text_of(header, "/value"))));
     }
     let body = match (at(request, "/body").as_str(), at(request, "/body_base64").as_str()) {
-        (Some(""), _) => return,
+        (Some(""), _) | (None, None) => return,
         (Some(text), _) => text.to_owned(),
         (None, Some(base64)) => format!("base64: {base64}"),
-        (None, None) => return,
     };
     output.line("");
     for line in body.lines() {

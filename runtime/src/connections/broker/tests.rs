@@ -63,8 +63,11 @@ async fn a_plugin_that_may_use_it_gets_what_puts_the_secret_where_it_is_bound() 
     let sent = async |url: &str| {
         let url = url.parse().unwrap();
         let request = Outgoing { method: "GET", url: &url, body: b"", message_id: "m", now: SystemClock.now() };
+        if !authorizer.is_bound_to(&request) {
+            return None;
+        }
         let added = authorizer.authorize(&request).await.unwrap();
-        added.map(|added| added.headers.first().map(|(name, value)| format!("{name}: {}", value.expose())).unwrap())
+        added.headers.first().map(|(name, value)| format!("{name}: {}", value.expose()))
     };
     assert_eq!(sent("https://a.example/v1").await.as_deref(), Some("authorization: Bearer s3cret"));
     assert_eq!(sent("https://b.example/v1").await, None);

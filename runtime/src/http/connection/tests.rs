@@ -255,6 +255,6 @@ async fn http2_passes_through_the_gate() {
         let answer = sender.send_request(Request::post("http://test/length").body(body).unwrap()).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "1000000");
     };
-    let (_, _, ended) = tokio::join!(served, talk, client);
+    let ((), (), ended) = tokio::join!(served, talk, client);
     ended.unwrap();
 }

@@ -14,8 +14,8 @@ const PARTS: [&str; 10] =
 pub(super) fn is_secret(name: &str, own: Option<&str>) -> bool {
     match name {
         // What nearly every request has, so that it costs one comparison; and two names that only look like secrets.
-        "accept" | "accept-encoding" | "accept-language" | "connection" | "content-length" | "content-type" | "date"
-        | "host" | "traceparent" | "user-agent" | "x-forwarded-for" | "x-forwarded-proto" | "x-real-ip"
+        "accept" | "accept-encoding" | "accept-language" | "connection" | "content-length" | "content-type"
+        | "date" | "host" | "traceparent" | "user-agent" | "x-forwarded-for" | "x-forwarded-proto" | "x-real-ip"
         | "x-request-id" | "idempotency-key" | ":authority" => false,
         name => own.is_some_and(|own| own.eq_ignore_ascii_case(name)) || PARTS.iter().any(|part| name.contains(part)),
     }

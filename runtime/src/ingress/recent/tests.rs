@@ -49,13 +49,14 @@ fn the_latest_are_kept_and_refused_ones_push_out_no_others() {
 #[test]
 fn memory_stays_within_the_limits_of_a_trigger_and_of_all() {
     let limits = Arc::new(Limits::new(1_000, 3 * TRIGGER_BYTES_MAX / 2));
+    let large = vec![b'x'; BODY_BYTES_MAX];
     let (one, other) = (Recent::new(Arc::clone(&limits)), Recent::new(Arc::clone(&limits)));
     for _ in 0..200 {
-        one.push(kept(&[b'x'; BODY_BYTES_MAX], ignored()));
+        one.push(kept(&large, ignored()));
     }
     assert!(limits.used.load(Ordering::Relaxed) <= TRIGGER_BYTES_MAX);
     for _ in 0..200 {
-        other.push(kept(&[b'x'; BODY_BYTES_MAX], ignored()));
+        other.push(kept(&large, ignored()));
     }
     let used = limits.used.load(Ordering::Relaxed);
     assert!(used <= limits.bytes_max + BODY_BYTES_SCARCE + 1_000, "{used}");

@@ -51,7 +51,10 @@ fn bodies(body: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
             bodies.push((other, hint));
         }
     };
-    put(body.trim_ascii_end().to_vec(), "it fits the body without the line break at its end, which was added on the way");
+    put(
+        body.trim_ascii_end().to_vec(),
+        "it fits the body without the line break at its end, which was added on the way",
+    );
     put([body, b"\n"].concat(), "it fits the body with a line break at its end, which was lost on the way");
     put(without_carriage_returns(body), "it fits the body with other line ends, which were changed on the way");
     put(without_space(body), "it fits the JSON without its white space: something on the way wrote the body anew");
@@ -68,10 +71,14 @@ fn secrets(secret: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     }
     let bare = trimmed.strip_prefix(b"whsec_").unwrap_or(trimmed);
     if let Ok(bytes) = BASE64.decode(bare).or_else(|_| BASE64_NOPAD.decode(bare)) {
-        secrets.push((bytes, "it fits the bytes that the secret is the base64 of: store those, or choose another scheme"));
+        secrets
+            .push((bytes, "it fits the bytes that the secret is the base64 of: store those, or choose another scheme"));
     }
     let text = BASE64.encode(secret);
-    secrets.push((format!("whsec_{text}").into_bytes(), "it fits the text `whsec_…` itself instead of the bytes it stands for"));
+    secrets.push((
+        format!("whsec_{text}").into_bytes(),
+        "it fits the text `whsec_…` itself instead of the bytes it stands for",
+    ));
     secrets
 }
 

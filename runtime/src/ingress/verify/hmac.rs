@@ -9,8 +9,9 @@ use super::{Presented, Proof, Refusal, explain, in_time, proof_by};
 pub(super) fn check(request: &Presented<'_>, keys: &[Key], signing: &HmacSigning) -> Result<Proof, Refusal> {
     let HmacSigning { header: name, algorithm, encoding, prefix, timestamp_header } = signing;
     let text = header(request, name)?;
-    let text =
-        text.strip_prefix(prefix.as_str()).ok_or_else(|| malformed(name, format!("it does not begin with `{prefix}`")))?;
+    let text = text
+        .strip_prefix(prefix.as_str())
+        .ok_or_else(|| malformed(name, format!("it does not begin with `{prefix}`")))?;
     let notation = match encoding {
         SignatureEncoding::Hex => Notation::Hex,
         SignatureEncoding::Base64 => Notation::Base64,

@@ -42,12 +42,7 @@ fn code_by<M: Mac + KeyInit>(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The first key of which one of the codes in `given` is the message's.
-pub(super) fn matching(
-    keys: &[Key],
-    algorithm: HmacAlgorithm,
-    message: &[&[u8]],
-    given: &[Vec<u8>],
-) -> Option<usize> {
+pub(super) fn matching(keys: &[Key], algorithm: HmacAlgorithm, message: &[&[u8]], given: &[Vec<u8>]) -> Option<usize> {
     first(keys, |key| is_code(key.bytes(), algorithm, message, given))
 }
 

@@ -76,9 +76,10 @@ impl Given {
 /// The bytes that a secret `whsec_<base64>` stands for.
 pub(super) fn key(secret: &[u8]) -> Result<Key, Refusal> {
     let bare = secret.strip_prefix(b"whsec_").unwrap_or(secret);
-    let bytes = BASE64.decode(bare).or_else(|_| BASE64_NOPAD.decode(bare)).map_err(|_| Refusal::UnusableSecret {
-        problem: "it is not of the form whsec_<base64>".to_owned(),
-    })?;
+    let bytes = BASE64
+        .decode(bare)
+        .or_else(|_| BASE64_NOPAD.decode(bare))
+        .map_err(|_| Refusal::UnusableSecret { problem: "it is not of the form whsec_<base64>".to_owned() })?;
     Ok(Key::new(bytes))
 }
 

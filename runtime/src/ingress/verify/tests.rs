@@ -203,7 +203,10 @@ fn basic() -> Case {
 }
 
 fn api_key() -> Case {
-    case(json!({ "scheme": "api-key", "secret": "s", "header": "X-Api-Key" }), &[("x-api-key", std::str::from_utf8(SECRET).unwrap())])
+    case(
+        json!({ "scheme": "api-key", "secret": "s", "header": "X-Api-Key" }),
+        &[("x-api-key", std::str::from_utf8(SECRET).unwrap())],
+    )
 }
 
 fn api_key_in_query() -> Case {

@@ -68,6 +68,7 @@ fn exchange(url: &str, outcome: Result<u16, &str>) -> Exchange {
         error: outcome.err().map(|code| ExchangeError { code: code.to_owned(), message: format!("no {code}") }),
         possibly_sent: false,
         answered_by: None,
+        credentials: None,
     }
 }
 

@@ -41,12 +41,6 @@ pub(super) enum Part<'e> {
     Other,
 }
 
-impl Part<'_> {
-    pub(super) fn trigger() -> Self {
-        Self::Trigger
-    }
-}
-
 /// The rules for one workflow's runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedactionRules {

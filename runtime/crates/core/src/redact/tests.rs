@@ -47,6 +47,7 @@ fn call(body: &str, answer: RecordedBody) -> CallRecord {
         error: None,
         possibly_sent: false,
         answered_by: None,
+        credentials: None,
     };
     let log = vec![LogLine { level: LogLevel::Info, message: "paid with 4111111111111111".to_owned() }];
     CallRecord { http: vec![exchange], log, ..CallRecord::default() }

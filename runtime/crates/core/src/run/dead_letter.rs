@@ -3,12 +3,12 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::destination::{Destination, DestinationId};
-use crate::id::{EventId, RunId, StepRef, WorkflowId};
-use crate::run::event::{Outcome, StepError};
+use crate::id::{EventId, RunId, StepId, StepRef, WorkflowId};
+use crate::run::event::{Detail, Outcome, StepError};
 use crate::run::fold::{Phase, Run, StepState};
 use crate::time::Timestamp;
 use crate::workflow::Step;
-use crate::workflow::compiled::{CompiledKind, CompiledWorkflow};
+use crate::workflow::compiled::{CompiledKind, CompiledWorkflow, List};
 
 /// A run that failed because an action failed for good.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,12 +89,28 @@ pub fn undelivered(run: &Run, compiled: &CompiledWorkflow, wanted: &Wanted) -> V
 
 /// Whether a step that the run did not come to would have come, had it gone on: not one in a branch that was decided against, or in what handles
 /// failures.
-fn may_come(run: &Run, compiled: &CompiledWorkflow, step: &crate::id::StepId) -> bool {
+fn may_come(run: &Run, compiled: &CompiledWorkflow, step: &StepId) -> bool {
     let around = compiled.steps.get(step).map(|step| step.around.as_slice()).unwrap_or_default();
-    around.iter().all(|enclosing| match run.steps.iter().find(|(place, _)| *place.id() == enclosing.step) {
-        None => true,
-        Some((_, state)) => !matches!(state.phase, Phase::Succeeded | Phase::Handled { .. }),
+    around.iter().all(|enclosing| {
+        if matches!(enclosing.list, List::OnError | List::OnTimeout) {
+            return false;
+        }
+        match run.steps.iter().find(|(place, _)| *place.id() == enclosing.step) {
+            None => true,
+            Some((_, state)) => {
+                !matches!(state.phase, Phase::Succeeded | Phase::Handled { .. }) && leads_to(state, &enclosing.list)
+            }
+        }
     })
+}
+
+/// Whether what was decided at a control step leads into this list of its steps.
+fn leads_to(state: &StepState, list: &List) -> bool {
+    match (state.control.as_deref().map(|control| &control.detail), list) {
+        (Some(Detail::Decided { branch, .. }), List::Branch(index)) => *branch == u32::try_from(*index).ok(),
+        (Some(Detail::Decided { branch, .. }), List::Else) => branch.is_none(),
+        _ => true,
+    }
 }
 
 fn is_delivered(state: &StepState) -> bool {

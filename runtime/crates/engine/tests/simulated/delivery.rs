@@ -417,6 +417,32 @@ fn only_what_was_not_delivered_is_replayed() {
     });
 }
 
+#[test]
+fn what_a_failed_run_did_not_come_to_is_missing_and_what_it_decided_against_is_not() {
+    let steps = r#"
+- id: choose
+  if: [{ when: 'trigger.number == 1', steps: [{ id: broken, set: { x: '{{ trigger.absent }}' } }, { id: chosen, uses: test/tools/send@1, with: { url: 'https://well.test/1' } }] }]
+  else: [{ id: otherwise, uses: test/tools/send@1, with: { url: 'https://well.test/2' } }]
+- { id: last, uses: test/tools/send@1, with: { url: 'https://well.test/3' }, on_error: { steps: [{ id: rescue, uses: test/tools/send@1, with: { url: 'https://well.test/4' } }] } }
+- { id: elsewhere, uses: test/tools/send@1 }
+"#;
+    let world = receiver(steps, |_, _| 200);
+    let working = world.clone();
+    world.block_on(async move {
+        use flowcell_core::run::dead_letter::Wanted;
+        let world = working;
+        world.publish().await;
+        let id = world.accept(&world.store, 1).await;
+        world.work().await;
+        assert_eq!(world.run(id).await.status(), RunStatus::Failed);
+        let control = world.engine_here().1;
+        assert_eq!(control.dead_letter(id).await.unwrap(), None, "no action has failed");
+        let missing: Vec<String> =
+            control.undelivered(id, &Wanted::default()).await.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(missing, ["chosen", "last"]);
+    });
+}
+
 /// `list` is a name of several ports.
 trait ListDestinations {
     async fn list_destinations(&self) -> Vec<flowcell_core::destination::DestinationRecord>;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flowcell_core::id::{RunId, StepRef};
 use flowcell_core::ports::{Accepted, Append, Delivery, Journal, StoreError};
 use flowcell_core::run::event::{Decision, Outcome, Recorded};
-use flowcell_core::run::fold::{Run, RunStatus};
+use flowcell_core::run::fold::RunStatus;
 use flowcell_engine::{RunControl, Shutdown};
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::{Answer, sample};

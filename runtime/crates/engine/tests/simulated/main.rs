@@ -22,6 +22,7 @@ mod limits;
 mod line;
 mod outside;
 mod pinned;
+mod races;
 mod refused;
 mod replace;
 mod rerun;

@@ -85,7 +85,11 @@ impl World {
     }
 
     pub(crate) fn engine(&self, journal: Arc<dyn Journal>, queue: Arc<dyn RunQueue>) -> Engine {
-        let ports = Ports {
+        Engine::new(self.config.clone(), self.ports(journal, queue))
+    }
+
+    pub(crate) fn ports(&self, journal: Arc<dyn Journal>, queue: Arc<dyn RunQueue>) -> Ports {
+        Ports {
             journal,
             queue,
             index: Arc::new(self.store.clone()),
@@ -96,8 +100,7 @@ impl World {
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
             calendar: Arc::clone(&self.calendar),
-        };
-        Engine::new(self.config.clone(), ports)
+        }
     }
 
     /// Lets an engine work for two days (longer than any wait of these tests) or until its store stops.

@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use flowcell_core::capability::{Denial, DeniedBy};
+use flowcell_core::connection::CredentialError;
 
 use super::connect::ConnectError;
 
@@ -65,6 +66,9 @@ impl SendError {
     pub(super) fn too_large(message: impl Into<String>) -> Self {
         Self::new(SendErrorCode::TooLarge, false, message)
     }
+    pub(super) fn protocol(message: impl Into<String>) -> Self {
+        Self::new(SendErrorCode::Protocol, false, message)
+    }
     pub(super) fn budget(message: impl Into<String>) -> Self {
         Self::new(SendErrorCode::Budget, false, message)
     }
@@ -112,6 +116,17 @@ impl SendError {
 impl From<Denial> for SendError {
     fn from(denial: Denial) -> Self {
         Self { code: SendErrorCode::Denied, message: denial.message, retryable: false, denied_by: Some(denial.rule) }
+    }
+}
+
+impl From<&CredentialError> for SendError {
+    /// The contract knows no credentials: to a guest it is a refusal, or a connection that does not come about. The call's outcome says the rest.
+    fn from(error: &CredentialError) -> Self {
+        let (code, retryable) = match error {
+            CredentialError::Unavailable { .. } => (SendErrorCode::Connect, true),
+            _ => (SendErrorCode::Denied, false),
+        };
+        Self::new(code, retryable, error.to_string())
     }
 }
 

@@ -1,15 +1,16 @@
 //! What one call into a plugin may do at the door: its rights, its scope, its budget, its deadline, and the record of what it did.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowcell_core::capability::{HttpRule, RequestTarget, Rights, StepScope};
+use flowcell_core::capability::{Rights, StepScope};
+use flowcell_core::connection::{Authorizer, CredentialError};
 use flowcell_core::exchange::Exchange;
 use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 
+use super::credentials::CallCredentials;
 use super::error::SendError;
 use super::record;
 use super::rehearse::{Pinned, Source};
@@ -42,27 +43,6 @@ const RECORD_BYTES_MAX: usize = 256 * 1024;
 /// kept in outline, 80 with the longest texts; what does not fit then is counted.
 const WHOLE_BYTES_MAX: usize = 192 * 1024;
 
-/// A header that the door adds where `rule` matches. Guests can neither set nor read it; `Debug` does not show it.
-#[derive(Clone)]
-pub struct Credential {
-    rule: HttpRule,
-    header: HeaderName,
-    value: HeaderValue,
-}
-
-impl Credential {
-    pub fn new(rule: HttpRule, header: HeaderName, mut value: HeaderValue) -> Self {
-        value.set_sensitive(true);
-        Self { rule, header, value }
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("rule", &self.rule).field("header", &self.header).finish_non_exhaustive()
-    }
-}
-
 /// The pass of one call. Shared by the requests of the call, used up with it.
 #[derive(Debug)]
 pub struct CallPass {
@@ -70,7 +50,7 @@ pub struct CallPass {
     scope: StepScope,
     deadline: Timestamp,
     budget: Budget,
-    credentials: Vec<Credential>,
+    credentials: Option<CallCredentials>,
     source: Source,
     clock: GuestClock,
     requests: AtomicU64,
@@ -108,7 +88,7 @@ impl CallPass {
             scope,
             deadline,
             budget,
-            credentials: Vec::new(),
+            credentials: None,
             source: Source::Network,
             clock: GuestClock::new(Timestamp::default()),
             requests: AtomicU64::new(0),
@@ -118,9 +98,10 @@ impl CallPass {
         }
     }
 
+    /// The requests of this call go with what `authorizer` adds. `message_id` is the same for every attempt of the call.
     #[must_use]
-    pub fn with_credentials(mut self, credentials: Vec<Credential>) -> Self {
-        self.credentials = credentials;
+    pub fn with_authorizer(mut self, authorizer: Arc<dyn Authorizer>, message_id: impl Into<String>) -> Self {
+        self.credentials = Some(CallCredentials::new(authorizer, message_id.into()));
         self
     }
 
@@ -174,36 +155,22 @@ impl CallPass {
         self.deadline
     }
 
+    pub(super) fn credentials(&self) -> Option<&CallCredentials> {
+        self.credentials.as_ref()
+    }
+
+    /// Why credentials could not be had, if that happened in this call.
+    pub(crate) fn take_credential_error(&self) -> Option<CredentialError> {
+        self.credentials.as_ref()?.take_error()
+    }
+
     pub(super) fn credential_header(&self, name: &HeaderName) -> bool {
-        self.credentials.iter().any(|credential| credential.header == name)
+        self.credentials.as_ref().is_some_and(|credentials| credentials.owns_header(name.as_str()))
     }
 
-    /// Adds the credentials that are bound to where `request` goes.
-    pub(super) fn inject(&self, request: &RequestTarget<'_>, headers: &mut HeaderMap) {
-        for credential in self.credentials.iter().filter(|credential| credential.rule.matches(request)) {
-            headers.insert(credential.header.clone(), credential.value.clone());
-        }
-    }
-
-    /// Hides credentials in what a peer echoes, before it is recorded.
-    pub(super) fn mask(&self, text: &mut String) {
-        for credential in &self.credentials {
-            let Ok(value) = credential.value.to_str() else { continue };
-            // `Bearer abc`: the token alone is as secret as the whole.
-            let token = value.rsplit(' ').next().unwrap_or(value);
-            if !token.is_empty() && text.contains(token) {
-                *text = text.replace(value, "•••").replace(token, "•••");
-            }
-        }
-    }
-
-    /// Whether a credential stands in `bytes`, which cannot be masked because they are no text.
-    pub(super) fn is_echoed_in(&self, bytes: &[u8]) -> bool {
-        self.credentials.iter().any(|credential| {
-            let value = credential.value.as_bytes();
-            let token = value.rsplit(|byte| *byte == b' ').next().unwrap_or(value);
-            !token.is_empty() && bytes.windows(token.len()).any(|window| window == token)
-        })
+    /// `bytes` with the call's secrets masked; `None` where none stands in them.
+    pub(super) fn masked(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.credentials.as_ref()?.masked(bytes)
     }
 
     pub(super) fn spend_request(&self, body_bytes: usize) -> Result<(), SendError> {

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flowcell_core::exchange::{
-    AnsweredBy, BodyPolicy, Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest,
+    AddedCredentials, AnsweredBy, BodyPolicy, Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest,
 };
 use flowcell_core::time::Timestamp;
 use tokio::time::Instant;
 use url::Url;
 
+use super::echo::MASK;
 use super::error::SendError;
 use super::pass::CallPass;
 use super::rehearse;
@@ -72,6 +73,7 @@ impl<'p> Entry<'p> {
             error: None,
             possibly_sent: false,
             answered_by: None,
+            credentials: None,
         };
         Self { pass, exchange: Some(exchange), begun: Instant::now(), duration: None, policy }
     }
@@ -83,7 +85,27 @@ impl<'p> Entry<'p> {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         if let Some(exchange) = &mut self.exchange {
-            exchange.request.url = cut(url.as_str(), URL_BYTES_MAX);
+            let hidden = self.pass.masked(url.as_str().as_bytes());
+            let text = hidden.as_deref().map_or(url.as_str().into(), String::from_utf8_lossy);
+            exchange.request.url = cut(&text, URL_BYTES_MAX);
+        }
+    }
+
+    /// Shows the URL as it would go out with these parameters.
+    pub(super) fn show_query(&mut self, names: &[String]) {
+        if let Some(exchange) = &mut self.exchange {
+            let url = &mut exchange.request.url;
+            let end = url.find('#').unwrap_or(url.len());
+            let mut separator = if url.contains('?') { '&' } else { '?' };
+            let mut query = String::new();
+            for name in names {
+                query.push(separator);
+                query.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+                query.push('=');
+                query.push_str(MASK);
+                separator = '&';
+            }
+            url.insert_str(end, &query);
         }
     }
 
@@ -99,6 +121,7 @@ impl<'p> Entry<'p> {
         }
     }
 
+    /// `headers` as the guest gets them: masked already.
     pub(super) fn set_head(&mut self, status: u16, headers: &[(String, String)]) {
         if let Some(exchange) = &mut self.exchange {
             let headers = masked(self.pass, headers);
@@ -106,11 +129,23 @@ impl<'p> Entry<'p> {
         }
     }
 
-    /// `bytes` is what came, whole or not.
+    /// `bytes` is what came, whole or not, as the guest gets it: masked already.
     pub(super) fn set_body(&mut self, bytes: &[u8]) {
         if let Some(response) = self.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) {
-            response.body = body(self.pass, bytes, self.policy);
+            response.body = RecordedBody::within(bytes, self.policy);
         }
+    }
+
+    pub(super) fn set_credentials(&mut self, added: AddedCredentials) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.credentials = Some(added);
+        }
+    }
+
+    /// Whether the peer was told something secret, which its answer may contain.
+    pub(super) fn has_credentials(&self) -> bool {
+        let credentials = self.exchange.as_ref().and_then(|exchange| exchange.credentials.as_ref());
+        credentials.is_some_and(|added| !added.is_empty())
     }
 
     /// Its number among the exchanges of the call, from 1.
@@ -180,15 +215,7 @@ impl Drop for Entry<'_> {
 }
 
 fn body(pass: &CallPass, bytes: &[u8], policy: BodyPolicy) -> RecordedBody {
-    let mut body = RecordedBody::within(bytes, policy);
-    if (body.base64.is_some() || body.digest.is_some()) && pass.is_echoed_in(bytes) {
-        // What cannot be masked is not kept; nor is its digest, from which a short credential could be guessed.
-        body = RecordedBody::of(bytes, policy.excerpt_bytes_max);
-    }
-    if let Some(text) = &mut body.text {
-        pass.mask(text);
-    }
-    body
+    RecordedBody::within(pass.masked(bytes).as_deref().unwrap_or(bytes), policy)
 }
 
 /// Headers for the record. The values of those that carry credentials are not kept, whoever set them.
@@ -199,11 +226,12 @@ fn masked(pass: &CallPass, headers: &[(String, String)]) -> Vec<(String, String)
     for (name, value) in headers.iter().take(HEADERS_MAX) {
         let name = cut(name, HEADER_NAME_BYTES_MAX).to_ascii_lowercase();
         let value = if carries_credentials(&name) {
-            "•••".to_owned()
+            MASK.to_owned()
         } else {
-            let mut value = cut(value, HEADER_VALUE_BYTES_MAX.min(left.saturating_sub(name.len())));
-            pass.mask(&mut value);
-            value
+            // Masked before it is cut: half a secret would not be recognised.
+            let hidden = pass.masked(value.as_bytes());
+            let value = hidden.as_deref().map_or(value.as_str().into(), String::from_utf8_lossy);
+            cut(&value, HEADER_VALUE_BYTES_MAX.min(left.saturating_sub(name.len())))
         };
         let Some(rest) = left.checked_sub(name.len() + value.len()) else { break };
         left = rest;
@@ -244,9 +272,14 @@ pub(super) fn bytes_at_most(exchange: &Exchange) -> usize {
         body.text.as_ref().map_or(0, |text| text.len() * ESCAPED) + body.base64.as_ref().map_or(0, String::len)
     };
     let (sent, got) = (&exchange.request, &exchange.response);
+    let added = exchange.credentials.as_ref().map_or(0, |added| {
+        // A name of a connection has at most 64 bytes.
+        64 + headers(&added.headers) + added.query.iter().map(|name| name.len() * ESCAPED + AROUND).sum::<usize>()
+    });
     let texts = sent.method.len() + sent.url.len() + exchange.error.as_ref().map_or(0, |error| error.message.len());
     FRAME
         + texts * ESCAPED
+        + added
         + headers(&sent.headers)
         + body(&sent.body)
         + got.as_ref().map_or(0, |got| headers(&got.headers) + body(&got.body))
@@ -279,6 +312,7 @@ pub(super) fn outline(exchange: &mut Exchange) {
     };
     exchange.request.url = cut(&exchange.request.url, OUTLINE_TEXT_BYTES_MAX);
     exchange.request.headers = Vec::new();
+    exchange.credentials = None;
     empty(&mut exchange.request.body);
     if let Some(response) = &mut exchange.response {
         response.headers = Vec::new();
@@ -347,6 +381,12 @@ mod tests {
             error: Some(ExchangeError { code: "invalid-request".into(), message: awkward }),
             possibly_sent: true,
             answered_by: Some(AnsweredBy::Recorded),
+            credentials: Some(AddedCredentials {
+                connection: "a-connection".parse().expect("a name"),
+                headers: vec![("\u{1b}".repeat(50), "\u{1b}".repeat(50))],
+                query: vec!["\u{1b}".repeat(50)],
+                renewed: true,
+            }),
         };
         assert!(bytes_at_most(&exchange) >= bytes_of(&exchange));
     }

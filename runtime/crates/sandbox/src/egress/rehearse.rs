@@ -10,6 +10,7 @@ use flowcell_core::record::{Answer, Answers};
 use http::HeaderMap;
 
 use super::EgressConfig;
+use super::echo::MASK;
 use super::error::{SendError, SendErrorCode};
 use super::pass::CallPass;
 use super::record::Entry;
@@ -131,7 +132,7 @@ pub(super) fn sent_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .iter()
         .map(|(name, value)| {
             let value = if value.is_sensitive() {
-                "•••".to_owned()
+                MASK.to_owned()
             } else {
                 String::from_utf8_lossy(value.as_bytes()).into_owned()
             };

@@ -48,6 +48,7 @@ pub fn is_forbidden_header(name: &str) -> bool {
 }
 
 /// A request that has been checked for everything but its destination.
+#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) method: String,
     pub(super) url: Url,
@@ -65,6 +66,11 @@ impl Prepared {
             )));
         }
         let url = parse_url(&request.url)?;
+        if let Some(name) = pass.credentials().and_then(|credentials| credentials.owned_parameter(&url)) {
+            return Err(SendError::invalid(format!(
+                "plugins may not set the query parameter `{name}`; the step's connection does"
+            )));
+        }
         let headers = headers(request.headers, pass, config.header_bytes_max)?;
         Ok(Self { method: request.method, url, headers, body: request.body })
     }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::EgressConfig;
+use super::credentials::CallCredentials;
 use super::error::SendError;
 use super::pass::CallPass;
 use super::record::Entry;
@@ -53,7 +54,7 @@ pub(super) async fn take(
     deadline: Instant,
 ) -> Result<OutboundResponse, SendError> {
     let status = response.status().as_u16();
-    let headers = headers(response.headers(), pass);
+    let mut headers = headers(response.headers(), pass);
     entry.set_head(status, &headers);
     let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if header_bytes > config.header_bytes_max {
@@ -62,18 +63,55 @@ pub(super) async fn take(
             config.header_bytes_max
         )));
     }
+    let is_secret = entry.has_credentials() && pass.credentials().is_some_and(CallCredentials::are_secret);
+    if is_secret && is_encoded(&headers) {
+        return Err(SendError::protocol(
+            "the response is compressed, though nothing else than `identity` was accepted: what the step's connection sent could not be found in it",
+        ));
+    }
     let mut taking = Taking { body: response.into_body(), taken: Taken::Nothing, deadline };
     let outcome = if is_head { Ok(()) } else { taking.all(pass, config).await };
     let body = taking.taken.into_bytes();
-    entry.set_body(&body);
-    outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.settle() })
+    let Some(credentials) = pass.credentials() else {
+        entry.set_body(&body);
+        return outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.settle() });
+    };
+    let masked = credentials.masked(&body).map_or(body, Bytes::from);
+    entry.set_body(if outcome.is_ok() { &masked } else { credentials.without_cut_secret(&masked) });
+    if !is_head {
+        set_length(&mut headers, masked.len());
+    }
+    outcome.map(|()| OutboundResponse { status, headers, body: masked, duration: entry.settle() })
 }
 
-/// Headers as texts; a byte that is not UTF-8 is read as Latin-1, as RFC 9110 §5.5 suggests. What credentials travel in is left out.
+/// Makes an announced length that of the body the guest gets.
+fn set_length(headers: &mut [(String, String)], length: usize) {
+    for (_, value) in headers.iter_mut().filter(|(name, _)| name == "content-length") {
+        *value = length.to_string();
+    }
+}
+
+fn is_encoded(headers: &[(String, String)]) -> bool {
+    headers.iter().any(|(name, value)| {
+        (name == "content-encoding" || name == "transfer-encoding")
+            && value
+                .split(',')
+                .any(|coding| !matches!(coding.trim().to_ascii_lowercase().as_str(), "" | "identity" | "chunked"))
+    })
+}
+
+/// Headers as texts, secrets masked; a byte that is not UTF-8 is read as Latin-1, as RFC 9110 §5.5 suggests. What credentials travel in is left out.
 fn headers(headers: &http::HeaderMap, pass: &CallPass) -> Vec<(String, String)> {
+    let texts = texts(headers);
+    match pass.credentials() {
+        Some(credentials) => credentials.masked_headers(texts),
+        None => texts,
+    }
+}
+
+fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
-        .filter(|(name, _)| !pass.credential_header(name))
         .map(|(name, value)| {
             let text = std::str::from_utf8(value.as_bytes())
                 .map_or_else(|_| value.as_bytes().iter().map(|byte| char::from(*byte)).collect(), str::to_owned);

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, unreachable_pub)]
 
+#[path = "../ssrf/badge.rs"]
+#[allow(dead_code, reason = "the other tests of the door use all of it")]
+mod badge;
 mod cache;
 mod compile;
 mod first_party;
@@ -12,4 +15,5 @@ mod load;
 mod network;
 mod record;
 mod support;
+mod thieves;
 mod wasi_http;

@@ -18,7 +18,7 @@ use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugi
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::{Dial, Door, EgressConfig, Network, Resolve};
-use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -85,7 +85,14 @@ pub fn ports(catalog: &Arc<Plugins>, network: &Arc<Loopback>) -> Ports {
     let granted =
         |plugin: &str| Grant { plugin: plugin.parse().unwrap(), http: vec!["http://granted.test".parse().unwrap()] };
     let grants = StaticGrants::new(vec![granted("fixture/hostile"), granted("fixture/wasi-http")]);
-    Ports { catalog: Arc::clone(catalog) as _, door, grants: Arc::new(grants), clock, entropy: Arc::new(Random) }
+    Ports {
+        catalog: Arc::clone(catalog) as _,
+        door,
+        grants: Arc::new(grants),
+        credentials: Arc::new(NoCredentials),
+        clock,
+        entropy: Arc::new(Random),
+    }
 }
 
 pub fn compiler() -> Compiler {

@@ -73,3 +73,72 @@ fn the_corpus_is_large_and_has_controls() {
     assert!(cases.iter().filter(|case| case.expect != "ok").count() >= 150);
     assert!(cases.iter().filter(|case| case.expect == "ok").count() >= 15);
 }
+
+/// A public name under which `receiver` answers.
+fn lab_with_public_name(receiver: &Receiver) -> Lab {
+    let lab = Lab::new(EgressConfig::default(), receiver.address);
+    lab.names.set("public.example", &[&["93.184.215.14"]]);
+    lab
+}
+
+#[tokio::test]
+async fn nothing_of_the_corpus_is_reached_by_way_of_a_redirect() {
+    let canary = Canary::start().await;
+    let mut refused = 0;
+    for case in cases().into_iter().filter(|case| case.expect != "ok") {
+        let target = case.url.replace("{canary}", &canary.port.to_string());
+        // What cannot stand in a header cannot be redirected to.
+        if target.contains(|c: char| c.is_control()) {
+            continue;
+        }
+        let receiver = Receiver::start(Answer::bytes(format!(
+            "HTTP/1.1 302 Found\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n"
+        )))
+        .await;
+        let lab = lab_with_public_name(&receiver);
+        for (name, addresses) in &case.resolves {
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            lab.names.set(name, &[&addresses]);
+        }
+        let pass = pass_to("http://public.example/");
+        let response = lab.door.send(&pass, get("http://public.example/")).await.unwrap();
+        let (_, location) = response.headers.iter().find(|(name, _)| name == "location").unwrap();
+        // The guest follows: with the rights of its step, and with rights to where it is sent.
+        for pass in [&pass, &pass_to(location)] {
+            let followed = lab.door.send(pass, get(location)).await;
+            assert!(followed.is_err(), "{}: {target:.80}: {followed:?}", case.name);
+        }
+        let dialled = lab.recorder.dialled.lock().unwrap().len();
+        assert_eq!(dialled, 1, "{}: only the public name was dialled", case.name);
+        refused += 1;
+    }
+    assert!(refused >= 150, "{refused}");
+    assert_eq!(canary.visits().await, 0);
+}
+
+#[tokio::test]
+async fn no_address_of_the_corpus_is_reached_by_a_name_that_turns_to_it() {
+    let canary = Canary::start().await;
+    let receiver =
+        Receiver::start(Answer::then_close("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")).await;
+    let mut refused = 0;
+    for case in cases().into_iter().filter(|case| case.expect == "address-denied") {
+        let url = url::Url::parse(&case.url.replace("{canary}", "80")).unwrap();
+        let addresses = match url.host().unwrap() {
+            url::Host::Ipv4(address) => vec![address.to_string()],
+            url::Host::Ipv6(address) => vec![address.to_string()],
+            url::Host::Domain(name) => case.resolves.get(name).cloned().unwrap_or_else(|| vec!["127.0.0.1".into()]),
+        };
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let lab = lab_with_public_name(&receiver);
+        lab.names.set("rebind.invalid", &[&["93.184.215.14"], &addresses]);
+        let url = format!("http://rebind.invalid:{}/", canary.port);
+        assert_eq!(lab.get(&url).await.unwrap().status, 200, "{}", case.name);
+        let again = lab.get(&url).await.map_err(|error| error.code.as_str());
+        assert_eq!(again, Err("address-denied"), "{}: {addresses:?}", case.name);
+        assert_eq!(lab.recorder.dialled.lock().unwrap().len(), 1, "{}", case.name);
+        refused += 1;
+    }
+    assert!(refused >= 150, "{refused}");
+    assert_eq!(canary.visits().await, 0);
+}

@@ -14,6 +14,7 @@ use flowcell_core::capability::StepScope;
 use flowcell_sandbox::egress::{Budget, CallPass, Dial, Door, EgressConfig, Network, OutboundRequest, SendErrorCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::network::{Answer, Lab, NOW, Names, Receiver, StoppedClock, get, pass_to, pass_with, post, rights};
@@ -158,6 +159,28 @@ async fn a_peer_that_stalls_in_any_phase_is_left() {
     let seen = silent.heads.lock().unwrap().len();
     timed_out("a deadline that has passed", lab.door.send(&over, get(&silent.url("/"))).await);
     assert_eq!(silent.heads.lock().unwrap().len(), seen, "nothing was sent");
+}
+
+/// A byte now and then is no stall, so no timeout of a phase ends it: the call's deadline does.
+#[tokio::test]
+async fn a_peer_that_drips_its_body_is_left_at_the_calls_deadline() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = format!("http://{}", listener.local_addr().unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    });
+    let lab = Lab::on_loopback(EgressConfig { idle_body_timeout: Duration::from_secs(60), ..EgressConfig::default() });
+    let rights = rights(&[&authority], None, &[&authority]);
+    let pass = CallPass::new(rights, StepScope::default(), NOW + SHORT * 25, Budget::default());
+    let error = lab.door.send(&pass, get(&format!("{authority}/"))).await.unwrap_err();
+    assert_eq!((error.code, error.retryable), (SendErrorCode::Timeout, true), "{}", error.message);
+    let response = pass.take_exchanges().0.remove(0).response.unwrap();
+    assert!(response.status == 200 && response.body.bytes > 0, "what came is on record: {response:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@
     reason = "tests may panic, dial their own listeners and spawn"
 )]
 
+mod badge;
 mod corpus;
+mod credentials;
 mod limits;
 mod network;
 mod policy;

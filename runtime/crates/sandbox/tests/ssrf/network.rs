@@ -183,7 +183,11 @@ pub enum Answer {
     Greeting(Arc<[u8]>),
     /// Never answers.
     Silence,
+    /// Writes what this makes of the request's head, and keeps the connection open.
+    To(Arc<Reply>),
 }
+
+type Reply = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
 impl Answer {
     pub fn bytes(text: impl AsRef<[u8]>) -> Self {
@@ -191,6 +195,14 @@ impl Answer {
     }
     pub fn greeting(text: impl AsRef<[u8]>) -> Self {
         Self::Greeting(text.as_ref().into())
+    }
+    pub fn to(reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::To(Arc::new(reply))
+    }
+    /// 200 with `head` (lines with their ends) and a body of the right length.
+    pub fn page(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+        let body = body.as_ref();
+        [format!("HTTP/1.1 200 OK\r\n{head}content-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
     }
     pub fn then_close(text: impl AsRef<[u8]>) -> Self {
         Self::ThenClose(text.as_ref().into())
@@ -260,8 +272,10 @@ async fn serve(mut stream: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<Strin
             }
         }
         buffer.drain(..whole);
+        let made = if let Answer::To(reply) = &answer { reply(&head) } else { Vec::new() };
         heads.lock().unwrap().push(head);
         let reply: &[u8] = match &answer {
+            Answer::To(_) => &made,
             Answer::Ok => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
             Answer::Bytes(bytes) | Answer::ThenClose(bytes) => bytes,
             Answer::Silence | Answer::Greeting(_) => b"",

@@ -205,6 +205,19 @@ impl Journal for EmbeddedStore {
         self.shared.is_durable(Some(run)).await?;
         Ok(entries)
     }
+
+    async fn load_from(&self, run: RunId, seq: u32) -> Result<Vec<Recorded>, StoreError> {
+        let Some(tracked) = self.shared.tracker().get(run) else {
+            // It has ended, and is read a last time.
+            let mut entries = self.load(run).await?;
+            entries.retain(|entry| entry.seq >= seq);
+            return Ok(entries);
+        };
+        self.shared.check_alive()?;
+        let entries = load_from(&self.shared, (tracked.workspace, run), seq)?;
+        self.shared.is_durable(Some(run)).await?;
+        Ok(entries)
+    }
 }
 
 impl EmbeddedStore {
@@ -313,6 +326,36 @@ fn write(append: &Append, first_seq: u32, tracked: &mut Tracked, rows: AppendRow
     let effect = if is_finished { Effect::Finished { run } } else { Effect::Due { run, due, marks } };
     let grown = Grown { workspace: tracked.workspace, run, first_seq, next_seq: append.summary.events };
     AppendWrite { rows, effect, grown, ended, reply }
+}
+
+/// The entries of an unfinished run from `seq` on. Whether those before are whole is found out by whoever loads them all.
+fn load_from(
+    shared: &Shared,
+    (workspace, run): (WorkspaceNumber, RunId),
+    seq: u32,
+) -> Result<Vec<Recorded>, StoreError> {
+    let what = format!("the journal of {run}");
+    let rows = without_panic(|| {
+        let trees = &shared.database().trees;
+        let journal = trees.get(Table::Journal);
+        // A record may hold several entries, and is filed under its first.
+        let (first, from) = (tables::entry(workspace, run, 0), tables::entry(workspace, run, seq));
+        let start = journal.range(first..=from).next_back().transpose()?.map(|(key, _)| key);
+        let start = start.unwrap_or_else(|| tables::entry(workspace, run, 0));
+        journal.range(start..=tables::entry(workspace, run, u32::MAX)).collect::<Result<Vec<_>, _>>()
+    })
+    .and_then(|rows| rows.map_err(|error: sled::Error| error.to_string()))
+    .map_err(|problem| damaged(&what, problem))?;
+    let mut entries = Vec::new();
+    for (key, record) in rows {
+        for entry in shared.entries(&key, &record, &what)?.into_iter().filter(|entry| entry.seq >= seq) {
+            if entry.seq as usize != seq as usize + entries.len() {
+                return Err(damaged(&what, format!("entry {} is missing", seq as usize + entries.len())));
+            }
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
 }
 
 pub(crate) fn load(shared: &Shared, run: RunId) -> Result<Vec<Recorded>, StoreError> {

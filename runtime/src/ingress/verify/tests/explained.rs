@@ -9,7 +9,10 @@ fn told(case: &Case) -> (&'static str, String) {
 
 #[test]
 fn a_refusal_says_what_was_missing_and_whose_signature_is_there_instead() {
-    assert_eq!(told(&github().without("x-hub-signature-256")), ("signature-missing", "the header `x-hub-signature-256` is missing".into()));
+    assert_eq!(
+        told(&github().without("x-hub-signature-256")),
+        ("signature-missing", "the header `x-hub-signature-256` is missing".into())
+    );
     let stripes = Case { headers: stripe().headers, ..github() };
     let (code, message) = told(&stripes);
     assert_eq!(code, "signature-missing");

@@ -39,7 +39,14 @@ fn damaged(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("null", b"null".to_vec()),
         ("true", b"true".to_vec()),
         ("zeros", vec![b'0'; value.len()]),
-        ("another version", String::from_utf8_lossy(value).replace("v1", "v9").replace("v0=", "v9=").replace("sha256=", "sha1=").into_bytes()),
+        (
+            "another version",
+            String::from_utf8_lossy(value)
+                .replace("v1", "v9")
+                .replace("v0=", "v9=")
+                .replace("sha256=", "sha1=")
+                .into_bytes(),
+        ),
         ("as if percent-encoded", String::from_utf8_lossy(value).replace(['=', '-', '0'], "%3D").into_bytes()),
     ]
 }
@@ -190,8 +197,14 @@ fn a_public_key_that_is_none_is_told_before_anything_is_sent() {
         (json!({ "scheme": "standard-webhooks", "public_key": "whpk_AAAA" }), "32 bytes"),
         (json!({ "scheme": "standard-webhooks", "public_key": "whpk_%" }), "base64"),
         (json!({ "scheme": "highlevel", "public_key": "AAAA" }), "PEM"),
-        (json!({ "scheme": "highlevel", "public_key": "-----BEGIN PUBLIC KEY-----\n%\n-----END PUBLIC KEY-----" }), "base64"),
-        (json!({ "scheme": "highlevel", "public_key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----" }), "neither"),
+        (
+            json!({ "scheme": "highlevel", "public_key": "-----BEGIN PUBLIC KEY-----\n%\n-----END PUBLIC KEY-----" }),
+            "base64",
+        ),
+        (
+            json!({ "scheme": "highlevel", "public_key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----" }),
+            "neither",
+        ),
     ] {
         let error = Verifier::new(&scheme(text.clone())).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");

@@ -25,10 +25,10 @@ fn the_vectors_that_providers_published_pass() {
     }
     assert_eq!(svix.check(), Ok(Proof::CurrentSecret), "Svix's own names");
 
-    let github = github().body(b"Hello, World!").secrets(&[b"It's a Secret to Everybody"]).with(
-        "x-hub-signature-256",
-        "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
-    );
+    let github = github()
+        .body(b"Hello, World!")
+        .secrets(&[b"It's a Secret to Everybody"])
+        .with("x-hub-signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
     assert_eq!(github.check(), Ok(Proof::CurrentSecret), "GitHub, Validating webhook deliveries");
 
     let slack = slack()
@@ -42,7 +42,10 @@ fn the_vectors_that_providers_published_pass() {
     for (algorithm, code) in [
         ("sha1", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         ("sha256", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-        ("sha512", "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"),
+        (
+            "sha512",
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ),
     ] {
         let text = json!({ "scheme": "hmac", "secret": "s", "header": "x-sig", "algorithm": algorithm });
         let case = case(text, &[("x-sig", code)]).body(b"what do ya want for nothing?").secrets(&[b"Jefe"]);
@@ -80,11 +83,9 @@ fn a_secret_that_is_being_replaced_counts_and_is_told_apart() {
 fn several_signatures_stand_side_by_side() {
     let case = standard_webhooks();
     let signature = String::from_utf8(case.header("webhook-signature").to_vec()).unwrap();
-    for several in [
-        format!("v1,AAAA {signature}"),
-        format!("{signature} v1a,AAAA"),
-        format!("v2,whatever {signature} v1,AAAA"),
-    ] {
+    for several in
+        [format!("v1,AAAA {signature}"), format!("{signature} v1a,AAAA"), format!("v2,whatever {signature} v1,AAAA")]
+    {
         assert_eq!(case.with("webhook-signature", several.as_str()).check(), Ok(Proof::CurrentSecret), "{several}");
     }
     let case = stripe();
@@ -100,7 +101,9 @@ fn a_signed_time_counts_up_to_the_limit_and_not_beyond() {
         for now_s in [AT_S - 300, AT_S - 1, AT_S + 1, AT_S + 300] {
             assert_eq!(case.at(now_s).check(), good, "{now_s}: {case:?}");
         }
-        for (now_s, seconds) in [(AT_S - 301, -301), (AT_S + 301, 301), (0, -i128::from(AT_S)), (AT_S * 2, i128::from(AT_S))] {
+        for (now_s, seconds) in
+            [(AT_S - 301, -301), (AT_S + 301, 301), (0, -i128::from(AT_S)), (AT_S * 2, i128::from(AT_S))]
+        {
             assert_eq!(case.at(now_s).check(), Err(Refusal::ClockSkew { seconds }), "{case:?}");
         }
     }

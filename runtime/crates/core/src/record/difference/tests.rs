@@ -26,6 +26,7 @@ fn exchange(number: u32, method: &str, url: &str, sent: &str) -> Exchange {
         error: None,
         possibly_sent: false,
         answered_by: None,
+        credentials: None,
     }
 }
 

@@ -702,18 +702,34 @@ fn expressions_are_measured_against_the_samples_of_the_reference() {
         let step = format!("  - {{ id: a, set: {{ v: \"{{{{ {expression} }}}}\" }} }}\n");
         against_samples(&format!("{step}  - {{ id: b, set: {{ v: \"{{{{ steps.a.output.v }}}}\" }} }}"), &samples)
     };
-    for good in ["trigger.body.email", "trigger.body.items[0].sku", "trigger.body.note | default('-')", "trigger.body.phone | default('-')"] {
+    for good in [
+        "trigger.body.email",
+        "trigger.body.items[0].sku",
+        "trigger.body.note | default('-')",
+        "trigger.body.phone | default('-')",
+    ] {
         assert_eq!(read(good), Vec::<String>::new(), "{good}");
     }
     for (wrong, message, help) in [
-        ("trigger.body.emial", "no sample of the mapping reference has `emial` in `trigger.body`", "did you mean `trigger.body.email`?"),
-        ("trigger.body.items[0].skuu", "has `skuu` in `trigger.body.items[…]`", "did you mean `trigger.body.items[…].sku`?"),
+        (
+            "trigger.body.emial",
+            "no sample of the mapping reference has `emial` in `trigger.body`",
+            "did you mean `trigger.body.email`?",
+        ),
+        (
+            "trigger.body.items[0].skuu",
+            "has `skuu` in `trigger.body.items[…]`",
+            "did you mean `trigger.body.items[…].sku`?",
+        ),
         ("trigger.body.email.user", "there is no `user` in `trigger.body.email`, which is a text", ""),
         ("trigger.body.note", "`trigger.body.note` is not in every sample", "default"),
     ] {
         let found = read(wrong);
         assert_eq!(found.len(), 1, "{wrong}: {found:?}");
-        assert!(found[0].contains("warning") && found[0].contains(message) && found[0].contains(help), "{wrong}: {found:?}");
+        assert!(
+            found[0].contains("warning") && found[0].contains(message) && found[0].contains(help),
+            "{wrong}: {found:?}"
+        );
     }
     let looped = "  - id: each\n    for_each: \"{{ trigger.body.items }}\"\n    steps:\n      - { id: in, set: { v: \"{{ item.skuu }}\" } }\n      - { id: use, set: { v: \"{{ steps.in.output.v }}\" } }";
     let found = against_samples(looped, &samples);

@@ -370,9 +370,8 @@ impl<'a> Applied<'a> {
         if checked.is_ok() && leads(&hook.token_hash).is_some() {
             checked = Err(rules::hook_taken(&head.head));
         }
-        let is_own = |token: &&[u8; 32]| {
-            leads(token).is_some_and(|led| led.workspace == key.0 && led.workflow == key.1)
-        };
+        let is_own =
+            |token: &&[u8; 32]| leads(token).is_some_and(|led| led.workspace == key.0 && led.workflow == key.1);
         let gone: Vec<[u8; 32]> = gone.iter().filter(is_own).copied().collect();
         drop(directory);
         if checked.is_ok() {

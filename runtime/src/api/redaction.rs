@@ -1,0 +1,84 @@
+//! What nobody is shown of runs: the operator's rules and those of the workflow, of the version that a run follows and of the one that is
+//! published now, so that a rule that is added later hides what is there already.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flowcell_core::id::{RunId, WorkflowId};
+use flowcell_core::ports::StoreError;
+use flowcell_core::redact::{RedactionRules, Redactor};
+use flowcell_core::run::event::Recorded;
+use flowcell_core::run::fold::RunSummary;
+use flowcell_core::search::FieldMatch;
+use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::settings::Settings;
+
+use crate::app::App;
+
+/// Versions whose settings are remembered; some hundred bytes each.
+const VERSIONS_MAX: usize = 10_000;
+
+/// The settings that were read, by workflow and version. A version never changes.
+#[derive(Debug, Default)]
+pub(crate) struct Redactions {
+    /// Held for look-ups only.
+    read: Mutex<HashMap<(WorkflowId, u32), Arc<Settings>>>,
+}
+
+/// The rules for the runs of a version.
+pub(crate) async fn rules(app: &App, workflow: &WorkflowId, version: u32) -> Result<Arc<RedactionRules>, StoreError> {
+    let published = app.ports.definitions.head(&app.workspace, workflow).await?.and_then(|head| head.published);
+    let own = settings(app, workflow, version).await?;
+    let now = match published.filter(|published| *published != version) {
+        Some(published) => Some(settings(app, workflow, published).await?),
+        None => None,
+    };
+    Ok(Arc::new(app.control.redaction_rules([Some(&*own), now.as_deref()].into_iter().flatten())))
+}
+
+async fn settings(app: &App, workflow: &WorkflowId, version: u32) -> Result<Arc<Settings>, StoreError> {
+    let key = (workflow.clone(), version);
+    let lock = || app.redactions.read.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = lock().get(&key) {
+        return Ok(Arc::clone(known));
+    }
+    let stored = app.ports.definitions.version(&app.workspace, workflow, version).await?;
+    // A text that cannot be read has started no run of this Flowcell; the operator's rules hold all the same.
+    let read = stored.and_then(|stored| Authored::parse(&stored.source).ok());
+    let settings = Arc::new(read.map(|read| read.workflow.settings).unwrap_or_default());
+    let mut known = lock();
+    if known.len() >= VERSIONS_MAX {
+        known.clear(); // rare, and cheaper than bookkeeping
+    }
+    known.insert(key, Arc::clone(&settings));
+    Ok(settings)
+}
+
+/// A whole journal as it is shown.
+pub(crate) fn redacted(rules: Arc<RedactionRules>, mut entries: Vec<Recorded>) -> Vec<Recorded> {
+    let mut redactor = Redactor::new(rules);
+    entries.iter().for_each(|entry| redactor.learn(&entry.event));
+    entries.iter_mut().for_each(|entry| redactor.redact(&mut entry.event));
+    entries
+}
+
+/// Whether a run is found by this field as it is shown: nobody learns from a search what stands behind a rule.
+pub(crate) async fn is_found_by(app: &App, run: &RunSummary, field: &FieldMatch) -> Result<bool, StoreError> {
+    let rules = rules(app, &run.workflow, run.version).await?;
+    if rules.is_empty() {
+        return Ok(true);
+    }
+    let entries = match load(app, run.id).await? {
+        Some(entries) => redacted(rules, entries),
+        None => return Ok(false), // retention was faster
+    };
+    Ok(entries.iter().any(|entry| field.is_met_by(&entry.event)))
+}
+
+async fn load(app: &App, run: RunId) -> Result<Option<Vec<Recorded>>, StoreError> {
+    match app.ports.journal.load(run).await {
+        Ok(entries) => Ok(Some(entries)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,105 @@
+//! What rules hide is in no answer, no stream and no search, and the run works on the true values all the same.
+
+use flowcell_tests::{Options, Receiver, Reply, Server, post};
+use serde_json::json;
+
+const CARD: &str = "4242-4242-4242-4242";
+const PASSWORD: &str = "hunter2 & son";
+const TOKEN: &str = "tok_visa_9876";
+
+#[test]
+fn what_rules_hide_is_shown_nowhere_and_found_by_no_search() {
+    let receiver = Receiver::answering(|_, request| {
+        let body = json!({ "token": TOKEN, "you_sent": String::from_utf8_lossy(&request.body) });
+        Reply::status(200).header("content-type", "application/json").body(body.to_string())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("flowcell.toml");
+    std::fs::write(&config, "[redaction]\nnames = [\"password\", \"X-Pin\"]\n").unwrap();
+    let arguments = vec!["--config".to_owned(), config.display().to_string()];
+    let server = Server::start_with(Options { arguments, ..Options::default() });
+    let workflow = format!(
+        r#"id: pay
+name: Pay
+trigger:
+  uses: flowcell/webhook/inbound@1
+  filter: {{ value: "{{{{ trigger.body.card.number }}}}", is: not-equal, to: "0000-0000" }}
+settings:
+  redact: [trigger.body.card.number, steps.pay.output.body.token]
+steps:
+  - id: which
+    if:
+      - when: "trigger.body.password != 'x' and trigger.body.card.number != 'y'"
+        steps:
+          - id: pay
+            uses: flowcell/custom-webhook/request@1
+            with:
+              method: POST
+              url: "{origin}/pay?pin={{{{ trigger.body.password | urlencode }}}}"
+              json: {{ card: "{{{{ trigger.body.card.number }}}}", password: "{{{{ trigger.body.password }}}}", name: "{{{{ trigger.body.name }}}}" }}
+  - id: said
+    set: {{ text: "paid with {{{{ trigger.body.card.number }}}} as {{{{ trigger.body.name }}}}", token: "{{{{ steps.pay.output.body.token | default('') }}}}" }}
+  - id: send
+    uses: flowcell/custom-webhook/request@1
+    with: {{ method: POST, url: "{origin}/told", json: {{ text: "{{{{ steps.said.output.text }}}}", token: "{{{{ steps.said.output.token }}}}" }} }}
+  - id: end
+    stop: {{ status: failed, message: "no more of {{{{ steps.said.output.token }}}}" }}
+"#,
+        origin = receiver.origin()
+    );
+    let applied = server.apply(&workflow);
+    let body = json!({ "card": { "number": CARD }, "password": PASSWORD, "name": "Adalbert" });
+    let accepted = post(&applied.url, &body).unwrap();
+    let run = accepted.json()["run_ids"][0].as_str().unwrap().to_owned();
+    let ended = server.wait_for_run(&run, &["failed"]);
+
+    // The run worked on true values.
+    let sent = receiver.requests();
+    assert_eq!((&sent[0].json()["card"], &sent[0].json()["password"]), (&json!(CARD), &json!(PASSWORD)));
+    assert_eq!(sent[1].json(), json!({ "text": format!("paid with {CARD} as Ada"), "token": TOKEN }));
+
+    // Nobody is shown them.
+    let filtered = post(&applied.url, &json!({ "card": { "number": "0000-0000" }, "password": PASSWORD })).unwrap();
+    assert_eq!(filtered.json()["filtered"], true, "{filtered:?}");
+    let streamed = server.api("GET", &format!("/api/v2/runs/{run}/events?follow=false"), b"");
+    let shown = [
+        ended.to_string(),
+        streamed.body,
+        server.cli(&["run", "show", &run]).stdout,
+        server.cli(&["run", "show", &run, "--json"]).stdout,
+        server.cli(&["logs", "--run", &run, "--json"]).stdout,
+        server.cli(&["trigger", "show", "pay", "--json"]).stdout,
+        server.cli(&["run", "pin-data", &run]).stdout,
+        server.log(),
+    ];
+    let coded = "hunter2%20%26%20son";
+    for (place, text) in shown.iter().enumerate() {
+        for secret in [CARD, PASSWORD, coded, TOKEN, "0000-0000"] {
+            // The author's own text names the last one.
+            let own = secret == "0000-0000" && text.contains("\"filter\"");
+            assert!(own || !text.contains(secret), "{secret} is shown in {place}: {text}");
+        }
+    }
+    assert!(shown[0].contains("[redacted]") && shown[0].contains("Adalbert"), "{}", shown[0]);
+
+    // Nobody finds the run by them, nor learns that they are right; by what is shown, everybody does.
+    let found = |field: &str| {
+        let query: String = field.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        server.api("GET", &format!("/api/v2/runs?limit=1&field={query}"), b"").json()
+    };
+    for hidden in [
+        format!("trigger.body.card.number={CARD}"),
+        "trigger.body.card.number^=4242".to_owned(),
+        format!("trigger.body.password={PASSWORD}"),
+        format!("steps.said.output.token={TOKEN}"),
+        format!("steps.said.output.text^=paid with {CARD}"),
+    ] {
+        let answer = found(&hidden);
+        assert_eq!((&answer["runs"], &answer["next_cursor"]), (&json!([]), &json!(null)), "{hidden}: {answer}");
+    }
+    assert_eq!(found("trigger.body.name=Adalbert")["runs"][0]["id"], run);
+
+    // What was recorded of the requests is without them on the disk, too; a rule that comes later hides what was there before.
+    server.apply(&workflow.replace("steps.pay.output.body.token]", "steps.pay.output.body.token, trigger.body.name]"));
+    assert!(!server.run(&run).to_string().contains("Adalbert"), "the newer rules hold for older runs");
+}
