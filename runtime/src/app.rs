@@ -8,6 +8,7 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
+    Triggers,
 };
 use flowcell_engine::RunControl;
 use flowcell_sandbox::egress::Door;
@@ -23,6 +24,7 @@ use crate::connections::keys::Keys;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
+use crate::ingress::recent;
 use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
@@ -38,6 +40,7 @@ pub(crate) struct Ports {
     pub(crate) retention: Arc<dyn Retention>,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
+    pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -93,7 +96,11 @@ impl App {
         let published_max = size(settings.ingress.routes_cached_max);
         let base_url = settings.base_url.as_str().trim_end_matches('/').to_owned();
         let definitions = Arc::clone(&ports.definitions);
-        let tallies = Arc::new(Tallies::new(ports.clock.now()));
+        let kept = recent::Limits::new(
+            size(settings.ingress.requests_kept_max),
+            size(settings.ingress.requests_kept_bytes_max),
+        );
+        let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
         let scheduled =
             Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
         Self {

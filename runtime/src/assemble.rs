@@ -79,6 +79,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         retention: Arc::clone(&store) as _,
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
+        triggers: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -148,6 +149,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
         wanted: settings::retention(config),
     };
     tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });

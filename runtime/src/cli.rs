@@ -106,7 +106,7 @@ enum Command {
     /// Send events by name
     #[command(subcommand)]
     Event(event::Command),
-    /// Show what starts a workflow, and why the latest deliveries started nothing
+    /// Show what starts a workflow and what came to it, follow requests, map and rotate
     #[command(subcommand)]
     Trigger(trigger::Command),
     /// Add, list, test, rotate and remove the credentials that steps use

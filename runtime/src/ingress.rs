@@ -4,11 +4,16 @@
 pub(crate) mod accept;
 mod answer;
 pub(crate) mod dedupe;
+mod gate;
+pub(crate) mod late;
 pub(crate) mod published;
+pub(crate) mod recent;
+pub(crate) mod reference;
 pub(crate) mod reply;
 pub(crate) mod resume;
 pub(crate) mod routes;
 pub(crate) mod tally;
+pub(crate) mod verify;
 pub(crate) mod waiting;
 
 use std::sync::Arc;
@@ -18,17 +23,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use flowcell_core::id::WorkflowId;
 use flowcell_core::invoke::{CallRecord, Invocation, WebhookCall, WebhookOutcome, WebhookRequest};
 use http::header::ALLOW;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::http::request_id::RequestId;
 use crate::ingress::dedupe::Sent;
+use crate::ingress::recent::note::Note;
 use crate::ingress::routes::Route;
-use crate::ingress::tally::{Came, Rejected};
 use crate::token::TokenHash;
 
 /// The methods a trigger may be called with.
@@ -51,50 +59,88 @@ async fn answer(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
     }
     let (token, rest) = split_path(parts.uri.path());
     let route = app.routes.find(&app, TokenHash::of(token).bytes()).await?.ok_or_else(unknown)?;
-    // The room it takes is given back when its events are stored: until then the trigger's call or they hold the bytes.
-    let (body, held) = app.bodies.read_delivery(&parts.headers, body).await?.into_parts();
     let request_id = parts.extensions.get::<RequestId>().cloned();
-    let request_id = request_id.as_ref().map_or("", RequestId::as_str);
+    let named = (request_id.as_ref().map_or("", RequestId::as_str), app.ports.clock.now());
+    // The room it takes is given back when its events are stored: until then the trigger's call or they hold the bytes.
+    let (body, held) = match app.bodies.read_delivery(&parts.headers, body).await {
+        Ok(received) => received.into_parts(),
+        Err(problem) => {
+            Note::of(&route, named, &parts, (rest, b"")).refused(&problem);
+            return Err(problem);
+        }
+    };
+    let mut note = Note::of(&route, named, &parts, (rest, &body));
+    if let Some(former) = route.former {
+        route.published.tally.late.by_former_url(former.generation, note.at());
+    }
+    let rest = rest.to_owned();
+    let outcome = take(&app, &route, &mut note, Came { parts, rest, body, held }).await;
+    if let Err(problem) = &outcome {
+        note.refused(problem);
+    }
+    outcome
+}
+
+/// A request as it came.
+struct Came {
+    parts: Parts,
+    /// The path behind the token.
+    rest: String,
+    body: Bytes,
+    held: OwnedSemaphorePermit,
+}
+
+/// Verifies the request, lets the trigger's plugin say what it means, and does that.
+async fn take(app: &App, route: &Route, note: &mut Note, came: Came) -> Result<Response, Problem> {
+    let Came { parts, rest, body, held } = came;
+    let query = parts.uri.query().unwrap_or_default();
+    gate::pass(app, route, (&parts.headers, query, &body), note).await?;
+    if let Some(challenge) = route.published.verifier.as_ref().and_then(|verifier| verifier.challenge(&body)) {
+        note.came(recent::Outcome::Answered { status: 200 });
+        let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+        return Ok(reply::render(200, headers, challenge.into_bytes(), note.request_id()));
+    }
     let headers = parts.headers.iter();
     let headers = headers
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
-    let dedupe = route.published.workflow.trigger.dedupe.as_ref();
-    let sent = Sent::new(parts.headers, &body, dedupe);
     let request = WebhookRequest {
         method: parts.method.as_str().to_owned(),
-        path: rest.to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
+        path: rest,
+        query: query.to_owned(),
         headers,
-        body: body.into(),
+        body: Vec::new(),
     };
-    let tally = &route.published.tally;
-    let outcome = match call(&app, &route, request_id, request).await {
-        Ok(WebhookOutcome::Events(events)) => accept::accept(&app, &route, (&sent, request_id), (events, held)).await,
-        Ok(WebhookOutcome::Ignore { reason }) => {
-            tally.count(Came::Ignored);
-            Ok(accept::ignored(&reason))
-        }
-        Ok(WebhookOutcome::Reply { status, headers, body }) => {
+    let sent = Sent::new(parts.headers, &body, route.published.workflow.trigger.dedupe.as_ref());
+    let request = WebhookRequest { body: body.into(), ..request };
+    match call(app, route, note.request_id(), request).await? {
+        WebhookOutcome::Events(events) if route.is_draft => Ok(accept::tested(note, events.len())),
+        WebhookOutcome::Events(events) => accept::accept(app, route, (&sent, note), (events, held)).await,
+        WebhookOutcome::Ignore { reason } => Ok(accept::ignored(&route.published, note, &reason)),
+        WebhookOutcome::Reply { status, headers, body } => {
             if status >= 400 {
-                let message = "the trigger's plugin answered the request itself".to_owned();
-                tally.rejected(Rejected { at: app.ports.clock.now(), status, message });
+                note.rejected(
+                    status,
+                    "trigger-rejected",
+                    "the trigger's plugin answered the request itself".to_owned(),
+                );
+            } else {
+                note.came(recent::Outcome::Answered { status });
             }
-            Ok(reply::render(status, headers, body, request_id))
+            Ok(reply::render(status, headers, body, note.request_id()))
         }
-        Err(problem) => Err(problem),
-    };
-    if let Err(problem) = &outcome {
-        let (status, message) = (problem.status().as_u16(), problem.detail().to_owned());
-        tally.rejected(Rejected { at: app.ports.clock.now(), status, message });
     }
-    outcome
 }
 
 /// How many of a plugin's last log lines stand beside its failure: the end is where the reason is.
 const LOG_LINES_SHOWN: usize = 5;
 
-async fn call(app: &App, route: &Route, request_id: &str, request: WebhookRequest) -> Result<WebhookOutcome, Problem> {
+pub(crate) async fn call(
+    app: &App,
+    route: &Route,
+    request_id: &str,
+    request: WebhookRequest,
+) -> Result<WebhookOutcome, Problem> {
     let call = WebhookCall {
         digest: route.pin.digest,
         trigger: route.pin.member.clone(),
@@ -150,7 +196,7 @@ fn split_path(path: &str) -> (&str, &str) {
 fn unknown() -> Problem {
     Problem::new(
         Kind::UnknownHook,
-        "No published workflow has a trigger with this URL. `flowcell workflow show` prints the right one.",
+        "No workflow has a trigger with this URL. `flowcell workflow show` prints the right one.",
     )
 }
 

@@ -1,6 +1,7 @@
 //! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
 
 mod others;
+mod sender;
 #[cfg(test)]
 mod tests;
 
@@ -57,8 +58,12 @@ const CONFLICTS_MAX: usize = 16;
 /// Applies a workflow text. The same text with the same plugins is the same version.
 pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<Applied, PublishError> {
     let others = Stored::named_in(app, source).await?;
-    let examined =
-        examine(source, &Surroundings { catalog: &*app.ports.catalog, grants: &app.grants, others: &others });
+    let reference = sender::reference(app, source).await?;
+    let (catalog, grants) = (&*app.ports.catalog, app.grants.as_slice());
+    let mut examined =
+        examine(source, &Surroundings { catalog, grants, others: &others, reference: reference.as_ref() });
+    let sender = sender::check(app, source, intent).await;
+    examined.findings.problems.extend(sender);
     let warnings = examined.findings.problems.iter().filter(|problem| !problem.is_error()).cloned().collect();
     let workflow = examined.into_result().map_err(PublishError::Invalid)?;
     let plugins = resolve(app, &workflow)?;
@@ -196,7 +201,8 @@ async fn write(
         name,
         latest: number,
         published,
-        hook_generation: stored.map_or(1, |head| head.hook_generation),
+        hook_generation: stored.as_ref().map_or(1, |head| head.hook_generation),
+        former_hooks: stored.map(|head| head.former_hooks).unwrap_or_default(),
         updated_at,
     };
     let version = WorkflowVersion {

@@ -322,7 +322,7 @@ async fn collect(store: &MemoryStore, run: RunId, stubs: &[Ready], notes: Vec<St
         Ok((Story::of(id, &journal)?, journal))
     };
     let (mut story, journal) = read(run).await?;
-    let listed = store.list(&WorkspaceId::default_workspace(), RunFilter::default(), None, RUNS_MAX).await;
+    let listed = RunIndex::list(store, &WorkspaceId::default_workspace(), RunFilter::default(), None, RUNS_MAX).await;
     let mut others = Vec::new();
     for summary in listed.map_err(anyhow::Error::from)?.into_iter().rev().filter(|summary| summary.id != run) {
         if !stubs.iter().any(|stub| stub.workflow.id == summary.workflow) {

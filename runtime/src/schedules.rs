@@ -106,7 +106,7 @@ impl ScheduleSource for PublishedSchedules {
             }
             Became::Refused { message } => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
-                tally.rejected(Rejected { at: now, status, message: message.clone() });
+                tally.rejected(Rejected { at: now, status, code: "filter-failed", message: message.clone() });
             }
         }
     }

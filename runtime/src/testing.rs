@@ -65,6 +65,7 @@ impl Bench {
             retention: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
+            triggers: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,

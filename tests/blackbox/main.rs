@@ -19,6 +19,7 @@ mod egress;
 mod examples;
 mod flow;
 mod hostile;
+mod inbound;
 mod ingest;
 mod journal;
 mod links;

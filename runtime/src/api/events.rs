@@ -66,7 +66,12 @@ pub(crate) async fn send(State(app): State<Arc<App>>, request: Request<Body>) ->
             // One workflow's failure is not that of the others, nor of the runs that wait.
             Err(problem) => {
                 let (at, status) = (app.ports.clock.now(), problem.status().as_u16());
-                published.tally.rejected(Rejected { at, status, message: problem.detail().to_owned() });
+                published.tally.rejected(Rejected {
+                    at,
+                    status,
+                    code: problem.slug(),
+                    message: problem.detail().to_owned(),
+                });
                 failed.push(failure(workflow, &problem));
                 continue;
             }

@@ -43,7 +43,12 @@ pub(crate) async fn start(
         Ok(outcome) => Ok(outcome.answer_with(outcome.explained())),
         Err(problem) => {
             let (at, status) = (app.ports.clock.now(), problem.status().as_u16());
-            published.tally.rejected(Rejected { at, status, message: problem.detail().to_owned() });
+            published.tally.rejected(Rejected {
+                at,
+                status,
+                code: problem.slug(),
+                message: problem.detail().to_owned(),
+            });
             Err(problem)
         }
     }

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::http::KeepsOpen;
 use crate::http::problem::{Kind, Problem};
 use feed::{Feed, Scope};
+pub(crate) use streamed::Pieces;
 
 /// Clients that may follow at the same time; each costs a connection and some reads of the journal.
 pub(crate) const FOLLOWERS_MAX: usize = 64;
@@ -73,18 +74,24 @@ pub(crate) async fn all(
     Ok(answer(feed))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     value.to_str().map(Some).map_err(|_| not_an_id("…"))
 }
 
-fn not_an_id(text: &str) -> Problem {
+pub(crate) fn not_an_id(text: &str) -> Problem {
     let text: String = text.chars().take(64).collect();
     let detail = format!("`Last-Event-ID` is `{text}`, which is no id of this stream; send one back as it came.");
     Problem::new(Kind::InvalidRequest, detail)
 }
 
-fn answer(feed: Feed) -> Response {
+/// What someone gets who wants to follow when there is no place left.
+pub(crate) fn no_place() -> Problem {
+    let detail = format!("{FOLLOWERS_MAX} clients follow already; try again when one has left.");
+    Problem::new(Kind::Busy, detail).retry_after_ms(Some(10_000))
+}
+
+pub(crate) fn answer<F: Pieces>(feed: F) -> Response {
     let mut response = Response::new(streamed::body(feed));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Phase};
+use crate::ingress;
 
 pub(crate) struct Running {
     pub(crate) url: String,
@@ -83,6 +84,7 @@ impl Running {
         }
         self.sandbox.shut_down().await;
         self.door.close().await;
+        ingress::late::write(&self.app).await;
         self.store.close().await?;
         tracing::info!("drained");
         Ok(())

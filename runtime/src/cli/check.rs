@@ -1,16 +1,17 @@
 //! `flowcell check FILE…`: what `workflow apply` would say, without a server.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flowcell_core::id::{ConnectionName, WorkflowId};
+use flowcell_core::infer::schema_of;
 use flowcell_core::ports::CatalogError;
 use flowcell_core::workflow::check::others::{Callee, Found, Others};
 use flowcell_core::workflow::check::{Findings, Surroundings};
 use flowcell_core::workflow::parse::Authored;
 use flowcell_core::workflow::{self, Examined};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Style};
 use crate::cli::{Failure, chain, input};
@@ -27,6 +28,9 @@ pub(crate) struct Check {
     /// The server's configuration file, for the grants and plugin folders in it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What the trigger's expressions are measured against: what `flowcell trigger reference --json` prints, or one request as steps see it
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
@@ -42,7 +46,9 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
     let texts: Vec<_> =
         args.files.iter().map(|file| (file.display().to_string(), input::read_workflow(file))).collect();
     let others = Beside::of(texts.iter().filter_map(|(_, text)| text.as_deref().ok()));
-    let surroundings = Surroundings { catalog: &*catalog, grants: &config.grants, others: &others };
+    let reference = args.reference.as_deref().map(read_reference).transpose()?;
+    let surroundings =
+        Surroundings { catalog: &*catalog, grants: &config.grants, others: &others, reference: reference.as_ref() };
     let mut is_good = true;
     let mut documents = Vec::new();
     for (name, text) in &texts {
@@ -79,6 +85,16 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<(), Failure> {
         output.document(&json!({ "files": documents }));
     }
     if is_good { Ok(()) } else { Err(Failure::Reported) }
+}
+
+/// The schema in a document of `trigger reference`; of anything else, which is a sample, the one that fits it.
+fn read_reference(file: &Path) -> Result<Value, Failure> {
+    let document = input::read_json(file)?;
+    let is_reference = document.get("saved_at").is_some() && document.get("schema").is_some_and(Value::is_object);
+    if is_reference {
+        return Ok(document.get("schema").cloned().unwrap_or_default());
+    }
+    Ok(schema_of(&[document]))
 }
 
 /// What a server would say, and for a plugin that is not here how to bring it: a server may have more than this binary.
@@ -152,7 +168,7 @@ mod tests {
 
     fn found(text: &str, beside: &[&str], catalog: &dyn flowcell_core::ports::Catalog) -> Findings {
         let others = Beside::of(beside.iter().copied());
-        findings(text, &Surroundings { catalog, grants: &[], others: &others })
+        findings(text, &Surroundings { catalog, grants: &[], others: &others, reference: None })
     }
 
     #[test]

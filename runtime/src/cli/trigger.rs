@@ -1,4 +1,8 @@
-//! `flowcell trigger show`.
+//! `flowcell trigger`: what starts a workflow and what came to it; following requests, saving one for the mapping, another URL.
+
+mod late;
+mod reference;
+mod requests;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -12,6 +16,16 @@ use crate::client::Client;
 pub(crate) enum Command {
     /// Show what starts a workflow, what came, and why the latest deliveries started nothing
     Show(Show),
+    /// Print the latest requests with their headers, bodies and what became of them
+    Requests(requests::Requests),
+    /// Print requests as they come, until Ctrl-C
+    Listen(requests::Listen),
+    /// Save requests as what the workflow's expressions are checked against
+    SaveReference(reference::Save),
+    /// Print the mapping reference: the JSON Schema of the requests, and a sample
+    Reference(reference::Reference),
+    /// Give the trigger another URL; the former one may count for a while yet
+    RotateUrl(late::Rotate),
 }
 
 #[derive(Debug, Args)]
@@ -21,7 +35,17 @@ pub(crate) struct Show {
 }
 
 pub(crate) async fn run(command: &Command, client: &Client, output: &Output) -> Result<(), Failure> {
-    let Command::Show(args) = command;
+    match command {
+        Command::Show(args) => show(args, client, output).await,
+        Command::Requests(args) => requests::list(args, client, output).await,
+        Command::Listen(args) => requests::listen(args, client, output).await,
+        Command::SaveReference(args) => reference::save(args, client, output).await,
+        Command::Reference(args) => reference::show(args, client, output).await,
+        Command::RotateUrl(args) => late::rotate(args, client, output).await,
+    }
+}
+
+async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failure> {
     let document = client.get(&format!("workflows/{}/trigger", path_segment(&args.id))).await?;
     if output.is_json() {
         output.document(&document);
@@ -33,6 +57,26 @@ pub(crate) async fn run(command: &Command, client: &Client, output: &Output) -> 
     if at(&document, "/url").is_string() {
         output.line(format!("  URL         {}", text_of(&document, "/url")));
     }
+    if at(&document, "/is_draft").as_bool() == Some(true) {
+        output.line(format!(
+            "  {}",
+            output.paint(Style::Warn, "a draft: requests are kept to look at, and start no run")
+        ));
+    }
+    match text_of(&document, "/verified").as_str() {
+        "" => {}
+        "unsigned" => {
+            output.line(format!(
+                "  senders     {}",
+                output.paint(Style::Warn, "unsigned: whoever knows the URL is believed")
+            ));
+        }
+        "url-only" => output.line(
+            "  senders     not verified: whoever knows the URL is believed (`verify` in the workflow changes that)",
+        ),
+        scheme => output.line(format!("  senders     verified by {scheme}")),
+    }
+    late::print(&document, output);
     output.line(format!("  since       {}", text_of(&document, "/since")));
     let counts = at(&document, "/counts").as_object().into_iter().flatten();
     let counts: Vec<String> = counts.map(|(name, count)| format!("{count} {name}")).collect();

@@ -64,6 +64,8 @@ section! {
         routes_cached_max: u64 = 10_000,
         replies_waiting_max: u64 = 1_000,
         reply_wait_max_ms: u64 = 30_000,
+        requests_kept_max: u64 = 50,
+        requests_kept_bytes_max: u64 = 64 * 1024 * 1024,
     }
 }
 

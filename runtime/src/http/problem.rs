@@ -16,6 +16,7 @@ pub(crate) const TYPE_BASE: &str = "https://flowcell.dev/problems/";
 pub(crate) enum Kind {
     InvalidRequest,
     Unauthorized,
+    Unverified,
     NotFound,
     UnknownHook,
     MethodNotAllowed,
@@ -49,6 +50,7 @@ pub(crate) enum Kind {
     Overloaded,
     Busy,
     NoSpace,
+    Unverifiable,
     Stopped,
     Starting,
     Draining,
@@ -59,6 +61,7 @@ impl Kind {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid-request", "The request is not well formed"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed"),
+            Self::Unverified => (StatusCode::UNAUTHORIZED, "unverified", "The sender is not verified"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::UnknownHook => (StatusCode::NOT_FOUND, "unknown-hook", "No trigger listens here"),
             Self::MethodNotAllowed => {
@@ -124,6 +127,9 @@ impl Kind {
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Flowcell is busy at the moment"),
             Self::NoSpace => (StatusCode::SERVICE_UNAVAILABLE, "no-space", "The disk is nearly full"),
+            Self::Unverifiable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unverifiable", "The sender cannot be verified at the moment")
+            }
             Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped", "Flowcell has stopped accepting"),
             Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Flowcell is starting"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Flowcell is shutting down"),
@@ -214,6 +220,11 @@ impl Problem {
 
     pub(crate) fn status(&self) -> StatusCode {
         self.kind.parts().0
+    }
+
+    /// The end of its `type`: stable and machine-readable.
+    pub(crate) fn slug(&self) -> &'static str {
+        self.kind.parts().1
     }
 
     /// Whether the operator should see it in the log: our failures, and clients turned away.

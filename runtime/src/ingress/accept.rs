@@ -19,6 +19,8 @@ use crate::http::problem::{Kind, Problem};
 use crate::ingress::answer;
 use crate::ingress::dedupe::{Key, Sent};
 use crate::ingress::published::{Asked, Published};
+use crate::ingress::recent::Outcome as Noted;
+use crate::ingress::recent::note::Note;
 use crate::ingress::routes::Route;
 use crate::ingress::tally::{Came, Filtered};
 
@@ -44,12 +46,11 @@ struct Group {
 pub(crate) async fn accept(
     app: &App,
     route: &Route,
-    (sent, request_id): (&Sent, &str),
+    (sent, note): (&Sent, &mut Note),
     (events, held): (Vec<TriggerEvent>, OwnedSemaphorePermit),
 ) -> Result<Response, Problem> {
     if events.is_empty() {
-        route.published.tally.count(Came::Ignored);
-        return Ok(ignored("the trigger found no event in the request"));
+        return Ok(ignored(&route.published, note, "the trigger found no event in the request"));
     }
     if events.len() > size(app.ingress.events_max) {
         return Err(Problem::new(
@@ -88,8 +89,9 @@ pub(crate) async fn accept(
     }
     // The events are on the disk: whoever waits for the run takes no room from other requests.
     drop(held);
+    note.came(outcome.noted());
     let Some(reply) = reply else { return Ok(outcome.answer()) };
-    answer::wait(app, (&outcome, reply), &mut call, request_id).await
+    answer::wait(app, (&outcome, reply), &mut call, note.request_id()).await
 }
 
 /// What the filter lets pass, in groups: with a key of the whole request one for all; else one for each event with a key of its own, then one
@@ -204,6 +206,17 @@ impl Outcome {
         document
     }
 
+    /// What is kept of it with the request.
+    fn noted(&self) -> Noted {
+        let run_ids = self.runs().collect();
+        match (self.delivered.first(), self.filtered.first()) {
+            (Some(first), _) if self.is_duplicate() => Noted::Duplicate { event_id: first.accepted.event, run_ids },
+            (Some(first), _) => Noted::Started { event_id: first.accepted.event, run_ids },
+            (None, Some((event_id, _))) => Noted::Filtered { event_id: *event_id },
+            (None, None) => Noted::Ignored { reason: "there was no event in it".to_owned() },
+        }
+    }
+
     pub(crate) fn answer(&self) -> Response {
         self.answer_with(self.document())
     }
@@ -219,8 +232,16 @@ impl Outcome {
 }
 
 /// The trigger saw the request and wants nothing done.
-pub(crate) fn ignored(reason: &str) -> Response {
+pub(crate) fn ignored(published: &Published, note: &mut Note, reason: &str) -> Response {
+    published.tally.count(Came::Ignored);
+    note.came(Noted::Ignored { reason: reason.to_owned() });
     json_202(&json!({ "ignored": reason }))
+}
+
+/// The request came to a draft: it is kept to look at, and starts nothing.
+pub(crate) fn tested(note: &mut Note, events: usize) -> Response {
+    note.came(Noted::Test { events });
+    json_202(&json!({ "test": true, "request_id": note.request_id(), "events": events }))
 }
 
 fn json_202(document: &Value) -> Response {

@@ -11,13 +11,14 @@ use flowcell_core::redact::{RedactionRules, Redactor};
 use flowcell_core::run::event::{Origin, Recorded, RunEvent};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
-use flowcell_core::workflow::Workflow;
 use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::{Scheme, Verify, Workflow};
 use serde_json::Value;
 
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::ingress::tally::Tally;
+use crate::ingress::verify::Verifier;
 
 #[derive(Debug)]
 pub(crate) struct Published {
@@ -25,6 +26,8 @@ pub(crate) struct Published {
     pub(crate) workflow: Workflow,
     pub(crate) version: u32,
     filter: Option<CompiledCondition>,
+    /// How its trigger's senders prove who they are; absent where the URL's secrecy has to do.
+    pub(crate) verifier: Option<Verifier>,
     custom_values: Arc<Value>,
     redaction: Arc<RedactionRules>,
     pub(crate) tally: Arc<Tally>,
@@ -100,15 +103,26 @@ impl Published {
         let workflow =
             Authored::parse(&version.source).map_err(|problems| unreadable(format!("{problems:?}")))?.workflow;
         let filter = workflow.trigger.filter.as_ref().map(|filter| CompiledCondition::compile(filter, &[])).transpose();
+        let verifier = workflow.trigger.verify.as_ref().and_then(Verify::scheme).map(Verifier::new).transpose();
         Ok(Self {
             workspace: version.workspace.clone(),
             version: version.version,
             filter: filter.map_err(|errors| unreadable(format!("{errors:?}")))?,
+            verifier: verifier.map_err(&unreadable)?,
             tally: app.tallies.of(&version.id),
             custom_values: app.control.custom_values(),
             redaction: Arc::new(app.control.redaction_rules([&workflow.settings])),
             workflow,
         })
+    }
+
+    /// The name under which a sender proves itself, where the trigger chooses it.
+    pub(crate) fn proof_name(&self) -> Option<&str> {
+        match self.verifier.as_ref()?.scheme() {
+            Scheme::Hmac { header, .. } => Some(header),
+            Scheme::ApiKey { header, query, .. } => header.as_deref().or(query.as_deref()),
+            _ => None,
+        }
     }
 
     /// Asks the trigger's filter about a payload, as a run would see it that began with it.

@@ -5,15 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use flowcell_core::id::WorkflowId;
 use flowcell_core::plugin::Pin;
-use flowcell_core::ports::Hook;
+use flowcell_core::ports::{FormerHook, Hook, WorkflowHead};
 use flowcell_core::workflow::TriggerKind;
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, TRIGGER_ID};
 use crate::http::problem::Problem;
 use crate::ingress::published::Published;
+use crate::token::TokenHash;
 
-/// A published workflow version as the ingress needs it.
+/// A workflow version as the ingress needs it: the published one, or the newest draft where none is.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) hook: Hook,
@@ -22,6 +23,10 @@ pub(crate) struct Route {
     pub(crate) pin: Pin,
     /// The trigger's `with`.
     pub(crate) config: Value,
+    /// A draft takes requests to look at, and starts no run.
+    pub(crate) is_draft: bool,
+    /// The URL is one that was replaced.
+    pub(crate) former: Option<FormerHook>,
 }
 
 /// The cache. Unknown tokens are not remembered: anybody can invent them.
@@ -43,8 +48,13 @@ impl Routes {
         Self { known: RwLock::default(), max }
     }
 
-    /// The route of the token with this SHA-256, if its workflow is published.
+    /// The route of the token with this SHA-256, unless it was replaced and counts no more.
     pub(crate) async fn find(&self, app: &App, token_hash: [u8; 32]) -> Result<Option<Arc<Route>>, Problem> {
+        let found = self.known_or_loaded(app, token_hash).await?;
+        Ok(found.filter(|route| route.former.is_none_or(|former| app.ports.clock.now() < former.valid_until)))
+    }
+
+    async fn known_or_loaded(&self, app: &App, token_hash: [u8; 32]) -> Result<Option<Arc<Route>>, Problem> {
         let generation = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(route) = known.routes.get(&token_hash) {
@@ -76,9 +86,26 @@ async fn load(app: &App, token_hash: [u8; 32]) -> Result<Option<Route>, Problem>
     let definitions = &app.ports.definitions;
     let Some(hook) = definitions.hook(token_hash).await? else { return Ok(None) };
     let Some(head) = definitions.head(&hook.workspace, &hook.workflow).await? else { return Ok(None) };
-    let Some(number) = head.published else { return Ok(None) };
-    let Some(version) = definitions.version(&hook.workspace, &hook.workflow, number).await? else {
-        tracing::error!(workflow = %hook.workflow, version = number, "the published version is missing from the store");
+    let is_of = |generation| TokenHash::of(&app.hook_token(&head.id, generation)).bytes() == token_hash;
+    let former = match head.former_hooks.iter().find(|former| is_of(former.generation)) {
+        Some(former) => Some(*former),
+        None if is_of(head.hook_generation) => None,
+        // It was replaced at once.
+        None => return Ok(None),
+    };
+    Ok(of_head(app, hook, &head).await?.map(|route| Route { former, ..route }))
+}
+
+/// The route that the current URL of a workflow's trigger leads to; none where it has no plugin to take requests.
+pub(crate) async fn of_workflow(app: &App, head: &WorkflowHead) -> Result<Option<Route>, Problem> {
+    let (workspace, workflow) = (head.workspace.clone(), head.id.clone());
+    of_head(app, Hook { workspace, workflow, trigger: TRIGGER_ID.to_owned() }, head).await
+}
+
+async fn of_head(app: &App, hook: Hook, head: &WorkflowHead) -> Result<Option<Route>, Problem> {
+    let number = head.published.unwrap_or(head.latest);
+    let Some(version) = app.ports.definitions.version(&hook.workspace, &hook.workflow, number).await? else {
+        tracing::error!(workflow = %hook.workflow, version = number, "a version is missing from the store");
         return Err(Problem::internal());
     };
     let published = Arc::new(Published::read(app, &version)?);
@@ -89,5 +116,5 @@ async fn load(app: &App, token_hash: [u8; 32]) -> Result<Option<Route>, Problem>
         tracing::error!(workflow = %hook.workflow, version = number, "a stored workflow has no pin for its trigger");
         return Err(Problem::internal());
     };
-    Ok(Some(Route { hook, published, pin, config }))
+    Ok(Some(Route { hook, published, pin, config, is_draft: head.published.is_none(), former: None }))
 }

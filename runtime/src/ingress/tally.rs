@@ -11,6 +11,9 @@ use flowcell_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::ingress::late::Late;
+use crate::ingress::recent::{Limits, Recent};
+
 /// How many of the latest are kept of each sort and workflow. An explanation has some hundred bytes for each operand, so that they stay below
 /// 100 KiB for a filter of fifty comparisons; a person who looks for a reason looks at the last few.
 pub(crate) const LATEST_MAX: usize = 20;
@@ -19,10 +22,13 @@ pub(crate) const LATEST_MAX: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Tallies {
     since: Timestamp,
+    recent: Arc<Limits>,
+    /// Held while what was counted goes to the store.
+    pub(crate) writing_late: tokio::sync::Mutex<()>,
     by_workflow: RwLock<HashMap<WorkflowId, Arc<Tally>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
     started: AtomicU64,
     duplicate: AtomicU64,
@@ -30,6 +36,8 @@ pub(crate) struct Tally {
     ignored: AtomicU64,
     rejected: AtomicU64,
     latest: Mutex<Latest>,
+    pub(crate) recent: Recent,
+    pub(crate) late: Late,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +59,8 @@ pub(crate) struct Filtered {
 pub(crate) struct Rejected {
     pub(crate) at: Timestamp,
     pub(crate) status: u16,
+    /// Stable and machine-readable.
+    pub(crate) code: &'static str,
     pub(crate) message: String,
 }
 
@@ -63,8 +73,9 @@ pub(crate) enum Came {
 }
 
 impl Tallies {
-    pub(crate) fn new(since: Timestamp) -> Self {
-        Self { since, by_workflow: RwLock::default() }
+    pub(crate) fn new(since: Timestamp, recent: Limits) -> Self {
+        let (recent, writing_late) = (Arc::new(recent), tokio::sync::Mutex::default());
+        Self { since, recent, writing_late, by_workflow: RwLock::default() }
     }
 
     /// A workflow's own. Only workflows that exist are asked for, so that there are no more than those.
@@ -73,7 +84,12 @@ impl Tallies {
             return Arc::clone(tally);
         }
         let mut all = self.by_workflow.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(workflow.clone()).or_default())
+        Arc::clone(all.entry(workflow.clone()).or_insert_with(|| Arc::new(Tally::new(Arc::clone(&self.recent)))))
+    }
+
+    pub(crate) fn all(&self) -> Vec<(WorkflowId, Arc<Tally>)> {
+        let all = self.by_workflow.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(workflow, tally)| (workflow.clone(), Arc::clone(tally))).collect()
     }
 
     pub(crate) fn since(&self) -> Timestamp {
@@ -82,6 +98,19 @@ impl Tallies {
 }
 
 impl Tally {
+    fn new(recent: Arc<Limits>) -> Self {
+        Self {
+            started: AtomicU64::default(),
+            duplicate: AtomicU64::default(),
+            filtered: AtomicU64::default(),
+            ignored: AtomicU64::default(),
+            rejected: AtomicU64::default(),
+            latest: Mutex::default(),
+            recent: Recent::new(recent),
+            late: Late::default(),
+        }
+    }
+
     pub(crate) fn count(&self, came: Came) {
         let counter = match came {
             Came::Started => &self.started,
@@ -134,11 +163,16 @@ mod tests {
 
     #[test]
     fn everything_is_counted_and_the_latest_are_kept_newest_first() {
-        let tallies = Tallies::new(Timestamp::from_millis(5));
+        let tallies = Tallies::new(Timestamp::from_millis(5), Limits::new(5, 1_000_000));
         let workflow: WorkflowId = "w".parse().unwrap();
         for number in 0..25_u16 {
             let message = format!("no. {number}");
-            tallies.of(&workflow).rejected(Rejected { at: Timestamp::from_millis(6), status: 400 + number, message });
+            tallies.of(&workflow).rejected(Rejected {
+                at: Timestamp::from_millis(6),
+                status: 400 + number,
+                code: "c",
+                message,
+            });
         }
         tallies.of(&workflow).count(Came::Duplicate);
         let view = tallies.of(&workflow).view();

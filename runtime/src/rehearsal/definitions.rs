@@ -35,6 +35,10 @@ impl Definitions for Texts {
         Err(StoreError::Refused { message: "a rehearsal publishes nothing".to_owned() })
     }
 
+    async fn rotate(&self, _: WorkflowHead, _: HookBinding, _: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        Err(StoreError::Refused { message: "a rehearsal publishes nothing".to_owned() })
+    }
+
     async fn head(&self, workspace: &WorkspaceId, id: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError> {
         Ok(self.workflows.get(id).map(|ready| WorkflowHead {
             workspace: workspace.clone(),
@@ -43,6 +47,7 @@ impl Definitions for Texts {
             latest: 1,
             published: Some(1),
             hook_generation: 1,
+            former_hooks: Vec::new(),
             updated_at: Timestamp::from_millis(0),
         }))
     }

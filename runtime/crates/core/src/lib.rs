@@ -13,6 +13,7 @@ pub mod expression;
 mod serde_text;
 
 pub mod id;
+pub mod infer;
 pub mod invoke;
 pub mod manifest;
 pub mod manual_clock;

@@ -2,6 +2,7 @@
 
 mod destinations;
 mod schedules;
+mod triggers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use crate::search::{PageRequest, RunFilter, RunPage};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use schedules::{ScheduleCursor, Schedules};
+pub use triggers::{LateCallers, LateUse, Reference, Triggers};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -240,7 +242,18 @@ pub struct WorkflowHead {
     pub published: Option<u32>,
     /// Counts the rotations of its trigger's URL. The token itself is derived from this and the instance key, and stored nowhere.
     pub hook_generation: u32,
+    /// URLs that were replaced and count for a while yet, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_hooks: Vec<FormerHook>,
     pub updated_at: Timestamp,
+}
+
+/// A trigger's URL that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerHook {
+    pub generation: u32,
+    /// From then on it leads nowhere.
+    pub valid_until: Timestamp,
 }
 
 /// Where a trigger's URL leads.
@@ -263,8 +276,12 @@ pub struct HookBinding {
 #[async_trait]
 pub trait Definitions: Send + Sync {
     /// Writes a version, the new head and the hook in one transaction; returns after the sync.
-    /// [`StoreError::Conflict`] when `version.version` is not the stored head's `latest` + 1.
+    /// [`StoreError::Conflict`] when `version.version` is not the stored head's `latest` + 1, or the trigger's URL was replaced meanwhile.
     async fn put(&self, version: WorkflowVersion, head: WorkflowHead, hook: HookBinding) -> Result<(), StoreError>;
+
+    /// Replaces the trigger's URL: writes the head, whose `hook_generation` is the stored one + 1 (else [`StoreError::Conflict`]), and the hook of
+    /// the new URL. The former hooks stay, except those whose token is in `gone`.
+    async fn rotate(&self, head: WorkflowHead, hook: HookBinding, gone: Vec<[u8; 32]>) -> Result<(), StoreError>;
 
     async fn head(&self, workspace: &WorkspaceId, id: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError>;
 

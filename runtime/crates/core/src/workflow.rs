@@ -13,6 +13,7 @@ pub mod step;
 mod tests;
 pub mod text;
 pub mod trigger;
+pub mod verify;
 pub mod walk;
 mod written;
 
@@ -25,6 +26,7 @@ use self::problem::Problem;
 pub use self::settings::Settings;
 pub use self::step::{Action, OnUncertain, Step, StepKind};
 pub use self::trigger::{Trigger, TriggerKind};
+pub use self::verify::{Scheme, Verify};
 use crate::capability::Grant;
 use crate::id::WorkflowId;
 use crate::plugin::Uses;
@@ -64,7 +66,7 @@ impl Workflow {
 /// Reads a workflow file and finds everything that can be known to be wrong with it. Other workflows are not looked up; warnings are left
 /// out: see [`examine`].
 pub fn check(text: &str, catalog: &dyn Catalog, grants: &[Grant]) -> Result<Workflow, Vec<Problem>> {
-    examine(text, &Surroundings { catalog, grants, others: &check::others::Unknown }).into_result()
+    examine(text, &Surroundings { catalog, grants, others: &check::others::Unknown, reference: None }).into_result()
 }
 
 /// Reads a workflow file and says what is wrong with it and what may be.

@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          thirteen trees (see `tables`)
+//! sled/          fifteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -44,6 +44,7 @@ mod sync;
 mod tables;
 mod tail;
 mod tracker;
+mod triggers;
 mod upgrade;
 mod verify;
 mod writer;

@@ -11,8 +11,9 @@ use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, RunQueue,
-    ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, Reference,
+    RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
+    WorkflowVersion,
 };
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
@@ -54,6 +55,8 @@ struct State {
     cursors: BTreeMap<(WorkspaceId, WorkflowId, String), ScheduleCursor>,
     connections: BTreeMap<(WorkspaceId, ConnectionName), StoredConnection>,
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
+    references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
+    late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
 }
 
 #[derive(Debug)]
@@ -229,6 +232,7 @@ impl Definitions for MemoryStore {
         let key = (head.workspace.clone(), head.id.clone());
         let stored = state.heads.get(&key);
         rules::check_version(&version, stored.map_or(0, |(head, _)| head.latest))?;
+        rules::check_url(&head, stored.map_or(0, |(head, _)| head.hook_generation))?;
         let old_token = stored.map(|(_, token)| *token);
         if state
             .hooks
@@ -242,6 +246,23 @@ impl Definitions for MemoryStore {
         }
         state.hooks.insert(hook.token_hash, hook.hook);
         state.versions.insert((head.workspace.clone(), head.id.clone(), version.version), version);
+        state.heads.insert(key, (head, hook.token_hash));
+        Ok(())
+    }
+
+    async fn rotate(&self, head: WorkflowHead, hook: HookBinding, gone: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let key = (head.workspace.clone(), head.id.clone());
+        rules::check_rotation(&head, &hook, state.heads.get(&key).map(|(head, _)| head))?;
+        if state.hooks.contains_key(&hook.token_hash) {
+            return Err(rules::hook_taken(&head));
+        }
+        for token in gone {
+            if state.hooks.get(&token).is_some_and(|led| led.workspace == head.workspace && led.workflow == head.id) {
+                state.hooks.remove(&token);
+            }
+        }
+        state.hooks.insert(hook.token_hash, hook.hook);
         state.heads.insert(key, (head, hook.token_hash));
         Ok(())
     }
@@ -288,6 +309,28 @@ impl Schedules for MemoryStore {
 
     async fn list(&self) -> Result<Vec<ScheduleCursor>, StoreError> {
         Ok(self.state().cursors.values().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Triggers for MemoryStore {
+    async fn put_reference(&self, reference: Reference) -> Result<(), StoreError> {
+        let key = (reference.workspace.clone(), reference.workflow.clone());
+        self.state().references.insert(key, reference);
+        Ok(())
+    }
+
+    async fn reference(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Result<Option<Reference>, StoreError> {
+        Ok(self.state().references.get(&(workspace.clone(), workflow.clone())).cloned())
+    }
+
+    async fn put_late(&self, late: LateCallers) -> Result<(), StoreError> {
+        self.state().late.insert((late.workspace.clone(), late.workflow.clone()), late);
+        Ok(())
+    }
+
+    async fn late(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Result<Option<LateCallers>, StoreError> {
+        Ok(self.state().late.get(&(workspace.clone(), workflow.clone())).cloned())
     }
 }
 

@@ -116,6 +116,40 @@ pub(crate) fn check_version(version: &WorkflowVersion, latest: u32) -> Result<()
     })
 }
 
+/// Refuses a version whose head knows an older URL of the trigger than the stored one.
+pub(crate) fn check_url(head: &WorkflowHead, stored: u32) -> Result<(), StoreError> {
+    if head.hook_generation >= stored {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("the trigger URL of `{}`", head.id),
+        expected: head.hook_generation,
+        actual: stored,
+    })
+}
+
+/// Refuses a rotation that was not made from what is stored.
+pub(crate) fn check_rotation(
+    head: &WorkflowHead,
+    binding: &HookBinding,
+    stored: Option<&WorkflowHead>,
+) -> Result<(), StoreError> {
+    let Some(stored) = stored else { return Err(StoreError::NotFound { what: format!("workflow `{}`", head.id) }) };
+    if binding.hook.workspace != head.workspace || binding.hook.workflow != head.id {
+        return Err(refused(format!("the head and hook of `{}` do not belong together", head.id)));
+    }
+    let conflict = |what: &str, expected, actual| {
+        Err(StoreError::Conflict { what: format!("{what} of `{}`", head.id), expected, actual })
+    };
+    if head.hook_generation != stored.hook_generation.saturating_add(1) {
+        return conflict("the trigger URL", head.hook_generation.saturating_sub(1), stored.hook_generation);
+    }
+    if (head.latest, head.published) != (stored.latest, stored.published) {
+        return conflict("the newest version", head.latest, stored.latest);
+    }
+    Ok(())
+}
+
 /// Refuses a write of a connection that is not the next after `revision` (0: there is none).
 pub(crate) fn check_revision(connection: &StoredConnection, revision: u32) -> Result<(), StoreError> {
     if connection.revision == revision.saturating_add(1) {

@@ -24,6 +24,8 @@ mod schedules;
 mod search;
 #[path = "contract/tail.rs"]
 mod tail;
+#[path = "contract/triggers.rs"]
+mod triggers;
 
 /// Makes each of the named sentences a test on each backend.
 macro_rules! on_every_backend {
@@ -100,6 +102,10 @@ on_every_backend! {
         the_rules_of_a_workflow_come_before_the_operators,
         runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
+    triggers::{
+        a_reference_is_there_after_a_restart_and_is_written_over,
+        late_callers_are_there_after_a_restart,
+    },
     definitions::{
         a_version_its_head_and_its_hook_are_written_together,
         a_version_that_is_not_the_next_is_a_conflict,
@@ -108,6 +114,8 @@ on_every_backend! {
         a_hook_of_another_workflow_is_not_taken_over,
         workflows_are_listed_by_id_within_their_workspace,
         definitions_survive_a_restart,
+        a_rotated_url_leads_on_beside_the_former_one_until_that_is_gone,
+        a_version_made_before_a_rotation_is_a_conflict,
     },
     destinations::{
         records_replace_those_before_and_are_listed_by_workspace_and_url,

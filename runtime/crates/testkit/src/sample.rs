@@ -105,6 +105,7 @@ pub async fn publish(definitions: &dyn Definitions, version: &WorkflowVersion) -
         latest: version.version,
         published: Some(version.version),
         hook_generation: 1,
+        former_hooks: Vec::new(),
         updated_at: version.created_at,
     };
     let hook =

@@ -13,9 +13,10 @@ use flowcell_core::run::fold::RunSummary;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::message;
+use super::streamed::Pieces;
 use crate::api::redaction;
 use crate::app::App;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::Problem;
 
 /// A line that says nothing, so that proxies keep a silent connection: the usual idle timeouts begin at 30 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -53,10 +54,7 @@ pub(crate) struct Feed {
 impl Feed {
     /// Takes one of the places for followers.
     pub(super) fn begin(app: Arc<App>, scope: Scope) -> Result<Self, Problem> {
-        let place = Arc::clone(&app.followers).try_acquire_owned().map_err(|_| {
-            let detail = format!("{} clients follow already; try again when one has left.", super::FOLLOWERS_MAX);
-            Problem::new(Kind::Busy, detail).retry_after_ms(Some(10_000))
-        })?;
+        let place = Arc::clone(&app.followers).try_acquire_owned().map_err(|_| super::no_place())?;
         Ok(Self {
             app,
             scope,
@@ -68,8 +66,7 @@ impl Feed {
         })
     }
 
-    /// The next piece, and what follows it; nothing at the end.
-    pub(super) async fn next(mut self) -> Option<(Bytes, Self)> {
+    async fn next_piece(mut self) -> Option<(Bytes, Self)> {
         if self.has_ended {
             return None;
         }
@@ -227,5 +224,11 @@ impl Feed {
             found
         };
         Ok(workflow.as_ref().is_none_or(|wanted| *wanted == found.id).then_some(found))
+    }
+}
+
+impl Pieces for Feed {
+    async fn next(self) -> Option<(Bytes, Self)> {
+        self.next_piece().await
     }
 }

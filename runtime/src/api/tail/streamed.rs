@@ -8,24 +8,28 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::feed::Feed;
+/// What comes piece by piece.
+pub(crate) trait Pieces: Sized + Send + 'static {
+    /// The next piece, and what follows it; nothing at the end.
+    fn next(self) -> impl Future<Output = Option<(Bytes, Self)>> + Send;
+}
 
-pub(crate) fn body(feed: Feed) -> Body {
+pub(crate) fn body<F: Pieces>(feed: F) -> Body {
     Body::new(Streamed { next: Some(step(feed)) })
 }
 
-type Step = Pin<Box<dyn Future<Output = Option<(Bytes, Feed)>> + Send>>;
+type Step<F> = Pin<Box<dyn Future<Output = Option<(Bytes, F)>> + Send>>;
 
-fn step(feed: Feed) -> Step {
+fn step<F: Pieces>(feed: F) -> Step<F> {
     Box::pin(feed.next())
 }
 
-struct Streamed {
+struct Streamed<F> {
     /// Absent: it has ended.
-    next: Option<Step>,
+    next: Option<Step<F>>,
 }
 
-impl http_body::Body for Streamed {
+impl<F: Pieces> http_body::Body for Streamed<F> {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -9,6 +9,7 @@ mod known;
 mod links;
 pub mod others;
 mod reads;
+mod reference;
 mod secrets;
 mod types;
 mod visible;
@@ -40,6 +41,8 @@ pub struct Surroundings<'a> {
     /// chose one.
     pub grants: &'a [Grant],
     pub others: &'a dyn Others,
+    /// The schema of the requests that the mapping is made against, where there is one.
+    pub reference: Option<&'a Value>,
 }
 
 impl std::fmt::Debug for Surroundings<'_> {
@@ -66,6 +69,7 @@ pub fn check(authored: &Authored, surroundings: &Surroundings<'_>) -> Findings {
         catalog: surroundings.catalog,
         grants: surroundings.grants,
         others: surroundings.others,
+        reference: surroundings.reference,
         problems: Vec::new(),
         not_looked_up: Vec::new(),
         connections_not_looked_up: Vec::new(),
@@ -102,6 +106,7 @@ struct Check<'a> {
     catalog: &'a dyn Catalog,
     grants: &'a [Grant],
     others: &'a dyn Others,
+    reference: Option<&'a Value>,
     problems: Vec<Problem>,
     not_looked_up: Vec<WorkflowId>,
     connections_not_looked_up: Vec<ConnectionName>,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration;
+use super::verify::Verify;
 use crate::condition::Condition;
 use crate::plugin::Uses;
 use crate::schedule::ScheduleSpec;
@@ -19,6 +20,8 @@ pub struct Trigger {
     pub dedupe: Option<Dedupe>,
     /// The sender waits for the run's `respond` step.
     pub reply: Option<Reply>,
+    /// How the sender proves who it is, of a plugin's trigger; without it the URL's secrecy has to do.
+    pub verify: Option<Verify>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +78,7 @@ pub struct Reply {
 impl Trigger {
     /// A trigger of this kind with nothing else to it.
     pub fn of(kind: TriggerKind) -> Self {
-        Self { kind, filter: None, dedupe: None, reply: None }
+        Self { kind, filter: None, dedupe: None, reply: None, verify: None }
     }
 
     /// What a plugin's trigger names.
@@ -120,12 +123,14 @@ struct Written {
     dedupe: Option<Dedupe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<Reply>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<Verify>,
 }
 
 impl TryFrom<Written> for Trigger {
     type Error = String;
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { uses, with, schedule, manual, error, event, filter, dedupe, reply } = written;
+        let Written { uses, with, schedule, manual, error, event, filter, dedupe, reply, verify } = written;
         let with = with.unwrap_or_else(super::empty_object);
         let kinds = [
             uses.map(|uses| TriggerKind::Plugin { uses, with }),
@@ -136,7 +141,7 @@ impl TryFrom<Written> for Trigger {
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
-            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply }),
+            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify }),
             _ => Err("exactly one of uses, schedule, manual, error, event is needed".to_owned()),
         }
     }
@@ -144,8 +149,8 @@ impl TryFrom<Written> for Trigger {
 
 impl From<Trigger> for Written {
     fn from(trigger: Trigger) -> Self {
-        let Trigger { kind, filter, dedupe, reply } = trigger;
-        let mut written = Self { filter, dedupe, reply, ..Self::default() };
+        let Trigger { kind, filter, dedupe, reply, verify } = trigger;
+        let mut written = Self { filter, dedupe, reply, verify, ..Self::default() };
         match kind {
             TriggerKind::Plugin { uses, with } => {
                 written.uses = Some(uses);

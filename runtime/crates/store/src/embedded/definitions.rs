@@ -9,7 +9,7 @@ use super::EmbeddedStore;
 use super::journal::Rows;
 use super::shared::{StoredHead, reading};
 use super::tables::{self, Table};
-use super::writer::{DefineWrite, Write};
+use super::writer::{DefineWrite, RotateWrite, Write};
 use crate::rules;
 
 #[async_trait]
@@ -25,6 +25,19 @@ impl Definitions for EmbeddedStore {
         let rows = self.persist_payloads(rows).await?;
         let (reply, answer) = oneshot::channel();
         self.writer.reserve().await?.send(Write::Define(Box::new(DefineWrite { rows, version, head, hook, reply })));
+        self.writer.answer(answer).await
+    }
+
+    async fn rotate(&self, head: WorkflowHead, hook: HookBinding, gone: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        let number = self.workspace_number(&head.workspace).await?;
+        let head = StoredHead { head, token_hash: hook.token_hash };
+        let mut rows = Rows::default();
+        rows.add(Table::Heads, tables::head(number, &head.head.id), &head)?;
+        rows.add(Table::Hooks, tables::hook(&hook.token_hash), &hook.hook)?;
+        let rows = self.persist_payloads(rows).await?;
+        let (reply, answer) = oneshot::channel();
+        let write = RotateWrite { rows, head, hook, gone, reply };
+        self.writer.reserve().await?.send(Write::Rotate(Box::new(write)));
         self.writer.answer(answer).await
     }
 

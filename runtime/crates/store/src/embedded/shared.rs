@@ -90,7 +90,7 @@ pub(crate) struct Directory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredHead {
     pub(crate) head: WorkflowHead,
-    /// The hook of `head.hook_generation`, removed when the next one is written.
+    /// The hook of `head.hook_generation`. A version that brings another one removes it; a rotation keeps it for as long as it counts.
     pub(crate) token_hash: [u8; 32],
 }
 

@@ -38,10 +38,20 @@ pub(crate) enum Table {
     Connections = 12,
     /// Workspace (4), destination (10) → what is known of it.
     Destinations = 13,
+    /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
+    Triggers = 14,
+}
+
+/// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum TriggerPart {
+    Reference = 1,
+    Late = 2,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -56,6 +66,7 @@ impl Table {
         Self::Pins,
         Self::Connections,
         Self::Destinations,
+        Self::Triggers,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -74,6 +85,7 @@ impl Table {
             Self::Pins => "pins",
             Self::Connections => "connections",
             Self::Destinations => "destinations",
+            Self::Triggers => "triggers",
         }
     }
 
@@ -157,6 +169,10 @@ pub(crate) fn connection(workspace: WorkspaceNumber, name: &ConnectionName) -> s
 
 pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), id.as_bytes()])
+}
+
+pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
+    join(&[&head(workspace, workflow), &[part as u8]])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -198,6 +198,10 @@ impl<'a> Reader<'a> {
         self.scan((Table::Destinations, EVERYTHING), |reader, key, body| {
             reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
+        // Only that they can be read: nothing depends on them.
+        self.scan((Table::Triggers, EVERYTHING), |reader, key, body| {
+            reader.decode::<serde_json::Value>(Table::Triggers, key, body).map(drop)
+        })?;
         Ok(directory)
     }
 

@@ -59,6 +59,7 @@ pub(crate) enum Write {
     Cursor(Box<CursorWrite>),
     Connection(Box<ConnectionWrite>),
     Rows(Box<RowsWrite>),
+    Rotate(Box<RotateWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -86,6 +87,7 @@ impl Write {
             | Self::Cursor(_)
             | Self::Connection(_)
             | Self::Rows(_)
+            | Self::Rotate(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -176,6 +178,17 @@ pub(crate) struct ConnectionWrite {
 pub(crate) struct RowsWrite {
     pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A head with the next URL of its trigger.
+#[derive(Debug)]
+pub(crate) struct RotateWrite {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) head: StoredHead,
+    pub(crate) hook: HookBinding,
+    /// Tokens that lead nowhere from now on.
+    pub(crate) gone: Vec<[u8; 32]>,
     pub(crate) reply: Reply<()>,
 }
 

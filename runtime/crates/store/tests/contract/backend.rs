@@ -8,7 +8,7 @@ use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
     Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
-    RunIndex, RunQueue, Schedules, Tail,
+    RunIndex, RunQueue, Schedules, Tail, Triggers,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -23,6 +23,7 @@ pub(crate) struct Backend {
     pub(crate) queue: Arc<dyn RunQueue>,
     pub(crate) index: Arc<dyn RunIndex>,
     pub(crate) definitions: Arc<dyn Definitions>,
+    pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) connections: Arc<dyn Connections>,
     pub(crate) destinations: Arc<dyn Destinations>,
@@ -52,6 +53,7 @@ impl Backend {
             + RunQueue
             + RunIndex
             + Definitions
+            + Triggers
             + Schedules
             + Connections
             + Destinations
@@ -68,6 +70,7 @@ impl Backend {
             queue: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
             definitions: Arc::clone(&store) as _,
+            triggers: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
@@ -78,9 +81,20 @@ impl Backend {
 
     /// What a crash of the process and a new start do.
     pub(crate) fn restart(self) -> Self {
-        let Self { kind, journal, queue, index, definitions, schedules, connections, destinations, tail, retention } =
-            self;
-        drop((journal, queue, index, definitions, schedules, connections, destinations, tail, retention));
+        let Self {
+            kind,
+            journal,
+            queue,
+            index,
+            definitions,
+            triggers,
+            schedules,
+            connections,
+            destinations,
+            tail,
+            retention,
+        } = self;
+        drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flowcell_core::id::WorkspaceId;
-use flowcell_core::ports::{Hook, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::ports::{FormerHook, Hook, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
 
 use crate::backend::{Backend, at, workspace};
 
@@ -31,6 +31,7 @@ fn definition(
         latest: version,
         published: Some(version),
         hook_generation: 1,
+        former_hooks: Vec::new(),
         updated_at: at(u64::from(version)),
     };
     let hook = Hook { workspace: workspace.clone(), workflow: id, trigger: "inbound".to_owned() };
@@ -125,4 +126,50 @@ pub(crate) async fn definitions_survive_a_restart(store: Backend) {
     assert_eq!(store.definitions.hook([1; 32]).await.unwrap(), Some(long.2.hook));
     assert!(matches!(put(&store, definition(&workspace(), "long", 1, 2)).await, Err(StoreError::Conflict { .. })));
     put(&store, definition(&workspace(), "long", 2, 1)).await.unwrap();
+}
+
+/// The head and hook of the next URL after `generation`, whose token is `token`.
+async fn next_url(store: &Backend, token: u8) -> (WorkflowHead, HookBinding) {
+    let mut head = store.definitions.head(&workspace(), &"push".parse().unwrap()).await.unwrap().unwrap();
+    head.former_hooks.insert(0, FormerHook { generation: head.hook_generation, valid_until: at(100) });
+    head.hook_generation += 1;
+    let hook = definition(&workspace(), "push", 1, token).2;
+    (head, hook)
+}
+
+pub(crate) async fn a_rotated_url_leads_on_beside_the_former_one_until_that_is_gone(store: Backend) {
+    put(&store, definition(&workspace(), "push", 1, 7)).await.unwrap();
+    put(&store, definition(&workspace(), "other", 1, 50)).await.unwrap();
+    let stale = next_url(&store, 9).await;
+    let (head, hook) = next_url(&store, 8).await;
+    store.definitions.rotate(head.clone(), hook, Vec::new()).await.unwrap();
+    let result = store.definitions.rotate(stale.0, stale.1, Vec::new()).await;
+    assert!(matches!(result, Err(StoreError::Conflict { .. })), "{result:?}");
+    let mut again = definition(&workspace(), "push", 2, 8);
+    (again.1.hook_generation, again.1.former_hooks) = (2, head.former_hooks.clone());
+    put(&store, again).await.unwrap();
+    let store = store.restart();
+    let leads = async |token| store.definitions.hook([token; 32]).await.unwrap().is_some();
+    assert_eq!((leads(7).await, leads(8).await, leads(9).await), (true, true, false));
+    assert_eq!(store.definitions.head(&workspace(), &head.id).await.unwrap().unwrap().former_hooks, head.former_hooks);
+
+    let (head, hook) = next_url(&store, 9).await;
+    // Nobody removes what leads to another workflow.
+    store.definitions.rotate(head, hook, vec![[7; 32], [50; 32]]).await.unwrap();
+    let taken = next_url(&store, 50).await;
+    assert!(store.definitions.rotate(taken.0, taken.1, Vec::new()).await.is_err());
+    let store = store.restart();
+    let leads = async |token| store.definitions.hook([token; 32]).await.unwrap().is_some();
+    assert_eq!((leads(7).await, leads(8).await, leads(9).await, leads(50).await), (false, true, true, true));
+}
+
+pub(crate) async fn a_version_made_before_a_rotation_is_a_conflict(store: Backend) {
+    put(&store, definition(&workspace(), "push", 1, 7)).await.unwrap();
+    let (head, hook) = next_url(&store, 8).await;
+    store.definitions.rotate(head, hook, Vec::new()).await.unwrap();
+    let result = put(&store, definition(&workspace(), "push", 2, 7)).await;
+    assert!(matches!(result, Err(StoreError::Conflict { .. })), "{result:?}");
+    assert!(store.definitions.hook([8; 32]).await.unwrap().is_some());
+    let missing = definition(&workspace(), "missing", 1, 30);
+    assert!(store.definitions.rotate(missing.1, missing.2, Vec::new()).await.is_err());
 }

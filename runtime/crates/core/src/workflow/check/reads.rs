@@ -20,7 +20,7 @@ pub(super) struct Read<'f, 'w> {
     pub(super) pointer: String,
     path: String,
     /// Whether the expression provides for a value that is not there.
-    is_guarded: bool,
+    pub(super) is_guarded: bool,
     /// Whether the expression is this path and nothing else.
     is_whole: bool,
 }
@@ -81,6 +81,7 @@ impl Check<'_> {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);
             self.fits_place(read, &leaf);
+            self.against_reference(read, root, &keys);
             return;
         }
         match keys.as_slice() {

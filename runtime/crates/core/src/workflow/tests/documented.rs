@@ -27,7 +27,8 @@ fn every_example_of_the_reference_is_good() {
     assert_eq!(others.0.len(), examples.len(), "each example has an id of its own");
     let plugins = Plugins::new();
     for text in examples {
-        let examined = examine(text, &Surroundings { catalog: &plugins, grants: &[], others: &others });
+        let examined =
+            examine(text, &Surroundings { catalog: &plugins, grants: &[], others: &others, reference: None });
         let problems: String = examined.findings.problems.iter().map(|problem| format!("{problem}\n")).collect();
         assert_eq!(problems, "", "{text}");
     }

@@ -38,7 +38,7 @@ impl Others for Neighbours {
 
 pub(super) fn found(text: &str) -> String {
     let plugins = Plugins::new();
-    let surroundings = Surroundings { catalog: &plugins, grants: &[], others: &Neighbours };
+    let surroundings = Surroundings { catalog: &plugins, grants: &[], others: &Neighbours, reference: None };
     let examined = examine(text, &surroundings);
     let problems = examined.findings.problems.iter();
     let shown: String = problems.map(|problem| format!("{problem}\n")).collect();
@@ -618,7 +618,7 @@ fn other_workflows_are_looked_up() {
     );
     let text = "id: w\nname: W\ntrigger: { manual: true }\nsettings: { on_failure: tell }\nsteps: [{ id: a, call: { workflow: enrich } }]\n";
     let plugins = Plugins::new();
-    let alone = Surroundings { catalog: &plugins, grants: &[], others: &check::others::Unknown };
+    let alone = Surroundings { catalog: &plugins, grants: &[], others: &check::others::Unknown, reference: None };
     let findings = examine(text, &alone).findings;
     assert_eq!(findings.problems, []);
     assert_eq!(findings.not_looked_up.iter().map(WorkflowId::as_str).collect::<Vec<_>>(), ["enrich", "tell"]);
@@ -678,4 +678,60 @@ fn credentials_in_a_url_are_found_wherever_it_stands() {
         no problem
     "#]],
     );
+}
+
+/// What a text is warned about, measured against the samples of a mapping reference.
+fn against_samples(steps: &str, samples: &[Value]) -> Vec<String> {
+    let plugins = Plugins::new();
+    let schema = crate::infer::schema_of(samples);
+    let surroundings =
+        Surroundings { catalog: &plugins, grants: &[], others: &check::others::Unknown, reference: Some(&schema) };
+    let text = format!("id: w\nname: W\ntrigger: {{ manual: true }}\nsteps:\n{steps}\n  - {{ id: end, stop: {{}} }}\n");
+    let found = examine(&text, &surroundings).findings.problems;
+    let read = found.iter().filter(|problem| problem.message.contains("trigger") || problem.message.contains("item"));
+    read.map(ToString::to_string).collect()
+}
+
+#[test]
+fn expressions_are_measured_against_the_samples_of_the_reference() {
+    let samples = [
+        json!({ "body": { "email": "a@b.de", "items": [{ "sku": "x" }], "note": "n" } }),
+        json!({ "body": { "email": "a@b.de", "items": [] } }),
+    ];
+    let read = |expression: &str| {
+        let step = format!("  - {{ id: a, set: {{ v: \"{{{{ {expression} }}}}\" }} }}\n");
+        against_samples(&format!("{step}  - {{ id: b, set: {{ v: \"{{{{ steps.a.output.v }}}}\" }} }}"), &samples)
+    };
+    for good in [
+        "trigger.body.email",
+        "trigger.body.items[0].sku",
+        "trigger.body.note | default('-')",
+        "trigger.body.phone | default('-')",
+    ] {
+        assert_eq!(read(good), Vec::<String>::new(), "{good}");
+    }
+    for (wrong, message, help) in [
+        (
+            "trigger.body.emial",
+            "no sample of the mapping reference has `emial` in `trigger.body`",
+            "did you mean `trigger.body.email`?",
+        ),
+        (
+            "trigger.body.items[0].skuu",
+            "has `skuu` in `trigger.body.items[…]`",
+            "did you mean `trigger.body.items[…].sku`?",
+        ),
+        ("trigger.body.email.user", "there is no `user` in `trigger.body.email`, which is a text", ""),
+        ("trigger.body.note", "`trigger.body.note` is not in every sample", "default"),
+    ] {
+        let found = read(wrong);
+        assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+        assert!(
+            found[0].contains("warning") && found[0].contains(message) && found[0].contains(help),
+            "{wrong}: {found:?}"
+        );
+    }
+    let looped = "  - id: each\n    for_each: \"{{ trigger.body.items }}\"\n    steps:\n      - { id: in, set: { v: \"{{ item.skuu }}\" } }\n      - { id: use, set: { v: \"{{ steps.in.output.v }}\" } }";
+    let found = against_samples(looped, &samples);
+    assert!(found.len() == 1 && found[0].contains("did you mean `item.sku`?"), "{found:?}");
 }

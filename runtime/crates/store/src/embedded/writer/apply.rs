@@ -10,7 +10,8 @@ use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RowsWrite, Write,
+    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
+    Write,
 };
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
@@ -86,6 +87,7 @@ impl<'a> Applied<'a> {
             Write::Cursor(write) => self.cursor(*write),
             Write::Connection(write) => self.connection(*write),
             Write::Rows(write) => self.rows(*write),
+            Write::Rotate(write) => self.rotate(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -297,6 +299,9 @@ impl<'a> Applied<'a> {
         let owner = self.added.hooks.get(&token).or_else(|| directory.hooks.get(&token)).cloned();
         drop(directory);
         let checked = rules::check_version(&write.version, stored.as_ref().map_or(0, |stored| stored.head.latest));
+        let checked = checked.and_then(|()| {
+            rules::check_url(&write.head.head, stored.as_ref().map_or(0, |stored| stored.head.hook_generation))
+        });
         let is_foreign = owner.is_some_and(|hook| hook.workspace != key.0 || hook.workflow != key.1);
         let checked = if is_foreign { checked.and(Err(rules::hook_taken(&write.head.head))) } else { checked };
         if checked.is_ok() {
@@ -353,6 +358,36 @@ impl<'a> Applied<'a> {
             self.group.put(row);
         }
         self.answers.push(Answer::Done(write.reply, Ok(())));
+    }
+
+    fn rotate(&mut self, write: RotateWrite) {
+        let RotateWrite { rows, head, hook, gone, reply } = write;
+        let key = (head.head.workspace.clone(), head.head.id.clone());
+        let directory = self.shared.directory();
+        let stored = self.added.heads.get(&key).or_else(|| directory.heads.get(&key));
+        let mut checked = rules::check_rotation(&head.head, &hook, stored.map(|stored| &stored.head));
+        let leads = |token: &[u8; 32]| self.added.hooks.get(token).or_else(|| directory.hooks.get(token));
+        if checked.is_ok() && leads(&hook.token_hash).is_some() {
+            checked = Err(rules::hook_taken(&head.head));
+        }
+        let is_own =
+            |token: &&[u8; 32]| leads(token).is_some_and(|led| led.workspace == key.0 && led.workflow == key.1);
+        let gone: Vec<[u8; 32]> = gone.iter().filter(is_own).copied().collect();
+        drop(directory);
+        if checked.is_ok() {
+            for token in gone {
+                self.group.remove(Table::Hooks, tables::hook(&token));
+                self.added.hooks.remove(&token);
+                self.removed_hooks.push(token);
+            }
+            for row in rows {
+                self.group.put(row);
+            }
+            self.removed_hooks.retain(|removed| *removed != hook.token_hash);
+            self.added.hooks.insert(hook.token_hash, hook.hook);
+            self.added.heads.insert(key, head);
+        }
+        self.answers.push(Answer::Done(reply, checked));
     }
 
     fn workspace(&mut self, name: WorkspaceId) -> Result<WorkspaceNumber, StoreError> {
