@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod cancel;
 pub(crate) mod connections;
+pub(crate) mod consent;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
@@ -77,6 +78,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v2/connections/{name}",
             get(connections::show).patch(connections::edit).delete(connections::remove),
         )
+        .route("/api/v2/connections/{name}/consent", post(consent::begin))
         .route("/api/v2/connections/{name}/rotate", post(connections::rotate))
         .route("/api/v2/connections/{name}/test", post(connections::test))
         .route("/api/v2/connections/{name}/usage", get(connections::usage))

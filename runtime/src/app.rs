@@ -21,6 +21,8 @@ use crate::api::tail::FOLLOWERS_MAX;
 use crate::config::{Ingress, size};
 use crate::connections::Broker;
 use crate::connections::keys::Keys;
+use crate::connections::oauth::Tokens;
+use crate::connections::oauth::consent::Consents;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -65,7 +67,9 @@ pub(crate) struct App {
     pub(crate) ingress: Ingress,
     /// What the configuration gives to plugins.
     pub(crate) grants: Vec<Grant>,
-    /// What trigger URLs begin with, without a slash at the end.
+    /// What trigger URLs begin with.
+    base: Url,
+    /// The same, without a slash at the end.
     base_url: String,
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
@@ -74,6 +78,9 @@ pub(crate) struct App {
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    /// Those of connections that end and are renewed.
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) consents: Consents,
     /// Of the secrets of connections.
     pub(crate) keys: Keys,
     /// The one way out, for what the host itself sends on somebody's behalf.
@@ -111,6 +118,8 @@ impl App {
             redactions: Redactions::default(),
             control: settings.control,
             connections: settings.connections,
+            tokens: settings.tokens,
+            consents: Consents::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy)),
             keys: settings.keys,
             door: settings.door,
             waiting: settings.waiting,
@@ -121,11 +130,22 @@ impl App {
             routes: Routes::new(size(settings.ingress.routes_cached_max)),
             ingress: settings.ingress,
             grants: settings.grants,
+            base: settings.base_url,
             base_url,
             readiness: Readiness::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             closing: CancellationToken::new(),
         }
+    }
+
+    /// The address of this server as others know it.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The same as text, without a slash at the end.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// The token in the URL of a workflow's trigger.
@@ -155,6 +175,7 @@ pub(crate) struct Settings {
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) keys: Keys,
     pub(crate) door: Door,
     pub(crate) waiting: Arc<Waiting>,

@@ -31,6 +31,7 @@ use crate::app::{App, Phase, Ports, Preparer, Settings};
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
 use crate::connections::keys::Unreadable;
+use crate::connections::oauth::{CallTokens, Tokens};
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
@@ -59,12 +60,13 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let base_url = base_url(config, &listener)?;
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
+    let tokens = Arc::new(Tokens::new(Arc::clone(&connections), door.clone(), Arc::clone(&clock)));
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
-            credentials: Arc::clone(&connections) as _,
+            credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -98,6 +100,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         base_url,
         control: engine.control(),
         connections,
+        tokens,
         keys,
         door: door.clone(),
         waiting,
@@ -186,6 +189,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
             .merge(api::router(Arc::clone(app)))
             .merge(ingress::router(Arc::clone(app)))
             .merge(ingress::resume::router(Arc::clone(app)))
+            .merge(api::consent::router(Arc::clone(app)))
             .merge(api::server::health_router(Arc::clone(app)))
             .route("/", axum::routing::get(greet)),
     )

@@ -9,6 +9,7 @@ pub(crate) mod document;
 mod facts;
 pub(crate) mod generate;
 pub(crate) mod keys;
+pub(crate) mod oauth;
 pub(crate) mod rotation;
 mod usage;
 pub(crate) mod wanted;

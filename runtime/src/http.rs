@@ -13,6 +13,7 @@ pub(crate) mod document;
 mod framing;
 mod gate;
 pub(crate) mod limits;
+pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod refusal;
 pub(crate) mod request_id;

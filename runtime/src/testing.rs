@@ -21,6 +21,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::connections::Broker;
 use crate::connections::keys::Keys;
+use crate::connections::oauth::Tokens;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
@@ -95,17 +96,17 @@ impl Bench {
             },
         );
         let config = Config::default();
+        let door =
+            flowcell_sandbox::egress::Door::new(crate::assemble::settings::egress(&config), Arc::new(SystemClock));
         let settings = Settings {
             grants: Vec::new(),
             limits: config.http.limits(),
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
+            tokens: Arc::new(Tokens::new(Arc::clone(&connections), door.clone(), Arc::new(SystemClock))),
             connections,
-            door: flowcell_sandbox::egress::Door::new(
-                crate::assemble::settings::egress(&Config::default()),
-                Arc::new(SystemClock),
-            ),
+            door,
             keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),
             waiting,
         };

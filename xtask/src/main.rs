@@ -87,7 +87,16 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Tools => tools::set_up(),
         Command::Torture { kills, power_cuts, damages, faults, seeds, mutations, slow_clients, overload_s } => {
-            torture::run(torture::Amounts { kills, power_cuts, damages, faults, seeds, mutations, slow_clients, overload_s })
+            torture::run(torture::Amounts {
+                kills,
+                power_cuts,
+                damages,
+                faults,
+                seeds,
+                mutations,
+                slow_clients,
+                overload_s,
+            })
         }
         Command::Build { release } => build(release),
         Command::Bench { seconds, repeat, grow } => {

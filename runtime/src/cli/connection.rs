@@ -1,6 +1,7 @@
-//! `flowcell connection add|list|show|test|rotate|edit|allow|usage|remove`.
+//! `flowcell connection add|list|show|connect|test|rotate|edit|allow|usage|remove`.
 
 mod add;
+mod connect;
 mod secret;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     List,
     /// Show what is known of a connection; its secret is shown by nothing
     Show(Name),
+    /// Consent to an OAuth connection in a browser
+    Connect(connect::Connect),
     /// Send one request with the credentials, and show how it was answered
     Test(Test),
     /// Give a connection another secret; runs that waited for it go on
@@ -125,6 +128,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Add(args) => add::add(&args, client, output).await,
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Connect(args) => connect::run(&args, client, output).await,
         Command::Test(args) => test(&args, client, output).await,
         Command::Rotate(args) => rotate(&args, client, output).await,
         Command::Edit(args) => edit(&args, client, output).await,

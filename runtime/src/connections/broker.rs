@@ -139,14 +139,6 @@ impl Broker {
         self.store.remove(workspace, name).await
     }
 
-    /// The authorizer of a connection whoever asks: for its owner, who tries it out.
-    pub(crate) fn authorizer_for_owner(
-        &self,
-        stored: &StoredConnection,
-    ) -> Result<Arc<dyn Authorizer>, CredentialError> {
-        authorize::authorizer(&stored.connection, self.open(stored)?)
-    }
-
     /// The secret of a connection.
     pub(crate) fn open(&self, stored: &StoredConnection) -> Result<SecretDocument, CredentialError> {
         let Connection { name, kind, .. } = &stored.connection;
@@ -157,28 +149,40 @@ impl Broker {
     }
 }
 
-#[async_trait]
-impl Credentials for Broker {
-    async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
+impl Broker {
+    /// The connection, if whoever asks may have it and it can be used.
+    pub(super) async fn admitted(&self, asking: Asking<'_>) -> Result<StoredConnection, CredentialError> {
         let Asking { workspace, name, plugin } = asking;
         let stored = self.store.get(workspace, name).await.map_err(|error| unavailable(name, &error))?;
         let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
-        let connection = &stored.connection;
-        if !connection.bound.plugins.contains(plugin) {
+        if !stored.connection.bound.plugins.contains(plugin) {
             return Err(CredentialError::NotForPlugin { name: name.clone(), plugin: plugin.clone() });
         }
-        if let Some(reason) = why_not_usable(connection) {
-            return Err(CredentialError::NeedsReconnecting { name: name.clone(), reason });
+        match why_not_usable(&stored.connection) {
+            Some(reason) => Err(CredentialError::NeedsReconnecting { name: name.clone(), reason }),
+            None => Ok(stored),
         }
-        let place = (workspace.clone(), name.clone());
-        let inner = authorize::authorizer(connection, self.open(&stored)?)?;
-        self.notes.given(place.clone(), plugin, self.clock.now());
-        Ok(Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes) }))
+    }
+
+    /// Takes note of what `inner` will be used for.
+    pub(super) fn noted(&self, asking: Asking<'_>, inner: Arc<dyn Authorizer>) -> Arc<dyn Authorizer> {
+        let place = (asking.workspace.clone(), asking.name.clone());
+        self.notes.given(place.clone(), asking.plugin, self.clock.now());
+        Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes) })
+    }
+}
+
+#[async_trait]
+impl Credentials for Broker {
+    async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        let stored = self.admitted(asking).await?;
+        let inner = authorize::authorizer(&stored.connection, self.open(&stored)?)?;
+        Ok(self.noted(asking, inner))
     }
 }
 
 /// Why its owner has to do something first.
-fn why_not_usable(connection: &Connection) -> Option<String> {
+pub(super) fn why_not_usable(connection: &Connection) -> Option<String> {
     match &connection.state {
         State::Ready => None,
         State::Pending => Some("its owner has not consented yet".to_owned()),
@@ -186,7 +190,7 @@ fn why_not_usable(connection: &Connection) -> Option<String> {
     }
 }
 
-fn unavailable(name: &ConnectionName, error: &StoreError) -> CredentialError {
+pub(super) fn unavailable(name: &ConnectionName, error: &StoreError) -> CredentialError {
     CredentialError::Unavailable { name: name.clone(), reason: error.to_string(), retry_after_ms: None }
 }
 

@@ -13,16 +13,15 @@ use flowcell_core::id::{RunId, StepRef};
 use flowcell_core::run::event::Detail;
 use flowcell_core::run::fold::{Phase, Run};
 use flowcell_engine::ControlError;
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
 use crate::api::json as json_answer;
 use crate::app::App;
 use crate::http::document;
+use crate::http::page::{escape, message, page};
 use crate::http::problem::{Kind, Problem};
 
 /// How many fields a form may have; people fill in a few.
@@ -165,52 +164,10 @@ fn form(fields: &Map<String, Value>) -> String {
     )
 }
 
-fn message(title: &str, text: &str) -> String {
-    format!("<h1>{}</h1><p>{}</p>", escape(title), escape(text))
-}
-
 /// The same for a wrong link, a used one and one that came too late: who has no right link learns nothing.
 fn gone() -> Response {
     let text = "It was used already, it came too late, or it is not complete.";
     page(StatusCode::GONE, &message("This link opens nothing any more", text))
-}
-
-fn page(status: StatusCode, content: &str) -> Response {
-    /// Nothing is loaded, nothing runs, and no other page may hold this one in a frame.
-    const POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    const NO_INDEX: HeaderName = HeaderName::from_static("x-robots-tag");
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Flowcell</title><body>{content}</body></html>"
-    );
-    let mut response = Response::new(Body::from(html));
-    *response.status_mut() = status;
-    for (name, value) in [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (NO_INDEX, "noindex"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(crate) async fn test(
     let trial: Trial = read(&app, request).await?;
     let stored = app.connections.get(&app.workspace, &name).await?;
     let stored = stored.ok_or(WriteError::Unknown(name))?;
-    let authorizer = app.connections.authorizer_for_owner(&stored).map_err(WriteError::Sealed)?;
+    let authorizer = app.tokens.authorizer_for_owner(stored.clone()).await.map_err(WriteError::Sealed)?;
     let now = app.ports.clock.now();
     let message_id = format!("msg_test_{:032x}", id_bits(&*app.ports.entropy));
     let outgoing = Outgoing { method: &trial.method, url: &trial.url, body: b"", message_id: &message_id, now };

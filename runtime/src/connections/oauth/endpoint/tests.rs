@@ -1,0 +1,81 @@
+use serde_json::json;
+
+use super::*;
+
+fn client(authentication: &str) -> OauthClient {
+    serde_json::from_value(json!({
+        "token_url": "https://id.example/token", "client_id": "a b", "scopes": ["x", "y"],
+        "parameters": { "audience": "api" }, "authentication": authentication,
+    }))
+    .unwrap()
+}
+
+fn form(grant: &str) -> Form {
+    vec![("grant_type", Secret::new(grant.to_owned()))]
+}
+
+#[test]
+fn the_client_says_who_it_is_as_the_service_wants() {
+    let secret = OauthSecret { client_secret: Some(Secret::new("p&ss".to_owned())), ..OauthSecret::default() };
+    for (how, header, in_body) in [
+        // RFC 6749 §2.3.1: form-encoded, then base64 of `a+b:p%26ss`.
+        ("client-secret-basic", Some("Basic YStiOnAlMjZzcw=="), ""),
+        ("client-secret-post", None, "&client_id=a+b&client_secret=p%26ss"),
+        ("none", None, "&client_id=a+b"),
+    ] {
+        let (headers, body) = written(&client(how), &secret, form("client_credentials"));
+        let found = headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.as_str());
+        assert_eq!(found, header, "{how}");
+        let expected = format!("grant_type=client_credentials&scope=x+y&audience=api{in_body}");
+        assert_eq!(String::from_utf8(body).unwrap(), expected, "{how}");
+    }
+    let (_, body) = written(&client("none"), &secret, form("refresh_token"));
+    assert!(!String::from_utf8(body).unwrap().contains("scope"), "a renewal keeps what was granted");
+}
+
+fn answer(status: u16, body: &str) -> OutboundResponse {
+    let headers = vec![("retry-after".to_owned(), "7".to_owned())];
+    OutboundResponse { status, headers, body: Bytes::copy_from_slice(body.as_bytes()), duration: Duration::ZERO }
+}
+
+fn refusal(status: u16, body: &str) -> Refusal {
+    read(&answer(status, body), "id.example").err().unwrap_or_else(|| panic!("{status} {body} is a token"))
+}
+
+#[test]
+fn tokens_are_read() {
+    for (body, lifetime, refresh) in [
+        (r#"{"access_token":"a","token_type":"Bearer","expires_in":3600,"refresh_token":"r"}"#, Some(3600), Some("r")),
+        (r#"{"access_token":"a","token_type":"bearer","expires_in":"60"}"#, Some(60), None),
+        (r#"{"access_token":"a","refresh_token":""}"#, None, None),
+        (r#"{"access_token":"a","expires_in":-5}"#, None, None),
+    ] {
+        let granted = read(&answer(200, body), "id.example").ok().expect(body);
+        assert_eq!(granted.access_token.expose(), "a");
+        assert_eq!(granted.lifetime, lifetime.map(Duration::from_secs), "{body}");
+        assert_eq!(granted.refresh_token.as_ref().map(|token| token.expose().as_str()), refresh, "{body}");
+    }
+}
+
+#[test]
+fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
+    for (status, body) in
+        [(500, ""), (503, "{}"), (429, ""), (408, ""), (200, "<html>"), (200, "{}"), (200, r#"{"access_token":"a b"}"#)]
+    {
+        assert!(
+            matches!(refusal(status, body), Refusal::ForNow { retry_after_ms: Some(7_000), .. }),
+            "{status} {body}"
+        );
+    }
+    for (status, body, says) in [
+        (400, r#"{"error":"invalid_grant","error_description":"was\nrevoked"}"#, "invalid_grant (wasrevoked)"),
+        (401, r#"{"error":"invalid_client"}"#, "invalid_client"),
+        (400, "oops", "400 without a reason"),
+        (200, r#"{"access_token":"a","token_type":"mac"}"#, "only Bearer"),
+    ] {
+        let Refusal::ForGood(reason) = refusal(status, body) else { panic!("{status} {body} is for now") };
+        assert!(reason.contains(says), "{reason}");
+    }
+    let large = format!(r#"{{"access_token":"{}"}}"#, "a".repeat(ANSWER_BYTES_MAX));
+    assert!(matches!(refusal(200, &large), Refusal::ForNow { .. }));
+}
