@@ -121,6 +121,9 @@ impl Definitions for Texts {
     async fn put(&self, _: WorkflowVersion, _: WorkflowHead, _: HookBinding) -> Result<(), StoreError> {
         unreachable!("nothing is applied here")
     }
+    async fn rotate(&self, _: WorkflowHead, _: HookBinding, _: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        unreachable!("there are no URLs")
+    }
     async fn head(&self, _: &WorkspaceId, _: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError> {
         unreachable!("the schedule says which version")
     }
