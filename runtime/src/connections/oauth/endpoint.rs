@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use data_encoding::BASE64;
 use flowcell_core::capability::{Grant, HttpCapability, HttpRule, Rights, StepScope};
 use flowcell_core::connection::{ClientAuthentication, OauthClient};
