@@ -8,11 +8,11 @@
     reason = "tests may panic, dial their own listeners and spawn"
 )]
 
-mod badge;
+pub mod badge;
 mod corpus;
 mod credentials;
 mod limits;
-mod network;
+pub mod network;
 mod policy;
 mod record;
 mod sent;
