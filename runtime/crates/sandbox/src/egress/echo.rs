@@ -153,7 +153,8 @@ fn html(text: &str) -> Vec<String> {
     let mut writings = vec![text.replace('&', "&amp;").replace('<', "&lt;")];
     for (sign, escapes) in [(">", &["&gt;"][..]), ("\"", &["&quot;", "&#34;"]), ("'", &["&#39;", "&#x27;", "&apos;"])] {
         if text.contains(sign) {
-            let escaped = escapes.iter().flat_map(|escape| writings.iter().map(|writing| writing.replace(sign, escape)));
+            let escaped =
+                escapes.iter().flat_map(|escape| writings.iter().map(|writing| writing.replace(sign, escape)));
             let escaped: Vec<String> = escaped.collect();
             writings.extend(escaped);
         }

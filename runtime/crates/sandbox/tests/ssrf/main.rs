@@ -8,11 +8,11 @@
     reason = "tests may panic, dial their own listeners and spawn"
 )]
 
-pub mod badge;
+mod badge;
 mod corpus;
 mod credentials;
 mod limits;
-pub mod network;
+mod network;
 mod policy;
 mod record;
 mod sent;
