@@ -9,7 +9,7 @@ use crate::forward;
 const CURRENT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// RFC 8032 §7.1, test 1.
-const SEED: &str = "whsk_nWGxnf/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+const SEED: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
 const PUBLIC: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// Verifies a request from standard input with the secret in the arguments; prints what it finds.

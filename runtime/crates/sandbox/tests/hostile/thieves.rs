@@ -262,7 +262,7 @@ fn other_thefts() -> Vec<Theft> {
         theft(
             "leaves the path",
             0,
-            &["/echo", "/v2/echo", "/v1/../echo", "/v1/%2e%2e/echo", "//v1/echo", "/v1%2f../echo", "/V1/echo"]
+            &["/echo", "/v2/echo", "/v1/../echo", "/v1/%2e%2e/echo", "/v1%2f../echo", "/V1/echo"]
                 .map(|path| get(&format!("PEER{path}"))),
         ),
         theft(
