@@ -109,18 +109,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let http = tasks.spawn(serve(listener, Arc::new(edge), stop_http.clone(), settings::drain(config)));
     prepare_pinned(&app, &sandbox).await?;
     let shutdown = Shutdown::new();
-    let upkeep = Upkeep {
-        workspace: app.workspace.clone(),
-        retention: Arc::clone(&app.ports.retention),
-        definitions: Arc::clone(&app.ports.definitions),
-        clock: Arc::clone(&app.ports.clock),
-        wanted: settings::retention(config),
-    };
-    tasks.spawn(upkeep.run(app.closing.clone()));
-    tasks.spawn(upkeep::write_destinations(Arc::clone(&app), app.closing.clone()));
-    let usage = Arc::clone(&app.connections);
-    let closing = app.closing.clone();
-    tasks.spawn(async move { usage.keep_usage(closing).await });
+    keep_up(config, &app, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
@@ -170,6 +159,21 @@ fn scheduler(app: &App) -> Scheduler {
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
     })
+}
+
+/// What goes on beside everything else until the server closes.
+fn keep_up(config: &Config, app: &Arc<App>, tasks: &TaskTracker) {
+    let upkeep = Upkeep {
+        workspace: app.workspace.clone(),
+        retention: Arc::clone(&app.ports.retention),
+        definitions: Arc::clone(&app.ports.definitions),
+        clock: Arc::clone(&app.ports.clock),
+        wanted: settings::retention(config),
+    };
+    tasks.spawn(upkeep.run(app.closing.clone()));
+    tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    let (usage, closing) = (Arc::clone(&app.connections), app.closing.clone());
+    tasks.spawn(async move { usage.keep_usage(closing).await });
 }
 
 /// Every route there is.
