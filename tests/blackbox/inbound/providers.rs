@@ -107,7 +107,8 @@ fn what_the_providers_libraries_sign_is_taken_and_what_they_refuse_is_refused() 
     let at = now_s();
     let mut questions = Vec::new();
     for (scheme, secret) in SCHEMES {
-        for body in &bodies {
+        // Each is another delivery: `webhook-id` is made of the time.
+        for (body, at) in bodies.iter().zip([at, at - 1, at - 2]) {
             questions.push(json!({ "sign": scheme, "secret": secret, "body": body, "at": at }));
         }
     }

@@ -94,7 +94,9 @@ fn negatives(case: &Case) -> BTreeMap<String, Case> {
             put(format!("body: {how}"), case.body(&body));
         }
     }
-    for (index, (how, key)) in case.secrets.iter().flat_map(|secret| damaged(secret)).enumerate() {
+    // Where public keys suffice, no secret is looked at.
+    let secrets = if case.scheme.secret().is_some() { case.secrets.as_slice() } else { &[] };
+    for (index, (how, key)) in secrets.iter().flat_map(|secret| damaged(secret)).enumerate() {
         put(format!("secret {index}: {how}"), case.secrets(&[&key]));
     }
     if case.scheme.secret().is_some() {
