@@ -140,7 +140,7 @@ fn echo(number: usize, request: &Request) -> Reply {
     let status = if number % 5 == 4 { 400 } else { 200 };
     let secret = request.header("authorization").or(request.header("x-api-key")).unwrap_or("nothing");
     Reply::status(status)
-        .header("content-type", if number % 3 == 0 { "application/json" } else { "text/plain" })
+        .header("content-type", if number.is_multiple_of(3) { "application/json" } else { "text/plain" })
         .header("x-echo", &secret.replace(|c: char| !c.is_ascii_graphic(), "_"))
         .body(body)
 }

@@ -323,13 +323,12 @@ impl Authorizer for Bearer {
         self.bound.admits(request)
     }
     async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError> {
-        let held = match self.current().filter(|held| held.renew_at.is_none_or(|at| request.now < at)) {
-            Some(held) => held,
-            None => {
-                let held = self.tokens.token(&self.place, None).await?;
-                self.take_over(held.clone());
-                held
-            }
+        let held = if let Some(held) = self.current().filter(|held| held.renew_at.is_none_or(|at| request.now < at)) {
+            held
+        } else {
+            let held = self.tokens.token(&self.place, None).await?;
+            self.take_over(held.clone());
+            held
         };
         let value = Secret::new(["Bearer ", held.token.expose()].concat());
         Ok(Additions { headers: vec![("authorization".to_owned(), value)], ..Additions::default() })

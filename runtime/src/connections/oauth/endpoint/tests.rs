@@ -51,7 +51,7 @@ fn tokens_are_read() {
         (r#"{"access_token":"a","refresh_token":""}"#, None, None),
         (r#"{"access_token":"a","expires_in":-5}"#, None, None),
     ] {
-        let granted = read(&answer(200, body), "id.example").ok().expect(body);
+        let granted = read(&answer(200, body), "id.example").expect(body);
         assert_eq!(granted.access_token.expose(), "a");
         assert_eq!(granted.lifetime, lifetime.map(Duration::from_secs), "{body}");
         assert_eq!(granted.refresh_token.as_ref().map(|token| token.expose().as_str()), refresh, "{body}");
