@@ -28,7 +28,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// How [`MARK`] looks in a text that holds a secret: as it is, in hexadecimal, and in base64 at each of three places. (It is the same

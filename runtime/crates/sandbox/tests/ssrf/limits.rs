@@ -176,7 +176,7 @@ async fn a_peer_that_drips_its_body_is_left_at_the_calls_deadline() {
             tokio::time::sleep(SHORT / 10).await;
         }
     });
-    let lab = Lab::on_loopback(EgressConfig { idle_body_timeout: Duration::from_secs(60), ..EgressConfig::default() });
+    let lab = Lab::on_loopback(EgressConfig { idle_body_timeout: Duration::from_mins(1), ..EgressConfig::default() });
     let rights = rights(&[&authority], None, &[&authority]);
     let pass = CallPass::new(rights, StepScope::default(), NOW + SHORT * 25, Budget::default());
     let error = lab.door.send(&pass, get(&format!("{authority}/"))).await.unwrap_err();
