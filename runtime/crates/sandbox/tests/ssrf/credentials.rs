@@ -119,7 +119,7 @@ async fn a_rehearsed_request_is_recorded_as_it_would_be_sent_and_asks_for_no_cre
 
 /// The same secret as programs write it.
 fn writings(secret: &str) -> Vec<String> {
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = data_encoding::HEXLOWER.encode(secret.as_bytes());
     let percent = |escape: fn(u8) -> String| -> String {
         secret
             .bytes()
