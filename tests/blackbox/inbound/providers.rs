@@ -22,7 +22,7 @@ fn ask(questions: &[Value]) -> Vec<Value> {
     let mut command = node(&script, &[]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let text: String = questions.iter().map(|question| format!("{question}\n")).collect();
+    let text: String = questions.iter().map(|question| format!("{question}\n")).collect::<Vec<_>>().concat();
     let mut input = child.stdin.take().unwrap();
     let writing = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
