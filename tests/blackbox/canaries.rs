@@ -28,7 +28,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// How [`MARK`] looks in a text that holds a secret: as it is, in hexadecimal, and in base64 at each of three places. (It is the same
@@ -127,10 +127,12 @@ fn connection(number: usize, receiver: &str) -> (Value, bool) {
 
 /// Says what it was sent, in every way it knows; every fifth time as an error.
 fn echo(number: usize, request: &Request) -> Reply {
-    let mut sent = request.target.clone();
+    let mut sent = format!("{}\n", request.target);
     for (name, value) in &request.headers {
-        sent.push_str(&format!("\n{name}: {value}"));
-        sent.push_str(&format!("\n{}\n{}", base64(value.as_bytes()), hex(value.as_bytes())));
+        let coded = [base64(value.as_bytes()), hex(value.as_bytes())];
+        for text in [name, ": ", value, "\n", &coded[0], "\n", &coded[1]] {
+            sent.push_str(text);
+        }
     }
     let body = match number % 3 {
         0 => json!({ "you": sent }).to_string().into_bytes(),
@@ -140,7 +142,7 @@ fn echo(number: usize, request: &Request) -> Reply {
     let status = if number % 5 == 4 { 400 } else { 200 };
     let secret = request.header("authorization").or(request.header("x-api-key")).unwrap_or("nothing");
     Reply::status(status)
-        .header("content-type", if number % 3 == 0 { "application/json" } else { "text/plain" })
+        .header("content-type", if number.is_multiple_of(3) { "application/json" } else { "text/plain" })
         .header("x-echo", &secret.replace(|c: char| !c.is_ascii_graphic(), "_"))
         .body(body)
 }

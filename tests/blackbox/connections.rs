@@ -60,7 +60,7 @@ fn holds(folder: &Path, needles: &[Vec<u8>]) -> Option<String> {
 /// The secret as it is, in base64 (at each of the three offsets, without the ends that hang on the neighbours), in hexadecimal.
 fn needles() -> Vec<Vec<u8>> {
     let mut needles = vec![TOKEN.as_bytes().to_vec()];
-    needles.push(TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes());
+    needles.push(TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat().into_bytes());
     needles
 }
 

@@ -50,7 +50,7 @@ fn a_receiver_that_fails_and_recovers_gets_every_delivery_once_by_key() {
     server.apply(&send("hooks", &format!("{}/in", receiver.origin()), retry));
     let runs: Vec<String> = (0..30).map(|n| start(&server, "hooks", n)).collect();
     // Ten failures in a row open the breaker: what comes then waits, and its page says what for.
-    let waiting = eventually("a run that waits", Duration::from_secs(60), || {
+    let waiting = eventually("a run that waits", Duration::from_mins(1), || {
         runs.iter().map(|run| server.run(run)).find(|run| run["steps"][0]["deferred"].is_object())
     });
     let said = waiting["steps"][0]["deferred"]["reason"].as_str().unwrap();
@@ -85,7 +85,7 @@ fn a_webhook_is_tried_again_over_hours_unless_the_step_says_otherwise() {
     let server = Server::start();
     server.apply(&send("hooks", &receiver.origin(), ""));
     let run = start(&server, "hooks", 1);
-    let shown = eventually("a second failure", Duration::from_secs(60), || {
+    let shown = eventually("a second failure", Duration::from_mins(1), || {
         let shown = server.run(&run);
         (shown["steps"][0]["attempts"].as_array().map_or(0, Vec::len) == 2 && shown["steps"][0]["retry_at"].is_string())
             .then_some(shown)

@@ -85,7 +85,7 @@ steps:
 
     // Nobody finds the run by them, nor learns that they are right; by what is shown, everybody does.
     let found = |field: &str| {
-        let query: String = field.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query: String = field.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
         server.api("GET", &format!("/api/v2/runs?limit=1&field={query}"), b"").json()
     };
     for hidden in [

@@ -70,8 +70,8 @@ pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> 
         (read_secret(&kind, &json)?, None)
     } else {
         let Some(made) = generate(&kind, &*app.ports.entropy) else {
-            let detail = format!("A connection of the kind {} has a `secret`, and none was sent.", kind.name());
-            return Err(Problem::new(Kind::InvalidConnection, detail));
+            let message = format!("a connection of the kind {} has a `secret`, and none was sent", kind.name());
+            return Err(invalid(wanted::InvalidFact { pointer: "/secret", message }));
         };
         (made.document, Some(Shown { secret: made.secret, public_key: made.public_key }))
     };

@@ -101,10 +101,8 @@ fn current(head: &WorkflowHead) -> u32 {
 /// What starts the runs of a version. Only what requests can start has a URL.
 async fn trigger(app: &App, head: &WorkflowHead, number: u32) -> Result<Value, Problem> {
     let is_published = head.published == Some(number);
-    let version = match is_published {
-        true => None, // it is in memory
-        false => app.ports.definitions.version(&app.workspace, &head.id, number).await?,
-    };
+    let version =
+        if is_published { None } else { app.ports.definitions.version(&app.workspace, &head.id, number).await? };
     let published = if is_published { Published::at(app, &head.id, number).await.ok() } else { None };
     let draft = version.and_then(|version| Authored::parse(&version.source).ok());
     let trigger = published.as_ref().map(|published| &published.workflow.trigger);

@@ -65,6 +65,7 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct How {
     /// Follow the version that is published now, not that of the earlier run
     #[arg(long)]

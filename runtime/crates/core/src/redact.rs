@@ -63,7 +63,9 @@ impl Redactor {
         event::each_value(&mut event, &mut |part, value| {
             rules.each_place(part, value, &mut |value| hidden.push(value.take()));
         });
-        hidden.iter().for_each(|value| self.learn_value(value));
+        for value in &hidden {
+            self.learn_value(value);
+        }
     }
 
     /// Takes in the data that may start a run.
@@ -106,7 +108,9 @@ impl Redactor {
         let (rules, mut value) = (Arc::clone(&self.rules), value.cloned().unwrap_or_default());
         let mut hidden = Vec::new();
         rules.each_place(part, &mut value, &mut |value| hidden.push(value.take()));
-        hidden.iter().for_each(|value| self.learn_value(value));
+        for value in &hidden {
+            self.learn_value(value);
+        }
     }
 
     fn learn_value(&mut self, value: &Value) {

@@ -80,7 +80,7 @@ impl Answer {
             details: None,
         };
         let mut exchange = post("https://receiver.test/");
-        exchange.request.method = method.to_owned();
+        method.clone_into(&mut exchange.request.method);
         exchange.error = Some(ExchangeError { code: "connect".to_owned(), message: error.message.clone() });
         exchange.possibly_sent = possibly_sent;
         Self { http: vec![exchange], ..Self::error(InvokeError::Action(error)) }

@@ -64,7 +64,7 @@ pub(crate) async fn rotate(
                 generated = Some(made.shown());
                 made.document
             };
-            let secret = replaced(&app, before, new, now + overlap)?;
+            let secret = replaced(&app, before, new, now + overlap);
             if let ConnectionKind::StandardWebhooks { public_key: shown } = &mut connection.kind {
                 *shown = public_key(&secret);
             }
@@ -99,11 +99,11 @@ fn replaced(
     before: &StoredConnection,
     new: SecretDocument,
     until: flowcell_core::time::Timestamp,
-) -> Result<SecretDocument, Problem> {
-    Ok(match app.connections.open(before) {
+) -> SecretDocument {
+    match app.connections.open(before) {
         Ok(old) => rotation::rotated(old, new, app.ports.clock.now(), until),
         Err(_) => new,
-    })
+    }
 }
 
 fn needs_secret(before: &StoredConnection) -> Problem {

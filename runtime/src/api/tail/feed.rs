@@ -178,13 +178,12 @@ impl Feed {
     /// The entries of the followed run from `from` on, as they are shown. What came before is read once, for what has to be hidden.
     async fn new_of_run(&mut self, summary: &RunSummary, from: u32) -> Result<Vec<Recorded>, StoreError> {
         let journal = &self.app.ports.journal;
-        let (mut redactor, known) = match self.redactor.take() {
-            Some(known) => known,
-            None => {
-                let rules = redaction::rules(&self.app, &summary.workflow, summary.version).await?;
-                let known = if rules.is_empty() { from } else { 0 };
-                (Redactor::new(rules), known)
-            }
+        let (mut redactor, known) = if let Some(known) = self.redactor.take() {
+            known
+        } else {
+            let rules = redaction::rules(&self.app, &summary.workflow, summary.version).await?;
+            let known = if rules.is_empty() { from } else { 0 };
+            (Redactor::new(rules), known)
         };
         let mut entries = journal.load_from(summary.id, known.min(from)).await?;
         let mut learned = known;

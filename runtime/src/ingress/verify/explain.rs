@@ -53,7 +53,7 @@ fn bodies(body: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     };
     put(
         body.trim_ascii_end().to_vec(),
-        "it fits the body without the line break at its end, which was added on the way",
+        "it fits the body without the white space at its end, which was added on the way",
     );
     put([body, b"\n"].concat(), "it fits the body with a line break at its end, which was lost on the way");
     put(without_carriage_returns(body), "it fits the body with other line ends, which were changed on the way");

@@ -12,19 +12,27 @@ pub(super) fn each_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &
     match event {
         RunEvent::Created { trigger, origin, .. } => {
             each(Part::Trigger, trigger);
-            origin.seed.iter_mut().for_each(|event| each_seed_value(event, each));
+            for event in &mut origin.seed {
+                each_seed_value(event, each);
+            }
         }
         RunEvent::StepSucceeded { step, output, input, .. } => {
             each(Part::Input(step), input);
             each(Part::Output(step), output);
         }
         RunEvent::StepFailed { step, error, input, .. } => {
-            input.iter_mut().for_each(|input| each(Part::Input(step), input));
+            if let Some(input) = input {
+                each(Part::Input(step), input);
+            }
             each_detail(error, each);
         }
         RunEvent::StepParked { step, error, input, .. } => {
-            input.iter_mut().for_each(|input| each(Part::Input(step), input));
-            error.iter_mut().for_each(|error| each_detail(error, each));
+            if let Some(input) = input {
+                each(Part::Input(step), input);
+            }
+            if let Some(error) = error {
+                each_detail(error, each);
+            }
         }
         RunEvent::Entered { step, detail } => match detail {
             Detail::Each { items, .. } => each(Part::Other, items),
@@ -36,7 +44,9 @@ pub(super) fn each_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &
         }
         RunEvent::Iterated { step, collected, error, .. } => {
             each(Part::OutputField(step, "results"), collected);
-            error.iter_mut().for_each(|failure| each_detail(&mut failure.error, each));
+            if let Some(failure) = error {
+                each_detail(&mut failure.error, each);
+            }
         }
         RunEvent::Responded { body: Some(ResponseBody::Json(body)), .. } => each(Part::Other, body),
         RunEvent::Resumed { step, payload } => each(Part::OutputField(step, "payload"), payload),
@@ -73,7 +83,9 @@ fn each_seed_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &mut Va
 }
 
 fn each_detail(error: &mut StepError, each: &mut impl FnMut(Part<'_>, &mut Value)) {
-    error.details.iter_mut().for_each(|details| each(Part::Other, details));
+    if let Some(details) = &mut error.details {
+        each(Part::Other, details);
+    }
 }
 
 fn each_outcome_detail(outcome: &mut Outcome, each: &mut impl FnMut(Part<'_>, &mut Value)) {
@@ -88,19 +100,27 @@ pub(super) fn each_text(event: &mut RunEvent, each: &mut impl FnMut(&mut String)
         RunEvent::Created { origin, .. } => {
             // A key is made of data.
             origin.slot.iter_mut().chain(&mut origin.subject).for_each(&mut *each);
-            origin.seed.iter_mut().for_each(|event| each_seed_text(event, each));
+            for event in &mut origin.seed {
+                each_seed_text(event, each);
+            }
         }
-        RunEvent::StepDeferred { reason, .. } => each(reason),
-        RunEvent::StepFailed { error, .. } => each(&mut error.message),
         RunEvent::StepParked { reason, error, .. } => {
             each(reason);
-            error.iter_mut().for_each(|error| each(&mut error.message));
+            if let Some(error) = error {
+                each(&mut error.message);
+            }
         }
         RunEvent::Entered { detail: Detail::Decided { because, .. }, .. } => {
-            because.iter_mut().for_each(|because| each_shown(because, each));
+            for because in because {
+                each_shown(because, each);
+            }
         }
-        RunEvent::Iterated { error: Some(Failure { error, .. }), .. } => each(&mut error.message),
-        RunEvent::Cancelled { reason, .. } | RunEvent::CancelRequested { reason } => each(reason),
+        RunEvent::StepFailed { error, .. } | RunEvent::Iterated { error: Some(Failure { error, .. }), .. } => {
+            each(&mut error.message);
+        }
+        RunEvent::StepDeferred { reason, .. }
+        | RunEvent::Cancelled { reason, .. }
+        | RunEvent::CancelRequested { reason } => each(reason),
         RunEvent::Responded { headers, body, .. } => {
             headers.values_mut().for_each(&mut *each);
             if let Some(ResponseBody::Text(text)) = body {
@@ -119,7 +139,9 @@ pub(super) fn each_text(event: &mut RunEvent, each: &mut impl FnMut(&mut String)
 fn each_seed_text(event: &mut RunEvent, each: &mut impl FnMut(&mut String)) {
     match event {
         RunEvent::Entered { detail: Detail::Decided { because, .. }, .. } => {
-            because.iter_mut().for_each(|because| each_shown(because, each));
+            for because in because {
+                each_shown(because, each);
+            }
         }
         RunEvent::Iterated { error: Some(Failure { error, .. }), .. } => each(&mut error.message),
         _ => {}

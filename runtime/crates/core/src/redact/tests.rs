@@ -56,9 +56,13 @@ fn call(body: &str, answer: RecordedBody) -> CallRecord {
 /// Everything that the entries say, redacted, after all of them were seen.
 fn shown(rules: &Arc<RedactionRules>, events: &[RunEvent]) -> String {
     let mut redactor = Redactor::new(Arc::clone(rules));
-    events.iter().for_each(|event| redactor.learn(event));
+    for event in events {
+        redactor.learn(event);
+    }
     let mut events = events.to_vec();
-    events.iter_mut().for_each(|event| redactor.redact(event));
+    for event in &mut events {
+        redactor.redact(event);
+    }
     serde_json::to_string(&events).unwrap()
 }
 

@@ -21,7 +21,7 @@ pub(super) fn shapes(text: &str) -> Vec<String> {
 
 /// A character as JSON escapes it, in UTF-16.
 fn units(c: char) -> String {
-    c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat()
 }
 
 /// A byte in a URL (RFC 3986 §2).

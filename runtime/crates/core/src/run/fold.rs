@@ -169,9 +169,8 @@ impl Run {
             RunEvent::StepStarted { step, attempt } => {
                 let state = self.steps.entry(step.clone()).or_default();
                 let may_start = match &state.phase {
-                    Phase::Started => true,
+                    Phase::Started | Phase::Deferred { .. } => true,
                     Phase::Retrying { .. } | Phase::Parked { .. } => !state.attempts.is_empty(),
-                    Phase::Deferred { .. } => true,
                     _ => false,
                 };
                 if *attempt != state.next_attempt() || !may_start {

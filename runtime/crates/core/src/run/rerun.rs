@@ -164,7 +164,11 @@ impl Keeper<'_> {
             return steps.iter().all(|step| self.step(step, at));
         }
         // What succeeded after a failure that was handled stays, too.
-        steps.iter().fold(true, |is_over, step| self.step(step, at) && is_over)
+        let mut is_over = true;
+        for step in steps {
+            is_over &= self.step(step, at);
+        }
+        is_over
     }
 
     fn step(&mut self, step: &Step, at: &[u32]) -> bool {

@@ -1,7 +1,7 @@
 use super::*;
 
 const SETTINGS: BreakerSettings =
-    BreakerSettings { consecutive: 3, rest: Duration::from_secs(10), rest_max: Duration::from_secs(60) };
+    BreakerSettings { consecutive: 3, rest: Duration::from_secs(10), rest_max: Duration::from_mins(1) };
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(1_767_225_600_000 + seconds * 1_000)

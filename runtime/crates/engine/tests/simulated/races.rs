@@ -190,7 +190,7 @@ fn a_decision_at_the_moment_the_run_is_over_ends_it_all_the_same() {
             &world,
             Box::new(move |entries| {
                 let (step, decision): (StepRef, _) = ("pay".parse().unwrap(), decided.clone());
-                cut_short(entries, "pay").then(|| RunEvent::Decided { step, decision })
+                cut_short(entries, "pay").then_some(RunEvent::Decided { step, decision })
             }),
         );
         let Some(Outcome::Failed { error, .. }) = &run.outcome else { panic!("{:?} after {decision:?}", run.outcome) };

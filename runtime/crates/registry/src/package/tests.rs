@@ -104,7 +104,7 @@ fn every_kind_of_wrong_manifest_has_its_own_message() {
     check(
         &with_manifest(&good.replace("\"title\":\"Send\"", "\"title\":\"Send\",\"streams\":1")),
         expect![
-            "the manifest cannot be understood at `actions[0].streams`: unknown field `streams`, expected one of `id`, `title`, `description`, `idempotent`, `input`, `output`. If the plugin was built by a newer Flowcell, upgrade this one"
+            "the manifest cannot be understood at `actions[0].streams`: unknown field `streams`, expected one of `id`, `title`, `description`, `idempotent`, `connection`, `retry`, `input`, `output`. If the plugin was built by a newer Flowcell, upgrade this one"
         ],
     );
     check(

@@ -50,7 +50,7 @@ fn mistakes_have_a_line_and_a_suggestion() {
         &GOOD.replace("title = \"Mail\"", "tilte = \"Mail\"\nauthor = \"me\""),
         expect![[r#"
         plugin.toml:3:1: there is no `tilte` at the top level; did you mean `title`?
-        plugin.toml:4:1: there is no `author` at the top level; there are: id, version, api, title, description, icon, actions, triggers, capabilities, limits
+        plugin.toml:4:1: there is no `author` at the top level; there are: id, version, api, title, description, icon, actions, triggers, capabilities, connections, limits
     "#]],
     );
     check(
@@ -130,7 +130,7 @@ fn known_keys_are_those_the_manifest_reads() {
     for (path, keys) in KEYS {
         let mut document = json!({"unknown": 0});
         for name in path.rsplit('.').filter(|name| !name.is_empty()) {
-            let list = matches!(name, "actions" | "triggers" | "http");
+            let list = matches!(name, "actions" | "triggers" | "http" | "connections");
             document = if list { json!({ name: [document] }) } else { json!({ name: document }) };
         }
         let error = serde_json::from_value::<Manifest>(document).expect_err("an unknown key").to_string();

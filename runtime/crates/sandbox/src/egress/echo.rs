@@ -72,7 +72,7 @@ impl Echo {
             encoded.push(json.replace('/', "\\/"));
             encoded.push(json);
         }
-        encoded.push(html(text));
+        encoded.extend(html(text));
         // What stands before a text in the same base64 shifts it by none, two or four of six bits.
         for shift in 0..3 {
             let shifted = [vec![0; shift], bytes.to_vec()].concat();
@@ -148,6 +148,16 @@ fn lower_escapes(percent: &str) -> String {
     percent.chars().map(lower).collect()
 }
 
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+/// What libraries make of it in HTML: all escape `&` and `<`, some also `>`, `"` or `'`.
+fn html(text: &str) -> Vec<String> {
+    let mut writings = vec![text.replace('&', "&amp;").replace('<', "&lt;")];
+    for (sign, escapes) in [(">", &["&gt;"][..]), ("\"", &["&quot;", "&#34;"]), ("'", &["&#39;", "&#x27;", "&apos;"])] {
+        if text.contains(sign) {
+            let escaped =
+                escapes.iter().flat_map(|escape| writings.iter().map(|writing| writing.replace(sign, escape)));
+            let escaped: Vec<String> = escaped.collect();
+            writings.extend(escaped);
+        }
+    }
+    writings
 }

@@ -76,12 +76,16 @@ pub(super) async fn take(
         entry.set_body(&body);
         return outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.settle() });
     };
-    let masked = credentials.masked(&body).map_or(body, Bytes::from);
-    entry.set_body(if outcome.is_ok() { &masked } else { credentials.without_cut_secret(&masked) });
-    if !is_head {
-        set_length(&mut headers, masked.len());
-    }
-    outcome.map(|()| OutboundResponse { status, headers, body: masked, duration: entry.settle() })
+    let body = match credentials.masked(&body) {
+        Some(masked) => {
+            set_length(&mut headers, masked.len());
+            entry.set_head(status, &headers);
+            Bytes::from(masked)
+        }
+        None => body,
+    };
+    entry.set_body(if outcome.is_ok() { &body } else { credentials.without_cut_secret(&body) });
+    outcome.map(|()| OutboundResponse { status, headers, body, duration: entry.settle() })
 }
 
 /// Makes an announced length that of the body the guest gets.

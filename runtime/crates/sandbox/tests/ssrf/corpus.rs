@@ -131,7 +131,7 @@ async fn no_address_of_the_corpus_is_reached_by_a_name_that_turns_to_it() {
         };
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let lab = lab_with_public_name(&receiver);
-        lab.names.set("rebind.invalid", &[&["93.184.215.14"], &addresses]);
+        lab.names.set("rebind.invalid", &[&["93.184.215.14"][..], &addresses[..]]);
         let url = format!("http://rebind.invalid:{}/", canary.port);
         assert_eq!(lab.get(&url).await.unwrap().status, 200, "{}", case.name);
         let again = lab.get(&url).await.map_err(|error| error.code.as_str());

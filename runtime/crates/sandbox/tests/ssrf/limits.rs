@@ -14,7 +14,7 @@ use flowcell_core::capability::StepScope;
 use flowcell_sandbox::egress::{Budget, CallPass, Dial, Door, EgressConfig, Network, OutboundRequest, SendErrorCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::network::{Answer, Lab, NOW, Names, Receiver, StoppedClock, get, pass_to, pass_with, post, rights};
@@ -169,12 +169,14 @@ async fn a_peer_that_drips_its_body_is_left_at_the_calls_deadline() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        // An answer before the question would be none.
+        let _ = stream.read(&mut [0; 1024]).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(SHORT / 10).await;
         }
     });
-    let lab = Lab::on_loopback(EgressConfig { idle_body_timeout: Duration::from_secs(60), ..EgressConfig::default() });
+    let lab = Lab::on_loopback(EgressConfig { idle_body_timeout: Duration::from_mins(1), ..EgressConfig::default() });
     let rights = rights(&[&authority], None, &[&authority]);
     let pass = CallPass::new(rights, StepScope::default(), NOW + SHORT * 25, Budget::default());
     let error = lab.door.send(&pass, get(&format!("{authority}/"))).await.unwrap_err();

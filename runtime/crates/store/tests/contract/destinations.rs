@@ -30,7 +30,7 @@ pub(crate) async fn destinations_survive_a_restart(store: Backend) {
     };
     store.destinations.put(vec![record.clone()], Vec::new()).await.unwrap();
     let store = store.restart();
-    assert_eq!(store.destinations.list().await.unwrap(), [record.clone()]);
+    assert_eq!(store.destinations.list().await.unwrap(), std::slice::from_ref(&record));
     store.destinations.put(Vec::new(), vec![record]).await.unwrap();
     assert_eq!(store.restart().destinations.list().await.unwrap(), []);
 }

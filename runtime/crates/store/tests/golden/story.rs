@@ -101,6 +101,7 @@ fn definition(version: u32) -> (WorkflowVersion, WorkflowHead, HookBinding) {
         latest: version,
         published: Some(version),
         hook_generation: version,
+        former_hooks: Vec::new(),
         updated_at: at(u64::from(version)),
     };
     let hook = Hook { workspace: workspace(), workflow: id, trigger: "inbound".to_owned() };

@@ -43,7 +43,7 @@ fn another_key_and_another_body_are_not_told_apart_unless_something_shows_which(
         assert!(plain.ends_with("(these two cannot be told apart)"), "{plain}");
         let added = [case.body.as_slice(), b"\r\n"].concat();
         let (_, message) = told(&case.body(&added));
-        assert!(message.contains("the line break at its end, which was added"), "{message}");
+        assert!(message.contains("the white space at its end, which was added"), "{message}");
     }
     let signed = github();
     let signature = format!("sha256={}", hex(Sha256, &[br#"{"a":"b c","d":[1]}"#]));

@@ -94,7 +94,9 @@ fn negatives(case: &Case) -> BTreeMap<String, Case> {
             put(format!("body: {how}"), case.body(&body));
         }
     }
-    for (index, (how, key)) in case.secrets.iter().flat_map(|secret| damaged(secret)).enumerate() {
+    // Where public keys suffice, no secret is looked at.
+    let secrets = if case.scheme.secret().is_some() { case.secrets.as_slice() } else { &[] };
+    for (index, (how, key)) in secrets.iter().flat_map(|secret| damaged(secret)).enumerate() {
         put(format!("secret {index}: {how}"), case.secrets(&[&key]));
     }
     if case.scheme.secret().is_some() {
@@ -118,8 +120,12 @@ fn negatives(case: &Case) -> BTreeMap<String, Case> {
 
 /// Damage that leaves the same meaning, by scheme and name. What is not listed must be refused.
 fn is_harmless(case: &Case, name: &str, damaged: &Case) -> bool {
-    let unchanged = (&damaged.headers, &damaged.query, &damaged.body, &damaged.secrets, damaged.now_s)
-        == (&case.headers, &case.query, &case.body, &case.secrets, case.now_s);
+    let parts = |case: &Case| {
+        let mut headers = case.headers.clone();
+        headers.sort();
+        (headers, case.query.clone(), case.body.clone(), case.secrets.clone(), case.now_s)
+    };
+    let unchanged = parts(damaged) == parts(case);
     // A generic HMAC takes hexadecimal in either case, and what else `Stripe-Signature` holds is not signed.
     let is_prefix_case = matches!(case.scheme, Scheme::Hmac { .. }) && name.ends_with("lower case");
     let is_v0 = matches!(case.scheme, Scheme::Stripe { .. })
@@ -147,15 +153,17 @@ fn every_kind_of_damage_is_refused_in_every_scheme() {
         let good = case.check();
         assert!(good.is_ok(), "{case:?}");
         let negatives = negatives(&case);
-        let mut refused = 0;
+        let (mut refused, mut passed) = (0, Vec::new());
         for (name, damaged) in &negatives {
             if is_harmless(&case, name, damaged) {
                 continue;
             }
-            let outcome = damaged.check();
-            assert!(outcome.is_err(), "{} with “{name}” passed: {damaged:?}", case.scheme.name());
-            refused += 1;
+            match damaged.check() {
+                Ok(_) => passed.push(name),
+                Err(_) => refused += 1,
+            }
         }
+        assert!(passed.is_empty(), "{}: {passed:?} passed", case.scheme.name());
         assert!(refused >= 40, "{}: only {refused} of {}", case.scheme.name(), negatives.len());
         total += refused;
     }

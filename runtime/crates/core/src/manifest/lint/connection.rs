@@ -75,7 +75,7 @@ impl Findings {
         }
         match kind.places() {
             Err(template) => {
-                self.error(format!("{at}/inject"), format!("`{template}` has a `{{{{` without its `}}}}`"))
+                self.error(format!("{at}/inject"), format!("`{template}` has a `{{{{` without its `}}}}`"));
             }
             Ok(places) => self.places(at, kind, &places),
         }
