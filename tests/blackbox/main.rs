@@ -23,6 +23,7 @@ mod inbound;
 mod ingest;
 mod journal;
 mod links;
+mod oauth;
 mod pins;
 mod redaction;
 mod rehearse;

@@ -11,11 +11,13 @@
 )]
 
 mod client;
+mod oidc;
 mod receiver;
 mod server;
 pub mod tools;
 
 pub use client::{Answer, delete, get, post, request};
+pub use oidc::{Browser, Oidc};
 pub use receiver::{Receiver, Reply, Request};
 pub use server::{Applied, CliOutput, Options, Server};
 

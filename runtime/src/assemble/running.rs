@@ -83,6 +83,8 @@ impl Running {
             tracing::warn!(%error, "how the last deliveries went is not counted");
         }
         self.sandbox.shut_down().await;
+        // Before the door and the store: a renewal needs both to its end.
+        self.app.tokens.close().await;
         self.door.close().await;
         ingress::late::write(&self.app).await;
         self.store.close().await?;

@@ -6,8 +6,10 @@
 //! that the other side has replaced and nobody wrote down would be a lost connection.
 
 mod assertion;
+mod bearer;
 pub(crate) mod consent;
 mod endpoint;
+mod keep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowcell_core::connection::{
-    Additions, Asking, Authorizer, ClientAuthentication, CredentialError, Credentials, Kind, OauthClient, Outgoing,
-    State, StoredConnection,
+    Asking, Authorizer, ClientAuthentication, CredentialError, Credentials, Kind, OauthClient, StoredConnection,
 };
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::Clock;
@@ -26,13 +27,21 @@ use flowcell_sandbox::egress::Door;
 use subtle::ConstantTimeEq as _;
 use tokio_util::task::TaskTracker;
 
+use self::bearer::Bearer;
 use self::endpoint::{Endpoint, Granted, Refusal};
+use self::keep::{NotKept, Unwritten};
 use super::authorize::{Bound, authorizer};
-use super::broker::{Broker, Change, WriteError, unavailable, why_not_usable};
+use super::broker::{Broker, unavailable, why_not_usable};
 use super::document::{OauthSecret, SecretDocument};
 
 /// A token is renewed this long before it ends, so that no request carries one that ends on its way; short-lived ones after half their life.
 const MARGIN: Duration = Duration::from_mins(1);
+
+/// How long a server that ends waits for renewals: as long as a token endpoint may take, and time to write.
+const CLOSING_MAX: Duration = Duration::from_secs(25);
+
+/// How often one call begins anew because somebody changed the connection meanwhile: people change it, and they are slow.
+const TRIES: usize = 3;
 
 type Place = (WorkspaceId, ConnectionName);
 
@@ -41,9 +50,17 @@ pub(crate) struct Tokens {
     broker: Arc<Broker>,
     endpoint: Endpoint,
     clock: Arc<dyn Clock>,
-    flights: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<Option<Held>>>>>,
+    flights: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<Flight>>>>,
     /// Renewals under way.
     renewals: TaskTracker,
+}
+
+/// What is known of one connection's token. Whoever holds its lock may renew it.
+#[derive(Default)]
+struct Flight {
+    held: Option<Held>,
+    /// Given by the other side, and not on the disk yet: it is written before anything else is done, and nothing is handed out until then.
+    unwritten: Option<Unwritten>,
 }
 
 /// A token in memory.
@@ -62,10 +79,14 @@ impl Tokens {
         Self { broker, endpoint, clock, flights: Mutex::default(), renewals: TaskTracker::new() }
     }
 
-    /// Waits for renewals under way. Nothing is lost without it but the time they took: each is as durable as its own write.
+    /// Waits for renewals under way, so that no refresh token is lost that the other side gives in this moment; not for ever.
     pub(crate) async fn close(&self) {
         self.renewals.close();
-        self.renewals.wait().await;
+        if tokio::time::timeout(CLOSING_MAX, self.renewals.wait()).await.is_err() {
+            tracing::warn!(
+                "a token endpoint did not answer while the server ended; its connection may need reconnecting"
+            );
+        }
     }
 
     /// The authorizer of a connection whoever asks: for its owner, who tries it out.
@@ -82,13 +103,7 @@ impl Tokens {
             return Err(CredentialError::NeedsReconnecting { name: place.1, reason });
         }
         let held = self.token(&place, None).await?;
-        Ok(Arc::new(Bearer {
-            tokens: Arc::clone(self),
-            place,
-            bound,
-            headers: ["authorization".to_owned()],
-            held: Mutex::new(vec![held]),
-        }))
+        Ok(Arc::new(Bearer::new(Arc::clone(self), place, bound, held)))
     }
 
     /// A token that is good now; another one than `refused`.
@@ -97,34 +112,41 @@ impl Tokens {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(flights.entry(place.clone()).or_default())
         };
-        let mut current = flight.lock_owned().await;
-        let stored = self.stored(place).await?;
-        let now = self.clock.now();
-        let fits = |held: &Held| {
-            held.as_of == stored.connection.updated_at
-                && held.renew_at.is_none_or(|at| now < at)
-                && refused.is_none_or(|refused| !is_same(refused, &held.token))
-        };
-        if let Some(held) = current.as_ref().filter(|held| fits(held)) {
-            return Ok(held.clone());
+        let mut flight = flight.lock_owned().await;
+        for _ in 0..TRIES {
+            let stored = self.stored(place).await?;
+            let now = self.clock.now();
+            let fits = |held: &Held| {
+                held.as_of == stored.connection.updated_at
+                    && held.renew_at.is_none_or(|at| now < at)
+                    && refused.is_none_or(|refused| !is_same(refused, &held.token))
+            };
+            if flight.unwritten.is_none() {
+                if let Some(held) = flight.held.as_ref().filter(|held| fits(held)) {
+                    return Ok(held.clone());
+                }
+                if let Some(held) = of_document(&self.broker.open(&stored)?, &stored).filter(&fits) {
+                    flight.held = Some(held.clone());
+                    return Ok(held);
+                }
+            }
+            let tokens = Arc::clone(self);
+            let renewal = self.renewals.spawn(async move {
+                let renewed = tokens.renew(&mut flight, stored).await;
+                (flight, renewed)
+            });
+            let Ok((back, renewed)) = renewal.await else { return Err(cut_off(&place.1)) };
+            flight = back;
+            match renewed {
+                Ok(held) => return Ok(held),
+                Err(NotKept::Changed) => {}
+                Err(NotKept::Failed(error)) => return Err(error),
+            }
         }
-        let document = self.broker.open(&stored)?;
-        if let Some(held) = of_document(&document, &stored).filter(&fits) {
-            *current = Some(held.clone());
-            return Ok(held);
-        }
-        let tokens = Arc::clone(self);
-        let renewal = self.renewals.spawn(async move {
-            let renewed = tokens.renew(stored, document).await;
-            *current = renewed.as_ref().ok().cloned();
-            renewed
-        });
-        renewal.await.unwrap_or_else(|_| {
-            Err(CredentialError::Unavailable {
-                name: place.1.clone(),
-                reason: "its renewal was cut off".to_owned(),
-                retry_after_ms: None,
-            })
+        Err(CredentialError::Unavailable {
+            name: place.1.clone(),
+            reason: "it was changed again and again while a token was fetched".to_owned(),
+            retry_after_ms: Some(1_000),
         })
     }
 
@@ -137,7 +159,35 @@ impl Tokens {
         }
     }
 
-    async fn renew(&self, stored: StoredConnection, document: SecretDocument) -> Result<Held, CredentialError> {
+    /// Leaves in `flight` what it hands out, or what it could not write down.
+    async fn renew(&self, flight: &mut Flight, stored: StoredConnection) -> Result<Held, NotKept> {
+        flight.held = None;
+        let unwritten = match flight.unwritten.take() {
+            Some(unwritten) => unwritten,
+            None => match self.ask(&stored).await? {
+                Asked::Kept(held) => {
+                    flight.held = Some(held.clone());
+                    return Ok(held);
+                }
+                Asked::ToWrite(unwritten) => unwritten,
+            },
+        };
+        let place = (stored.connection.workspace, stored.connection.name);
+        let kept = self.keep(&place, &unwritten).await;
+        match &kept {
+            Ok(held) => flight.held = Some(held.clone()),
+            Err(NotKept::Failed(error)) => {
+                tracing::error!(connection = %place.1, %error, "a new refresh token is only in memory; it is written down at the next use");
+                flight.unwritten = Some(unwritten);
+            }
+            Err(NotKept::Changed) => {}
+        }
+        kept
+    }
+
+    /// Asks the token endpoint.
+    async fn ask(&self, stored: &StoredConnection) -> Result<Asked, NotKept> {
+        let document = self.broker.open(stored)?;
         let connection = &stored.connection;
         let name = &connection.name;
         let answer = match (&connection.kind, &document) {
@@ -168,75 +218,49 @@ impl Tokens {
                     Err(reason) => Err(Refusal::ForGood(reason)),
                 }
             }
-            (kind, _) => return Err(CredentialError::WrongKind { name: name.clone(), kind: kind.name() }),
+            (kind, _) => return Err(CredentialError::WrongKind { name: name.clone(), kind: kind.name() }.into()),
         };
         match answer {
-            Ok(granted) => self.keep(stored, document, granted).await,
+            Ok(granted) => Ok(self.granted(stored, document, granted)),
             Err(Refusal::ForGood(reason)) => {
-                self.give_up(&stored, &reason).await?;
-                Err(CredentialError::NeedsReconnecting { name: name.clone(), reason })
+                self.give_up(stored, &reason).await?;
+                Err(CredentialError::NeedsReconnecting { name: name.clone(), reason }.into())
             }
             Err(Refusal::ForNow { reason, retry_after_ms }) => {
-                Err(CredentialError::Unavailable { name: name.clone(), reason, retry_after_ms })
+                Err(CredentialError::Unavailable { name: name.clone(), reason, retry_after_ms }.into())
             }
         }
     }
 
-    /// Writes down what has to outlive this process, and only then hands the token out.
-    async fn keep(
-        &self,
-        stored: StoredConnection,
-        document: SecretDocument,
-        granted: Granted,
-    ) -> Result<Held, CredentialError> {
-        let now = self.clock.now();
-        let renew_at = granted.lifetime.map(|lifetime| now + lifetime.saturating_sub(MARGIN).max(lifetime / 2));
-        let token = granted.access_token.clone();
-        // The other kinds get a new token at any time; a disk write for each would buy nothing.
-        let (Kind::OauthCode { .. }, SecretDocument::Oauth(mut secret)) = (&stored.connection.kind, document) else {
-            return Ok(Held { token, renew_at, as_of: stored.connection.updated_at });
-        };
-        put(&mut secret, granted, renew_at);
-        let written = self.write(&stored, State::Ready, Some(SecretDocument::Oauth(secret))).await?;
-        Ok(Held { token, renew_at, as_of: written.connection.updated_at })
-    }
-
-    /// Notes that only its owner can help. Somebody else's change comes first: it may have helped already.
-    async fn give_up(&self, stored: &StoredConnection, reason: &str) -> Result<(), CredentialError> {
-        let state = State::NeedsReconnecting { since: self.clock.now(), reason: reason.to_owned() };
-        self.write(stored, state, None).await?;
-        tracing::error!(connection = %stored.connection.name, reason, "a connection needs reconnecting; steps that name it park (`flowcell connection usage` lists their workflows)");
-        Ok(())
-    }
-
-    /// Uses are noted in the same record, so a write may have to be made again; a change of the secret by somebody else is left alone.
-    async fn write(
-        &self,
-        before: &StoredConnection,
-        state: State,
-        secret: Option<SecretDocument>,
-    ) -> Result<StoredConnection, CredentialError> {
-        let (workspace, name) = (&before.connection.workspace, &before.connection.name);
-        let changed = self.broker.change::<WriteError>(workspace, name, |latest| {
-            if latest.connection.updated_at != before.connection.updated_at {
-                return Err(WriteError::Store(flowcell_core::ports::StoreError::Conflict {
-                    what: format!("connection `{name}`"),
-                    expected: before.revision,
-                    actual: latest.revision,
-                }));
+    fn granted(&self, stored: &StoredConnection, document: SecretDocument, granted: Granted) -> Asked {
+        let renew_at = self.renew_at(&granted);
+        match (&stored.connection.kind, document) {
+            (Kind::OauthCode { .. }, SecretDocument::Oauth(secret)) => {
+                Asked::ToWrite(Unwritten { replaced: secret.refresh_token, granted, renew_at })
             }
-            let mut connection = latest.connection.clone();
-            connection.state = state.clone();
-            Ok(Change { connection, usage: latest.usage.clone(), secret: secret.clone() })
-        });
-        changed.await.map_err(|error| match error {
-            WriteError::Sealed(error) => error,
-            other => CredentialError::Unavailable {
-                name: name.clone(),
-                reason: format!("what the other side answered could not be written down: {other}"),
-                retry_after_ms: Some(1_000),
-            },
-        })
+            // The other kinds get a new token at any time; a disk write for each would buy nothing.
+            _ => Asked::Kept(Held { token: granted.access_token, renew_at, as_of: stored.connection.updated_at }),
+        }
+    }
+
+    fn renew_at(&self, granted: &Granted) -> Option<Timestamp> {
+        granted.lifetime.map(|lifetime| self.clock.now() + lifetime.saturating_sub(MARGIN).max(lifetime / 2))
+    }
+}
+
+/// What a token endpoint gave.
+enum Asked {
+    /// Good as it is.
+    Kept(Held),
+    /// Good once it is on the disk.
+    ToWrite(Unwritten),
+}
+
+fn cut_off(name: &ConnectionName) -> CredentialError {
+    CredentialError::Unavailable {
+        name: name.clone(),
+        reason: "its renewal was cut off".to_owned(),
+        retry_after_ms: None,
     }
 }
 
@@ -253,16 +277,6 @@ fn as_client(token_url: &url::Url) -> OauthClient {
         scopes: Vec::new(),
         parameters: serde_json::Map::new(),
         authentication: ClientAuthentication::None,
-    }
-}
-
-/// Takes what was granted into the secret. A refresh token that is not replaced stays (RFC 6749 §6).
-fn put(secret: &mut OauthSecret, granted: Granted, renew_at: Option<Timestamp>) {
-    secret.access_token = Some(granted.access_token);
-    secret.expires_at = renew_at;
-    secret.token_type = Some("Bearer".to_owned());
-    if let Some(token) = granted.refresh_token {
-        secret.refresh_token = Some(token);
     }
 }
 
@@ -288,58 +302,5 @@ impl Credentials for CallTokens {
     }
 }
 
-/// `Authorization: Bearer` with a token that may be renewed once during the call.
-struct Bearer {
-    tokens: Arc<Tokens>,
-    place: Place,
-    bound: Bound,
-    headers: [String; 1],
-    /// All that this call has had, the current one last: a peer may echo an old one.
-    held: Mutex<Vec<Held>>,
-}
-
-impl Bearer {
-    fn current(&self) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
-    }
-
-    fn take_over(&self, held: Held) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
-    }
-}
-
-#[async_trait]
-impl Authorizer for Bearer {
-    fn connection(&self) -> &ConnectionName {
-        &self.place.1
-    }
-    fn headers(&self) -> &[String] {
-        &self.headers
-    }
-    fn query(&self) -> &[String] {
-        &[]
-    }
-    fn is_bound_to(&self, request: &Outgoing<'_>) -> bool {
-        self.bound.admits(request)
-    }
-    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError> {
-        let held = if let Some(held) = self.current().filter(|held| held.renew_at.is_none_or(|at| request.now < at)) {
-            held
-        } else {
-            let held = self.tokens.token(&self.place, None).await?;
-            self.take_over(held.clone());
-            held
-        };
-        let value = Secret::new(["Bearer ", held.token.expose()].concat());
-        Ok(Additions { headers: vec![("authorization".to_owned(), value)], ..Additions::default() })
-    }
-    /// Another call may have renewed it already: then its token is taken.
-    async fn refused(&self) -> Result<bool, CredentialError> {
-        let held = self.tokens.token(&self.place, self.current().as_ref().map(|held| &held.token)).await?;
-        self.take_over(held);
-        Ok(true)
-    }
-    fn secrets(&self) -> Vec<Secret<String>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|held| held.token.clone()).collect()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use flowcell_core::connection::{CredentialError, Kind, State, StoredConnection};
+use flowcell_core::connection::{Connection, CredentialError, Kind, State, StoredConnection};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Clock, Entropy};
 use flowcell_core::secret::Secret;
@@ -17,10 +17,11 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::super::broker::WriteError;
+use super::super::broker::{Change, WriteError};
 use super::super::document::SecretDocument;
 use super::endpoint::Refusal;
-use super::{Place, Tokens, put};
+use super::keep::{NotWritten, put};
+use super::{Place, Tokens};
 
 /// How long somebody may take to sign in and consent.
 pub(crate) const TIME_MAX: Duration = Duration::from_mins(10);
@@ -187,13 +188,11 @@ impl Tokens {
         let Return { place: (workspace, name), verifier } = back;
         let stored = self.broker.get(&workspace, &name).await.map_err(WriteError::from)?;
         let stored = stored.ok_or_else(|| WriteError::Unknown(name.clone()))?;
-        let (Kind::OauthCode { client, .. }, SecretDocument::Oauth(mut secret)) =
+        let (Kind::OauthCode { client, .. }, SecretDocument::Oauth(secret)) =
             (&stored.connection.kind, self.broker.open(&stored)?)
         else {
             return Err(CredentialError::WrongKind { name, kind: stored.connection.kind.name() }.into());
         };
-        // What an earlier consent gave does not outlive this one.
-        (secret.access_token, secret.refresh_token, secret.expires_at) = (None, None, None);
         let form = vec![
             ("grant_type", Secret::new("authorization_code".to_owned())),
             ("code", code),
@@ -203,12 +202,27 @@ impl Tokens {
         let granted = self.endpoint.ask(client, &secret, form).await.map_err(|refusal| match refusal {
             Refusal::ForGood(reason) | Refusal::ForNow { reason, .. } => NotConnected::Refused(reason),
         })?;
-        let renew_at = granted
-            .lifetime
-            .map(|lifetime| self.clock.now() + lifetime.saturating_sub(super::MARGIN).max(lifetime / 2));
-        put(&mut secret, granted, renew_at);
-        let can_renew = secret.refresh_token.is_some() || renew_at.is_none();
-        let stored = self.write(&stored, State::Ready, Some(SecretDocument::Oauth(secret))).await?;
+        let renew_at = self.renew_at(&granted);
+        let can_renew = granted.refresh_token.is_some() || renew_at.is_none();
+        let written = self.broker.change::<NotWritten>(&workspace, &name, |latest| {
+            let (true, SecretDocument::Oauth(mut secret)) = (
+                latest.connection.kind == stored.connection.kind,
+                self.broker.open(latest).map_err(WriteError::Sealed)?,
+            ) else {
+                return Err(NotWritten::Changed);
+            };
+            // What an earlier consent gave does not outlive this one.
+            (secret.access_token, secret.refresh_token, secret.expires_at) = (None, None, None);
+            put(&mut secret, granted.clone(), renew_at);
+            let connection = Connection { state: State::Ready, ..latest.connection.clone() };
+            Ok(Change { connection, usage: latest.usage.clone(), secret: Some(SecretDocument::Oauth(secret)) })
+        });
+        let stored = written.await.map_err(|error| match error {
+            NotWritten::Changed => {
+                NotConnected::Refused("the connection was changed meanwhile; connect it again".to_owned())
+            }
+            NotWritten::Failed(error) => error.into(),
+        })?;
         Ok(Connected { stored, can_renew })
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Endpoint {
 }
 
 /// What a token endpoint gives.
+#[derive(Clone)]
 pub(super) struct Granted {
     pub(super) access_token: Secret<String>,
     pub(super) refresh_token: Option<Secret<String>>,
@@ -85,9 +86,9 @@ impl Endpoint {
     }
 }
 
-/// Exactly the one address.
+/// The origin: paths may hold what a rule cannot say, and nothing else is sent with these rights.
 fn rights(url: &Url) -> Result<Rights, String> {
-    let rule = HttpRule::parse(&format!("POST {}{}", url.origin().ascii_serialization(), url.path()));
+    let rule = HttpRule::parse(&format!("POST {}", url.origin().ascii_serialization()));
     let rule = rule.map_err(|error| format!("its token_url cannot be used: {error}"))?;
     let plugin: flowcell_core::plugin::PluginId =
         "flowcell/connections".parse().map_err(|_| "this is a defect of Flowcell".to_owned())?;
@@ -162,11 +163,21 @@ fn read(answer: &OutboundResponse, host: &str) -> Result<Granted, Refusal> {
         408 | 425 | 429 | 500.. => {
             return Err(for_now(format!("its token endpoint at {host} answered {}", answer.status)));
         }
+        status @ 300..=399 => {
+            let reason = format!(
+                "its token endpoint at {host} answered {status}, a redirect, which is not followed: the address it leads to belongs into `token_url`"
+            );
+            return Err(Refusal::ForGood(reason));
+        }
         status => {
             let (code, description) = match parsed {
                 Ok(Answer { error: Some(code), error_description, .. }) => (code, error_description),
                 _ => (format!("{status} without a reason"), None),
             };
+            // Codes of the authorization endpoint that services answer here too.
+            if matches!(code.as_str(), "temporarily_unavailable" | "server_error" | "slow_down") {
+                return Err(for_now(format!("its token endpoint at {host} says {code}")));
+            }
             let description = description.map_or_else(String::new, |text| format!(" ({})", plain(&text)));
             return Err(Refusal::ForGood(format!("{host} refuses to give a token: {}{description}", plain(&code))));
         }

@@ -60,9 +60,16 @@ fn tokens_are_read() {
 
 #[test]
 fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
-    for (status, body) in
-        [(500, ""), (503, "{}"), (429, ""), (408, ""), (200, "<html>"), (200, "{}"), (200, r#"{"access_token":"a b"}"#)]
-    {
+    for (status, body) in [
+        (500, ""),
+        (503, "{}"),
+        (400, r#"{"error":"temporarily_unavailable"}"#),
+        (429, ""),
+        (408, ""),
+        (200, "<html>"),
+        (200, "{}"),
+        (200, r#"{"access_token":"a b"}"#),
+    ] {
         assert!(
             matches!(refusal(status, body), Refusal::ForNow { retry_after_ms: Some(7_000), .. }),
             "{status} {body}"
@@ -72,6 +79,7 @@ fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
         (400, r#"{"error":"invalid_grant","error_description":"was\nrevoked"}"#, "invalid_grant (wasrevoked)"),
         (401, r#"{"error":"invalid_client"}"#, "invalid_client"),
         (400, "oops", "400 without a reason"),
+        (302, "", "a redirect, which is not followed"),
         (200, r#"{"access_token":"a","token_type":"mac"}"#, "only Bearer"),
     ] {
         let Refusal::ForGood(reason) = refusal(status, body) else { panic!("{status} {body} is for now") };
