@@ -46,7 +46,7 @@ fn applying_the_same_file_again_changes_nothing_and_a_change_makes_a_version() {
 }
 
 #[test]
-fn a_draft_takes_no_deliveries() {
+fn a_draft_starts_no_runs() {
     let server = Server::start();
     let file = server.folder().join("draft.yaml");
     std::fs::write(&file, forward("draft", "https://example.com/", "")).unwrap();
@@ -54,7 +54,10 @@ fn a_draft_takes_no_deliveries() {
     assert_eq!(applied.json()["status"], "draft", "{applied:?}");
     let url = applied.json()["triggers"][0]["url"].as_str().unwrap().to_owned();
     let answer = flowcell_tests::post(&url, &serde_json::json!({ "number": 1 })).unwrap();
-    assert_eq!(answer.status, 404, "{answer:?}");
+    // It is kept as a test request (`flowcell trigger requests`).
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert!(answer.json()["run_ids"].is_null(), "{answer:?}");
+    assert_eq!(server.api("GET", "/api/v2/runs", b"").json()["runs"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
