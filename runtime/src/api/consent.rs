@@ -130,7 +130,7 @@ async fn connected_page(app: &App, Connected { stored, can_renew }: &Connected) 
     let mut text = format!("`{name}` is connected. You can close this page.");
     match app.control.reconnected(&app.workspace, name).await {
         Ok(runs) if runs.is_empty() => {}
-        Ok(runs) => text.push_str(&format!(" Runs that waited for it go on: {}.", runs.len())),
+        Ok(runs) => text = format!("{text} Runs that waited for it go on: {}.", runs.len()),
         Err(error) => {
             tracing::error!(%error, connection = %name, "runs that waited for a connection could not be released");
             text.push_str(" Runs that wait for it could not be told; release them with `flowcell connection rotate`, or connect again.");

@@ -55,7 +55,7 @@ pub(crate) fn page(status: StatusCode, content: &str) -> Response {
 pub(crate) fn message(title: &str, text: &str) -> String {
     let escaped = escape(text);
     let parts: Vec<&str> = escaped.split('`').collect();
-    let paragraph = if parts.len() % 2 == 0 {
+    let paragraph = if parts.len().is_multiple_of(2) {
         escaped
     } else {
         let set =

@@ -63,7 +63,7 @@ impl Endpoint {
         let budget = Budget { requests: 1, ..Budget::default() };
         // Nobody takes its record: the exchange is full of secrets.
         let pass = CallPass::new(Arc::new(rights), StepScope::default(), now + TIMEOUT, budget);
-        let (headers, body) = written(client, secret, form);
+        let (headers, body) = written(client, secret, &form);
         let request = OutboundRequest {
             method: "POST".to_owned(),
             url: client.token_url.to_string(),
@@ -98,13 +98,17 @@ fn rights(url: &Url) -> Result<Rights, String> {
 }
 
 /// The headers and the body of the request.
-fn written(client: &OauthClient, secret: &OauthSecret, form: Form) -> (Vec<(String, String)>, Vec<u8>) {
+fn written(
+    client: &OauthClient,
+    secret: &OauthSecret,
+    form: &[(&'static str, Secret<String>)],
+) -> (Vec<(String, String)>, Vec<u8>) {
     let mut headers = vec![
         ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
         ("accept".to_owned(), "application/json".to_owned()),
     ];
     let mut body = Serializer::new(String::new());
-    for (name, value) in &form {
+    for (name, value) in form {
         body.append_pair(name, value.expose());
     }
     if !client.scopes.is_empty() && form.iter().any(|(_, value)| value.expose() == "client_credentials") {

@@ -24,13 +24,13 @@ fn the_client_says_who_it_is_as_the_service_wants() {
         ("client-secret-post", None, "&client_id=a+b&client_secret=p%26ss"),
         ("none", None, "&client_id=a+b"),
     ] {
-        let (headers, body) = written(&client(how), &secret, form("client_credentials"));
+        let (headers, body) = written(&client(how), &secret, &form("client_credentials"));
         let found = headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.as_str());
         assert_eq!(found, header, "{how}");
         let expected = format!("grant_type=client_credentials&scope=x+y&audience=api{in_body}");
         assert_eq!(String::from_utf8(body).unwrap(), expected, "{how}");
     }
-    let (_, body) = written(&client("none"), &secret, form("refresh_token"));
+    let (_, body) = written(&client("none"), &secret, &form("refresh_token"));
     assert!(!String::from_utf8(body).unwrap().contains("scope"), "a renewal keeps what was granted");
 }
 
