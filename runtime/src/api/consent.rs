@@ -1,6 +1,7 @@
 //! Consent to a connection (OAuth 2.0, authorization code): `POST /api/v2/connections/{name}/consent` gives an address for a browser, `/oauth/start/{ticket}`
 //! sends it to the other side, `/oauth/callback` takes it back. The address works once; what comes back must come to the browser that left.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -130,7 +131,9 @@ async fn connected_page(app: &App, Connected { stored, can_renew }: &Connected) 
     let mut text = format!("`{name}` is connected. You can close this page.");
     match app.control.reconnected(&app.workspace, name).await {
         Ok(runs) if runs.is_empty() => {}
-        Ok(runs) => text = format!("{text} Runs that waited for it go on: {}.", runs.len()),
+        Ok(runs) => {
+            let _ = write!(text, " Runs that waited for it go on: {}.", runs.len());
+        }
         Err(error) => {
             tracing::error!(%error, connection = %name, "runs that waited for a connection could not be released");
             text.push_str(" Runs that wait for it could not be told; release them with `flowcell connection rotate`, or connect again.");

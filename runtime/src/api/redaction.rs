@@ -57,8 +57,12 @@ async fn settings(app: &App, workflow: &WorkflowId, version: u32) -> Result<Arc<
 /// A whole journal as it is shown.
 pub(crate) fn redacted(rules: Arc<RedactionRules>, mut entries: Vec<Recorded>) -> Vec<Recorded> {
     let mut redactor = Redactor::new(rules);
-    entries.iter().for_each(|entry| redactor.learn(&entry.event));
-    entries.iter_mut().for_each(|entry| redactor.redact(&mut entry.event));
+    for entry in &entries {
+        redactor.learn(&entry.event);
+    }
+    for entry in &mut entries {
+        redactor.redact(&mut entry.event);
+    }
     entries
 }
 
@@ -71,7 +75,9 @@ pub(crate) async fn hide_in_error(
     let mut redactor = Redactor::new(rules(app, workflow, version).await?);
     if redactor.has_rules() {
         let entries = load(app, run).await?.unwrap_or_default();
-        entries.iter().for_each(|entry| redactor.learn(&entry.event));
+        for entry in &entries {
+            redactor.learn(&entry.event);
+        }
     }
     redactor.redact_error(error);
     Ok(())

@@ -231,7 +231,7 @@ impl Worker {
         self.leaves += 1;
         self.last_set_aside = self.leaves;
         let slots: Vec<String> = self.held.keys().cloned().collect();
-        slots.iter().fold(false, |has_let_in, slot| self.let_in(slot) || has_let_in)
+        slots.iter().filter(|slot| self.let_in(slot)).count() > 0
     }
 
     /// Looks again at held runs that have waited for as long as their workflow lets a run take.

@@ -192,7 +192,9 @@ impl Feed {
             learned = entry.seq.saturating_add(1);
         }
         entries.retain(|entry| entry.seq >= from);
-        entries.iter_mut().for_each(|entry| redactor.redact(&mut entry.event));
+        for entry in &mut entries {
+            redactor.redact(&mut entry.event);
+        }
         self.redactor = Some((redactor, learned));
         Ok(entries)
     }

@@ -1,5 +1,7 @@
 //! A request as a step of a workflow. Credentials do not come along: the step names a connection, and a command says how to store it.
 
+use std::fmt::Write as _;
+
 use flowcell_core::id::StepId;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -244,7 +246,7 @@ impl Imported {
                 text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(fits)
             });
             let value = plain.map_or_else(|| value.to_string(), str::to_owned);
-            text.push_str(&format!("{indent}{name}: {value}\n"));
+            let _ = writeln!(text, "{indent}{name}: {value}");
         };
         let get = |name: &str| self.step.get(name);
         for (indent, name) in [("- ", "id"), ("  ", "uses"), ("  ", "connection")] {
@@ -257,7 +259,7 @@ impl Imported {
         let mut line = |name: &str, value: &Value| {
             let plain = name == "method" && value.is_string();
             let value = if plain { value.as_str().unwrap_or_default().to_owned() } else { value.to_string() };
-            text.push_str(&format!("    {name}: {value}\n"));
+            let _ = writeln!(text, "    {name}: {value}");
         };
         for name in ORDER {
             if let Some(value) = with.and_then(|with| with.get(name)) {

@@ -10,10 +10,9 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
         match c {
             '\\' => match chars.next() {
                 // A line that goes on; Windows line ends included.
-                Some('\n') => {}
+                None | Some('\n') => {}
                 Some('\r') => drop(chars.next_if_eq(&'\n')),
                 Some(next) => word.get_or_insert_default().push(next),
-                None => {}
             },
             '\'' => single(&mut chars, word.get_or_insert_default())?,
             '"' => double(&mut chars, word.get_or_insert_default())?,

@@ -98,11 +98,7 @@ fn rights(url: &Url) -> Result<Rights, String> {
 }
 
 /// The headers and the body of the request.
-fn written(
-    client: &OauthClient,
-    secret: &OauthSecret,
-    form: &[(&'static str, Secret<String>)],
-) -> (Vec<(String, String)>, Vec<u8>) {
+fn written(client: &OauthClient, secret: &OauthSecret, form: &Form) -> (Vec<(String, String)>, Vec<u8>) {
     let mut headers = vec![
         ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
         ("accept".to_owned(), "application/json".to_owned()),

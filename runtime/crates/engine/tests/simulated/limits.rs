@@ -59,7 +59,7 @@ fn a_queued_run_ends_when_its_workflows_time_is_over_and_says_why() {
     let world = World::new(steps, echo).with(ONE_AT_A_TIME);
     work_while(&world, None, move |world, control| async move {
         let holder = deliver(&world, &control, 1).await[0];
-        let limited = sample::workflow(steps).to_string() + &ONE_AT_A_TIME.replace(" }\n", ", timeout: 1m }\n");
+        let limited = sample::workflow(steps).clone() + &ONE_AT_A_TIME.replace(" }\n", ", timeout: 1m }\n");
         sample::publish(&world.store, &sample::version(&limited, 2, &*world.catalog)).await.unwrap();
         let queued = deliver(&world, &control, 2).await;
         world.sleep(Duration::from_secs(59)).await;

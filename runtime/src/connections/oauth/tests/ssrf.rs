@@ -40,7 +40,7 @@ struct Recorder {
 
 #[async_trait]
 impl Dial for Recorder {
-    #[expect(clippy::disallowed_methods, reason = "this is the network that the door is given")]
+    #[expect(clippy::disallowed_methods, reason = "this plays the network behind the door")]
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
         use flowcell_sandbox::egress::address::{Class, classify};
         self.dialled.lock().unwrap().push(address);
