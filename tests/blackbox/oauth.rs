@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flowcell_tests::{Answer, Browser, Oidc, Options, Receiver, Reply, Server, eventually, request};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 struct Lab {
@@ -299,6 +300,27 @@ fn a_crash_during_a_renewal_leaves_a_connection_that_works_or_says_that_it_does_
         assert!(lab.token() != old && lab.oidc.knows(&lab.token()), "{moment:?}");
         lab.succeeds(&lab.trigger());
     }
+}
+
+#[test]
+fn a_server_that_ends_during_a_renewal_finishes_it() {
+    let mut lab = Lab::start();
+    lab.connect();
+    lab.succeeds(&lab.trigger());
+    lab.refused.lock().unwrap().insert(lab.token());
+    let answered = lab.oidc.count("answered");
+    lab.oidc.control(&json!({ "hold": true }));
+    let run = lab.trigger();
+    eventually("a renewal", Duration::from_mins(1), || (lab.oidc.count("answered") > answered).then_some(()));
+    lab.server.signal(Signal::TERM);
+    eventually("it drains", Duration::from_mins(1), || lab.server.log().contains("draining").then_some(()));
+    lab.oidc.control(&json!({ "hold": false }));
+    assert_eq!(lab.server.ended(), Some(0), "{}", lab.server.log());
+    lab.server.restart();
+    lab.succeeds(&run);
+    lab.succeeds(&lab.trigger());
+    assert_eq!(lab.connection()["state"]["is"], "ready");
+    assert_eq!((lab.oidc.count("refreshes"), lab.oidc.count("refusals")), (1, 0));
 }
 
 #[test]
