@@ -32,6 +32,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, size};
 use crate::connections::keys::Unreadable;
 use crate::connections::oauth::{CallTokens, Tokens};
+use crate::connections::users::Users;
 use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
@@ -60,7 +61,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let base_url = base_url(config, &listener)?;
 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
-    let tokens = Arc::new(Tokens::new(Arc::clone(&connections), door.clone(), Arc::clone(&clock)));
+    let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
+    let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {

@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod oauth;
 pub(crate) mod rotation;
 mod usage;
+pub(crate) mod users;
 pub(crate) mod wanted;
 
 pub(crate) use broker::{Broker, Change, WriteError};

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::connections::Broker;
 use crate::connections::keys::Keys;
 use crate::connections::oauth::Tokens;
+use crate::connections::users::Users;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
@@ -98,13 +99,14 @@ impl Bench {
         let config = Config::default();
         let door =
             flowcell_sandbox::egress::Door::new(crate::assemble::settings::egress(&config), Arc::new(SystemClock));
+        let users = Users::new(&ports);
         let settings = Settings {
             grants: Vec::new(),
             limits: config.http.limits(),
             ingress: config.ingress,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
-            tokens: Arc::new(Tokens::new(Arc::clone(&connections), door.clone(), Arc::new(SystemClock))),
+            tokens: Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::new(SystemClock))),
             connections,
             door,
             keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),

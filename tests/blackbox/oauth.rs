@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowcell_tests::{Answer, Browser, Oidc, Receiver, Reply, Server, eventually, request};
+use flowcell_tests::{Answer, Browser, Oidc, Options, Receiver, Reply, Server, eventually, request};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 struct Lab {
@@ -215,7 +216,9 @@ fn a_revoked_consent_parks_runs_and_names_their_workflows_until_somebody_consent
     let shown = lab.connection();
     assert_eq!(shown["state"]["is"], "needs-reconnecting", "{shown:#}");
     assert!(shown["state"]["reason"].as_str().unwrap().contains("invalid_grant"), "{shown:#}");
-    assert!(lab.server.log().contains("needs reconnecting"));
+    let log = lab.server.log();
+    let said = log.lines().find(|line| line.contains("needs reconnecting")).unwrap();
+    assert!(said.contains("crm") && said.contains("use") && said.contains("invalid_grant"), "{said}");
     let usage = lab.server.cli(&["connection", "usage", "crm", "--json"]).json();
     assert_eq!((&usage["workflows"][0]["id"], &usage["waiting_run_ids"][0]), (&json!("use"), &json!(run)));
     // Nobody is asked again in vain.
@@ -297,4 +300,98 @@ fn a_crash_during_a_renewal_leaves_a_connection_that_works_or_says_that_it_does_
         assert!(lab.token() != old && lab.oidc.knows(&lab.token()), "{moment:?}");
         lab.succeeds(&lab.trigger());
     }
+}
+
+#[test]
+fn a_server_that_ends_during_a_renewal_finishes_it() {
+    let mut lab = Lab::start();
+    lab.connect();
+    lab.succeeds(&lab.trigger());
+    lab.refused.lock().unwrap().insert(lab.token());
+    let answered = lab.oidc.count("answered");
+    lab.oidc.control(&json!({ "hold": true }));
+    let run = lab.trigger();
+    eventually("a renewal", Duration::from_mins(1), || (lab.oidc.count("answered") > answered).then_some(()));
+    lab.server.signal(Signal::TERM);
+    eventually("it drains", Duration::from_mins(1), || lab.server.log().contains("draining").then_some(()));
+    lab.oidc.control(&json!({ "hold": false }));
+    assert_eq!(lab.server.ended(), Some(0), "{}", lab.server.log());
+    lab.server.restart();
+    lab.succeeds(&run);
+    lab.succeeds(&lab.trigger());
+    assert_eq!(lab.connection()["state"]["is"], "ready");
+    assert_eq!((lab.oidc.count("refreshes"), lab.oidc.count("refusals")), (1, 0));
+}
+
+#[test]
+fn client_credentials_are_exchanged_for_tokens_as_steps_need_them() {
+    let receiver = Receiver::start();
+    let (oidc, server) = (Oidc::start(), Server::start());
+    let file = server.folder().join("secret");
+    std::fs::write(&file, Oidc::SECRET).unwrap();
+    let (token, file) = (oidc.url("/token"), file.to_str().unwrap());
+    let settings = ["--token-url", &token, "--client-id", Oidc::CLIENT, "--secret-file", file];
+    let bound = ["--host", &receiver.origin(), "--plugin", "flowcell/custom-webhook"];
+    let add = ["connection", "add", "crm", "--kind", "oauth-client-credentials", "--json"];
+    let added = server.cli(&[&add[..], &settings, &bound].concat());
+    assert_eq!((added.code, &added.json()["state"]["is"]), (Some(0), &json!("ready")), "{added:?}");
+    let hook = server.apply(&workflow(&receiver.origin())).url;
+    let runs: Vec<String> = (0..10).map(|_| server.trigger(&hook, &json!({}))).collect();
+    for run in &runs {
+        server.wait_for_run(run, &["succeeded"]);
+    }
+    let tokens: BTreeSet<_> =
+        receiver.requests().iter().map(|request| request.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!((tokens.len(), oidc.count("grants")), (1, 1), "{tokens:?}");
+    let nobody = server.cli(&["connection", "connect", "crm"]);
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("needs nobody's consent"), "{nobody:?}");
+}
+
+/// Ways to say this machine, its network, and what a cloud tells its machines.
+const INWARD: [&str; 12] = [
+    "http://127.0.0.1:{port}/token",
+    "https://127.0.0.1:{port}/token",
+    "http://localhost:{port}/token",
+    "http://2130706433:{port}/token",
+    "http://0x7f.1:{port}/token",
+    "http://0177.0.0.1:{port}/token",
+    "http://127.1:{port}/token",
+    "http://[::1]:{port}/token",
+    "https://[::ffff:127.0.0.1]:{port}/token",
+    "https://0.0.0.0:{port}/token",
+    "https://169.254.169.254/token",
+    "https://10.0.0.1/token",
+];
+
+#[test]
+fn a_token_endpoint_inside_is_not_asked_unless_the_operator_allows_it() {
+    let canary = Receiver::start();
+    let port = canary.origin().rsplit(':').next().unwrap().to_owned();
+    let server = Server::start_with(Options { closed_egress: true, ..Options::default() });
+    for (number, url) in INWARD.iter().enumerate() {
+        let token_url = url.replace("{port}", &port);
+        let add = json!({
+            "name": format!("inward-{number}"), "kind": "oauth-client-credentials", "hosts": ["https://api.example"], "plugins": ["flowcell/custom-webhook"],
+            "settings": { "token_url": token_url, "client_id": "c" }, "secret": { "client_secret": "s" },
+        });
+        let added = server.api("POST", "/api/v2/connections", add.to_string().as_bytes());
+        assert_eq!(added.status, 201, "{token_url}: {added:?}");
+        let trial = json!({ "url": "https://api.example/" }).to_string();
+        let tried = server.api("POST", &format!("/api/v2/connections/inward-{number}/test"), trial.as_bytes());
+        assert!(tried.status != 200 || tried.json()["is_accepted"] == false, "{token_url}: {tried:?}");
+        // What an operator can allow is named with the option; a metadata service nobody can.
+        let remedy = if url.contains("169.254.169.254") { "metadata service" } else { "--egress-allow" };
+        assert!(tried.body.contains("token endpoint at") && tried.body.contains(remedy), "{token_url}: {tried:?}");
+    }
+    assert_eq!(canary.requests().len(), 0);
+    // A consent address that leads inside is never fetched: only the browser goes there.
+    let add = json!({
+        "name": "browser", "kind": "oauth-code", "hosts": ["https://api.example"], "plugins": ["flowcell/custom-webhook"], "secret": { "client_secret": "s" },
+        "settings": { "authorize_url": format!("http://127.0.0.1:{port}/auth"), "token_url": "https://id.example/token", "client_id": "c" },
+    });
+    assert_eq!(server.api("POST", "/api/v2/connections", add.to_string().as_bytes()).status, 201);
+    let begun = server.api("POST", "/api/v2/connections/browser/consent", b"{}").json();
+    let away = Browser::default().get(begun["url"].as_str().unwrap());
+    assert!(away.header("location").unwrap().starts_with(&format!("http://127.0.0.1:{port}/auth?")), "{away:?}");
+    assert_eq!(canary.requests().len(), 0);
 }

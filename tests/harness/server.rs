@@ -93,10 +93,15 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Waits until the process has ended, after [`Server::signal`]; `None` when a signal ended it.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Asks the process to end and waits; `None` when a signal ended it.
     pub fn terminate(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
-        self.child.wait().unwrap().code()
+        self.ended()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -33,6 +33,7 @@ use self::keep::{NotKept, Unwritten};
 use super::authorize::{Bound, authorizer};
 use super::broker::{Broker, unavailable, why_not_usable};
 use super::document::{OauthSecret, SecretDocument};
+use super::users::Users;
 
 /// A token is renewed this long before it ends, so that no request carries one that ends on its way; short-lived ones after half their life.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -48,6 +49,7 @@ type Place = (WorkspaceId, ConnectionName);
 /// Gives calls their credentials: tokens from here, everything else from the broker.
 pub(crate) struct Tokens {
     broker: Arc<Broker>,
+    users: Users,
     endpoint: Endpoint,
     clock: Arc<dyn Clock>,
     flights: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<Flight>>>>,
@@ -74,9 +76,9 @@ struct Held {
 }
 
 impl Tokens {
-    pub(crate) fn new(broker: Arc<Broker>, door: Door, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, users: Users, door: Door, clock: Arc<dyn Clock>) -> Self {
         let endpoint = Endpoint::new(door, Arc::clone(&clock));
-        Self { broker, endpoint, clock, flights: Mutex::default(), renewals: TaskTracker::new() }
+        Self { broker, users, endpoint, clock, flights: Mutex::default(), renewals: TaskTracker::new() }
     }
 
     /// Waits for renewals under way, so that no refresh token is lost that the other side gives in this moment; not for ever.

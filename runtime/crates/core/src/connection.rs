@@ -360,7 +360,9 @@ pub enum CredentialError {
     #[error("connection `{name}` is of the kind {kind}, which cannot authenticate requests")]
     WrongKind { name: ConnectionName, kind: &'static str },
     /// Runs park until its owner has done it.
-    #[error("connection `{name}` needs reconnecting: {reason}")]
+    #[error(
+        "connection `{name}` needs reconnecting: {reason}; its owner does it with `flowcell connection connect {name}` (consent in a browser) or `flowcell connection rotate {name}` (another secret)"
+    )]
     NeedsReconnecting { name: ConnectionName, reason: String },
     /// It may pass: the token endpoint is down, the store is busy.
     #[error("connection `{name}` cannot be used now: {reason}")]

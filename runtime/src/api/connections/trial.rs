@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::capability::{Grant, HttpCapability, HttpRule, Rights, StepScope};
-use flowcell_core::connection::{Outgoing, StoredConnection};
+use flowcell_core::connection::{CredentialError, Outgoing, StoredConnection};
 use flowcell_core::id::ConnectionName;
 use flowcell_core::plugin::PluginId;
 use flowcell_sandbox::egress::{Budget, CallPass, OutboundRequest};
@@ -48,7 +48,14 @@ pub(crate) async fn test(
     let trial: Trial = read(&app, request).await?;
     let stored = app.connections.get(&app.workspace, &name).await?;
     let stored = stored.ok_or(WriteError::Unknown(name))?;
-    let authorizer = app.tokens.authorizer_for_owner(stored.clone()).await.map_err(WriteError::Sealed)?;
+    let authorizer = match app.tokens.authorizer_for_owner(stored.clone()).await {
+        Ok(authorizer) => authorizer,
+        Err(error @ CredentialError::Sealed { .. }) => return Err(WriteError::Sealed(error).into()),
+        // Its token endpoint gives none: that is what somebody wants to know who tries it out.
+        Err(error) => {
+            return Ok(json(StatusCode::OK, &json!({ "is_accepted": false, "message": format!("{error}.") })));
+        }
+    };
     let now = app.ports.clock.now();
     let message_id = format!("msg_test_{:032x}", id_bits(&*app.ports.entropy));
     let outgoing = Outgoing { method: &trial.method, url: &trial.url, body: b"", message_id: &message_id, now };

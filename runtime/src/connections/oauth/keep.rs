@@ -82,9 +82,17 @@ impl Tokens {
             Ok(Change { connection, usage: latest.usage.clone(), secret: None })
         });
         written.await.map_err(|error| not_kept(&place, error))?;
+        let workflows = self.workflows(&place).await;
         let name = &place.1;
-        tracing::error!(connection = %name, reason, "a connection needs reconnecting: steps that name it park until then; `flowcell connection usage {name}` lists their workflows");
+        tracing::error!(connection = %name, reason, workflows, "a connection needs reconnecting: runs of these workflows park until then; `flowcell connection usage {name}` lists them");
         Ok(())
+    }
+
+    async fn workflows(&self, (workspace, name): &Place) -> String {
+        match self.users.of(workspace, name).await {
+            Ok(users) => users.iter().map(|user| user.id.to_string()).collect::<Vec<_>>().join(", "),
+            Err(error) => format!("unknown: {error}"),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use flowcell_core::manual_clock::ManualClock;
 use flowcell_core::ports::StoreError;
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_store::memory::MemoryStore;
+use flowcell_testkit::StaticCatalog;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +59,11 @@ struct Lab {
     tokens: Arc<Tokens>,
 }
 
+/// No workflow uses it.
+fn nobody() -> Users {
+    Users::among(Arc::new(MemoryStore::new()), StaticCatalog::of([]))
+}
+
 fn place() -> Place {
     (WorkspaceId::default_workspace(), "crm".parse().unwrap())
 }
@@ -75,13 +81,14 @@ impl Lab {
         let disk = Arc::new(Disk::default());
         let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
         let broker = Arc::new(Broker::new(Arc::clone(&disk) as _, vault, Arc::clone(&clock) as _));
-        let tokens = Arc::new(Tokens::new(Arc::clone(&broker), door.clone(), Arc::clone(&clock) as _));
+        let tokens = Arc::new(Tokens::new(Arc::clone(&broker), nobody(), door.clone(), Arc::clone(&clock) as _));
         Self { clock, disk, broker, door, tokens }
     }
 
     /// The same disk after a crash.
     fn restart(&mut self) {
-        self.tokens = Arc::new(Tokens::new(Arc::clone(&self.broker), self.door.clone(), Arc::clone(&self.clock) as _));
+        self.tokens =
+            Arc::new(Tokens::new(Arc::clone(&self.broker), nobody(), self.door.clone(), Arc::clone(&self.clock) as _));
     }
 
     async fn add(&self, kind: Value, secret: Value) {

@@ -1,0 +1,66 @@
+//! Which published workflows use a connection: who would miss it, and whose runs wait when it cannot be used.
+
+use std::sync::Arc;
+
+use flowcell_core::id::{ConnectionName, WorkflowId, WorkspaceId};
+use flowcell_core::ports::{Catalog, Definitions, StoreError};
+use flowcell_core::workflow::Workflow;
+use flowcell_core::workflow::parse::Authored;
+use serde::Serialize;
+
+use crate::app::Ports;
+
+/// A published workflow, and its steps that use the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct User {
+    pub(crate) id: WorkflowId,
+    pub(crate) name: String,
+    /// With the connection's name, or because it is their action's default.
+    pub(crate) steps: Vec<String>,
+}
+
+/// Finds them.
+pub(crate) struct Users {
+    definitions: Arc<dyn Definitions>,
+    catalog: Arc<dyn Catalog>,
+}
+
+impl Users {
+    pub(crate) fn new(ports: &Ports) -> Self {
+        Self::among(Arc::clone(&ports.definitions), Arc::clone(&ports.catalog))
+    }
+
+    pub(crate) fn among(definitions: Arc<dyn Definitions>, catalog: Arc<dyn Catalog>) -> Self {
+        Self { definitions, catalog }
+    }
+
+    /// The published workflows that use the connection.
+    pub(crate) async fn of(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<Vec<User>, StoreError> {
+        let mut users = Vec::new();
+        for head in self.definitions.list(workspace).await? {
+            let Some(number) = head.published else { continue };
+            let Some(version) = self.definitions.version(workspace, &head.id, number).await? else { continue };
+            // What an older Flowcell took and this one cannot read runs no more.
+            let Ok(Authored { workflow, .. }) = Authored::parse(&version.source) else { continue };
+            let steps = self.steps(&workflow, name);
+            if !steps.is_empty() {
+                users.push(User { id: head.id, name: head.name, steps });
+            }
+        }
+        Ok(users)
+    }
+
+    fn steps(&self, workflow: &Workflow, name: &ConnectionName) -> Vec<String> {
+        let uses_it = |action: &flowcell_core::workflow::Action| match &action.connection {
+            Some(named) => named == name,
+            None => self.catalog.resolve(&action.uses).is_ok_and(|plugin| {
+                let member = plugin.manifest.action(&action.uses.member);
+                member.and_then(|member| member.connection.as_ref()?.default.as_ref()) == Some(name)
+            }),
+        };
+        let all = workflow.all_steps();
+        all.filter(|placed| placed.step.action().is_some_and(uses_it))
+            .map(|placed| placed.step.id.to_string())
+            .collect()
+    }
+}
