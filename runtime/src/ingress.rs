@@ -35,6 +35,7 @@ use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use crate::http::request_id::RequestId;
 use crate::ingress::dedupe::Sent;
+use crate::ingress::recent::mask::MASK;
 use crate::ingress::recent::note::Note;
 use crate::ingress::routes::Route;
 use crate::token::TokenHash;
@@ -100,14 +101,20 @@ async fn take(app: &App, route: &Route, note: &mut Note, came: Came) -> Result<R
         let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
         return Ok(reply::render(200, headers, challenge.into_bytes(), note.request_id()));
     }
+    // What a sender proves itself with by showing it is between the two of them: neither plugin nor run is to know it.
+    let shared = route.published.shared_secret_name();
     let headers = parts.headers.iter();
     let headers = headers
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            let is_secret = shared.is_some_and(|shared| shared.eq_ignore_ascii_case(name.as_str()));
+            let value = if is_secret { MASK.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+            (name.as_str().to_owned(), value.into_owned())
+        })
         .collect();
     let request = WebhookRequest {
         method: parts.method.as_str().to_owned(),
         path: rest,
-        query: query.to_owned(),
+        query: shared.map_or_else(|| query.to_owned(), |shared| without_value(query, shared)),
         headers,
         body: Vec::new(),
     };
@@ -198,6 +205,15 @@ fn unknown() -> Problem {
         Kind::UnknownHook,
         "No workflow has a trigger with this URL. `flowcell workflow show` prints the right one.",
     )
+}
+
+/// The query with the value of one parameter masked, however its name is written.
+fn without_value(query: &str, name: &str) -> String {
+    let masked = query.split('&').map(|parameter| {
+        let is_it = url::form_urlencoded::parse(parameter.as_bytes()).any(|(found, _)| found == name);
+        if is_it { format!("{name}={MASK}") } else { parameter.to_owned() }
+    });
+    masked.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]

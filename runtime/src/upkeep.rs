@@ -191,5 +191,33 @@ pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// How often it is looked whether a run still waits for a connection that is ready.
+const RECONNECTED_EVERY: Duration = Duration::from_mins(1);
+
+/// Lets runs go on whose connection has become ready: a step may be parked in the moment in which its owner consents, and a process may end between
+/// a consent and what follows from it.
+pub(crate) async fn release_reconnected(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = reconnected(&app).await {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "runs that wait for a connection were not looked at; it is tried again");
+        }
+        let next = app.ports.clock.now() + RECONNECTED_EVERY;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+async fn reconnected(app: &App) -> anyhow::Result<()> {
+    for stored in app.connections.list(&app.workspace).await? {
+        if stored.connection.state == flowcell_core::connection::State::Ready {
+            app.control.reconnected(&app.workspace, &stored.connection.name).await?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

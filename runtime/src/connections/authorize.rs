@@ -1,7 +1,8 @@
 //! From a connection and its secret to what is added to requests. Each kind is a few lines: [`fixed`] for those that send the same texts every
 //! time, [`hmac`] and [`standard_webhooks`] for those that sign, [`declared`] for those that a plugin's manifest describes.
 //!
-//! Nothing here reads a store, renews anything or talks to a network, and what is built lives for one call.
+//! Nothing here reads a store, renews anything or talks to a network, and what is built lives for one call; those that sign are kept by the broker
+//! until their connection changes.
 
 mod declared;
 mod fixed;

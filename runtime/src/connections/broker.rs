@@ -1,7 +1,8 @@
 //! The broker: finds a connection, decides whether a call may have it, opens its seal and hands out the authorizer. And the one way to write a
 //! connection, so that no secret is stored that is not sealed for exactly what stands beside it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flowcell_core::connection::{
@@ -9,6 +10,7 @@ use flowcell_core::connection::{
 };
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Clock, StoreError};
+use flowcell_core::time::Timestamp;
 
 use super::document::SecretDocument;
 use super::usage::{Noted, Notes};
@@ -25,6 +27,14 @@ pub(crate) struct Broker {
     pub(super) notes: Arc<Notes>,
     /// Held from a seal to its write, and by whoever changes the key.
     pub(super) sealing: tokio::sync::RwLock<()>,
+    signers: Mutex<HashMap<(WorkspaceId, ConnectionName), Signer>>,
+}
+
+/// The authorizer of a connection that only signs, and what it was made from: one that is removed and added again begins with revision 1 again.
+/// Setting up an Ed25519 key takes longer than signing with it.
+struct Signer {
+    made_from: (u32, Timestamp),
+    authorizer: Arc<dyn Authorizer>,
 }
 
 /// What a write makes of a connection.
@@ -53,7 +63,14 @@ pub(crate) enum WriteError {
 
 impl Broker {
     pub(crate) fn new(store: Arc<dyn Connections>, vault: Vault, clock: Arc<dyn Clock>) -> Self {
-        Self { store, vault, clock, notes: Arc::default(), sealing: tokio::sync::RwLock::default() }
+        Self {
+            store,
+            vault,
+            clock,
+            notes: Arc::default(),
+            sealing: tokio::sync::RwLock::default(),
+            signers: Mutex::default(),
+        }
     }
 
     /// The fingerprint of the key that secrets are sealed with.
@@ -136,7 +153,30 @@ impl Broker {
 
     /// Whether it was there.
     pub(crate) async fn remove(&self, workspace: &WorkspaceId, name: &ConnectionName) -> Result<bool, StoreError> {
+        self.signers().remove(&(workspace.clone(), name.clone()));
         self.store.remove(workspace, name).await
+    }
+
+    /// The authorizer of a connection whose secret nobody has to renew.
+    pub(super) fn fixed(&self, stored: &StoredConnection) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        let connection = &stored.connection;
+        if !connection.kind.only_signs() {
+            return authorize::authorizer(connection, self.open(stored)?);
+        }
+        let place = (connection.workspace.clone(), connection.name.clone());
+        let made_from = (stored.revision, connection.updated_at);
+        if let Some(signer) = self.signers().get(&place).filter(|signer| signer.made_from == made_from) {
+            return Ok(Arc::clone(&signer.authorizer));
+        }
+        let authorizer = authorize::authorizer(connection, self.open(stored)?)?;
+        let signer = Signer { made_from, authorizer: Arc::clone(&authorizer) };
+        self.signers().insert(place, signer);
+        Ok(authorizer)
+    }
+
+    fn signers(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, ConnectionName), Signer>> {
+        // No code that holds the lock can panic half-way through a change.
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The secret of a connection.
@@ -176,7 +216,7 @@ impl Broker {
 impl Credentials for Broker {
     async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
         let stored = self.admitted(asking).await?;
-        let inner = authorize::authorizer(&stored.connection, self.open(&stored)?)?;
+        let inner = self.fixed(&stored)?;
         Ok(self.noted(asking, inner))
     }
 }

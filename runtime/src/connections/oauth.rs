@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::bearer::Bearer;
 use self::endpoint::{Endpoint, Granted, Refusal};
 use self::keep::{NotKept, Unwritten};
-use super::authorize::{Bound, authorizer};
+use super::authorize::Bound;
 use super::broker::{Broker, unavailable, why_not_usable};
 use super::document::{OauthSecret, SecretDocument};
 use super::users::Users;
@@ -97,7 +97,7 @@ impl Tokens {
         stored: StoredConnection,
     ) -> Result<Arc<dyn Authorizer>, CredentialError> {
         if !has_tokens(&stored.connection.kind) {
-            return authorizer(&stored.connection, self.broker.open(&stored)?);
+            return self.broker.fixed(&stored);
         }
         let bound = Bound::of(&stored.connection);
         let place = (stored.connection.workspace.clone(), stored.connection.name.clone());

@@ -125,6 +125,15 @@ impl Published {
         }
     }
 
+    /// The header or query parameter that holds the secret itself, where senders show it instead of signing with it.
+    pub(crate) fn shared_secret_name(&self) -> Option<&str> {
+        match self.verifier.as_ref()?.scheme() {
+            Scheme::Bearer { .. } | Scheme::Basic { .. } => Some("authorization"),
+            Scheme::ApiKey { header, query, .. } => header.as_deref().or(query.as_deref()),
+            _ => None,
+        }
+    }
+
     /// Asks the trigger's filter about a payload, as a run would see it that began with it.
     pub(crate) fn ask(&self, at: Timestamp, event: EventId, payload: Value) -> Result<Asked, Problem> {
         let Some(filter) = &self.filter else { return Ok(Asked::Passes(payload)) };

@@ -2,7 +2,7 @@
 //! against. In memory alone, within limits of number and bytes for each trigger and for all; a restart begins anew. What is refused lies beside
 //! what is taken, so that a flood of the one does not push out the other.
 
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod note;
 
 use std::collections::VecDeque;

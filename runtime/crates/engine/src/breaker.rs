@@ -139,8 +139,9 @@ impl Breaker {
     }
 
     /// Whether nothing would be lost with it.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state == State::Closed && self.consecutive == 0
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        let is_calm = self.closed_at.is_none_or(|closed| closed + CALM <= now);
+        self.state == State::Closed && self.consecutive == 0 && self.remembered == 0 && is_calm
     }
 
     pub(crate) fn state(&self) -> BreakerState {

@@ -164,7 +164,8 @@ impl KnownDestinations {
         let _writing = self.writing.lock().await;
         let (changed, removed) = {
             let mut state = self.lock();
-            state.breakers.retain(|_, breaker| !breaker.is_idle());
+            let now = ports.clock.now();
+            state.breakers.retain(|_, breaker| !breaker.is_idle(now));
             let changed: Vec<_> = state
                 .known
                 .values_mut()

@@ -64,13 +64,17 @@ pub(crate) async fn rotate(
                 generated = Some(made.shown());
                 made.document
             };
-            let secret = replaced(&app, before, new, now + overlap);
+            // Nothing of the secret before goes to other hosts: who may change a binding may not know it.
+            let is_rebound = connection.bound.hosts != before.connection.bound.hosts;
+            let secret = if is_rebound { new } else { replaced(&app, before, new, now + overlap) };
             if let ConnectionKind::StandardWebhooks { public_key: shown } = &mut connection.kind {
                 *shown = public_key(&secret);
             }
-            // Consent is given in a browser, not with a secret.
+            // Consent is given in a browser, not with a secret; and for the hosts that were named then.
             if !matches!(connection.kind, ConnectionKind::OauthCode { .. }) {
                 connection.state = Usable::Ready;
+            } else if is_rebound {
+                connection.state = Usable::Pending;
             }
             Ok(Change { connection, usage: before.usage.clone(), secret: Some(secret) })
         })

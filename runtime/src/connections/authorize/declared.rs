@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use flowcell_core::connection::{Additions, InjectedInto, Injection};
 use flowcell_core::secret::Secret;
+use flowcell_sandbox::egress::is_forbidden_header;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -20,6 +21,9 @@ pub(super) fn authorizer(bound: Bound, inject: &[Injection], fields: Fields<'_>)
     for Injection { into, value } in inject {
         let value = filled(value, &fields)?;
         match into {
+            InjectedInto::Header(name) if is_forbidden_header(&name.to_ascii_lowercase()) => {
+                return Err(format!("the declaration sets the header `{name}`, which only the host sets"));
+            }
             InjectedInto::Header(name) => additions.headers.push((name.to_ascii_lowercase(), value)),
             InjectedInto::Query(name) => additions.query.push((name.clone(), value)),
         }

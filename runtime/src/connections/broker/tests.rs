@@ -158,3 +158,35 @@ async fn concurrent_changes_all_take_place() {
     assert_eq!((stored.connection.bound.plugins.len(), stored.revision), (5, 5));
     assert_eq!(refusal(&broker).await, "none");
 }
+
+#[tokio::test]
+async fn a_signer_is_made_once_and_anew_when_its_connection_changes() {
+    let store = MemoryStore::new();
+    let broker = broker(&store);
+    let signs = Connection { kind: Kind::StandardWebhooks { public_key: None }, ..connection(&SystemClock) };
+    let secret = |byte: u8| {
+        let json = format!(r#"{{"secrets":[{{"value":"whsec_{}"}}]}}"#, data_encoding::BASE64.encode(&[byte; 32]));
+        SecretDocument::read(&signs.kind, json.as_bytes()).unwrap()
+    };
+    let (workspace, name, plugin) = (workspace(), name(), plugin());
+    let signature = async || {
+        let authorizer = broker.authorizer(asking(&workspace, &name, &plugin)).await.unwrap();
+        let url = "https://a.example/".parse().unwrap();
+        let request =
+            Outgoing { method: "POST", url: &url, body: b"x", message_id: "m", now: Timestamp::from_millis(1) };
+        authorizer.authorize(&request).await.unwrap().headers.last().unwrap().1.expose().clone()
+    };
+    broker.add(signs.clone(), &secret(1)).await.unwrap();
+    let first = signature().await;
+    assert_eq!(signature().await, first);
+    let before = broker.get(&workspace, &name).await.unwrap().unwrap();
+    let change = Change { connection: before.connection.clone(), usage: Usage::default(), secret: Some(secret(2)) };
+    broker.write(&before, change).await.unwrap();
+    let second = signature().await;
+    assert_ne!(second, first, "rotated");
+    // The same name and revision, at another time.
+    broker.remove(&workspace, &name).await.unwrap();
+    let later = Connection { updated_at: signs.updated_at + std::time::Duration::from_secs(1), ..signs.clone() };
+    broker.add(later, &secret(3)).await.unwrap();
+    assert!(![first, second].contains(&signature().await), "added again");
+}

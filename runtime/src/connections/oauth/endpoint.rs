@@ -73,7 +73,7 @@ impl Endpoint {
         };
         let host = client.token_url.host_str().unwrap_or_default().to_owned();
         match self.door.send(&pass, request).await {
-            Ok(answer) => read(&answer, &host),
+            Ok(answer) => read(&without_echo(answer, secret, &form), &host),
             Err(error) if error.retryable => Err(Refusal::ForNow {
                 reason: format!("its token endpoint at {host} does not answer: {}", error.message),
                 retry_after_ms: None,
@@ -84,6 +84,23 @@ impl Endpoint {
             }),
         }
     }
+}
+
+/// The answer without what was sent to get it: words of a refusal are written down and shown.
+fn without_echo(answer: OutboundResponse, secret: &OauthSecret, form: &Form) -> OutboundResponse {
+    if (200..=299).contains(&answer.status) {
+        return answer; // it is not shown, and a token in it is what was asked for
+    }
+    let sent = form.iter().filter(|(name, _)| *name != "grant_type" && *name != "redirect_uri").map(|(_, value)| value);
+    let held = [&secret.client_secret, &secret.access_token, &secret.refresh_token];
+    let mut text = String::from_utf8_lossy(&answer.body).into_owned();
+    for value in sent.chain(held.into_iter().flatten()).map(Secret::expose).filter(|value| !value.is_empty()) {
+        let encoded: String = byte_serialize(value.as_bytes()).collect();
+        for shown in [value, &encoded, &BASE64.encode(value.as_bytes())] {
+            text = text.replace(shown.as_str(), "•••");
+        }
+    }
+    OutboundResponse { body: text.into_bytes().into(), ..answer }
 }
 
 /// The origin: paths may hold what a rule cannot say, and nothing else is sent with these rights.

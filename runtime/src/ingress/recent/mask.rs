@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What stands in the place of a secret.
-pub(super) const MASK: &str = "•••";
+pub(crate) const MASK: &str = "•••";
 
 /// Parts of names that secrets have.
 const PARTS: [&str; 10] =

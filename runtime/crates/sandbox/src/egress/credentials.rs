@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flowcell_core::connection::{Additions, Authorizer, CredentialError, Outgoing};
 use flowcell_core::exchange::AddedCredentials;
 use flowcell_core::time::Timestamp;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -185,10 +185,12 @@ impl CallCredentials {
         !self.authorizer.secrets().is_empty()
     }
 
-    /// A compressed answer could not be searched for what was sent.
+    /// An answer that is compressed, or comes in pieces of the guest's choice, could not be searched for what was sent. Servers may ignore a range.
     fn accept_no_encoding(&self, request: &mut Prepared) {
         if self.are_secret() {
             request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            request.headers.remove(RANGE);
+            request.headers.remove(IF_RANGE);
         }
     }
 
