@@ -181,3 +181,30 @@ impl Listener {
         }
     }
 }
+
+#[test]
+fn a_secret_that_senders_show_reaches_no_run() {
+    const SECRET: &str = "s3cr3t-of-the-sender";
+    let server = Server::start();
+    add_secrets(&server, "shown", &[SECRET]);
+    let bearer = format!("Bearer {SECRET}");
+    for (id, verify, query, header) in [
+        ("by-bearer", "{ scheme: bearer, secret: shown }", String::new(), ("authorization", bearer.as_str())),
+        ("by-header", "{ scheme: api-key, secret: shown, header: X-Door }", String::new(), ("x-door", SECRET)),
+        (
+            "by-query",
+            "{ scheme: api-key, secret: shown, query: door }",
+            format!("?a=1&door={SECRET}"),
+            ("x-other", "1"),
+        ),
+    ] {
+        let url = server.apply(&taking(id, &format!("  verify: {verify}\n"))).url;
+        let answer = send(&format!("{url}{query}"), &[header], &json!({ "email": "a@example.com" }));
+        assert_eq!(answer.status, 202, "{id}: {answer:?}");
+        let run = answer.json()["run_ids"][0].as_str().unwrap().to_owned();
+        server.wait_for_run(&run, &["succeeded"]);
+        let shown = server.run(&run);
+        assert!(!shown.to_string().contains(SECRET), "{id}: {shown:#}");
+        assert!(shown.to_string().contains("•••"), "{id}: {shown:#}");
+    }
+}

@@ -2,6 +2,7 @@ use flowcell_core::ports::InstalledPlugin;
 use flowcell_testkit::sample;
 use serde_json::{Value, json};
 
+use crate::connections::document::SecretDocument;
 use crate::testing::Bench;
 
 fn bearer(name: &str) -> Value {
@@ -226,4 +227,27 @@ async fn the_key_is_exchanged_and_named_by_its_fingerprint() {
     let after = bench.api("GET", "/secrets", "").await.json;
     assert_eq!(after["key"], exchanged.json["key"]);
     assert!(before["key"] != after["key"] && !after.to_string().contains("fcsk_"), "{before} {after}");
+}
+
+#[tokio::test]
+async fn what_signed_before_signs_nothing_for_other_hosts() {
+    let bench = Bench::new();
+    let document = json!({
+        "name": "sig", "kind": "hmac", "settings": { "header": "X-Sig" }, "hosts": ["https://a.example"],
+        "plugins": ["test/tools"], "secret": { "secrets": [{ "value": "the-first-secret" }] },
+    });
+    add(&bench, &document).await;
+    let count = async || {
+        let name = "sig".parse().unwrap();
+        let stored = bench.app.connections.get(&bench.app.workspace, &name).await.unwrap().unwrap();
+        match bench.app.connections.open(&stored).unwrap() {
+            SecretDocument::Signing(signing) => signing.secrets.len(),
+            _ => 0,
+        }
+    };
+    assert_eq!(bench.api("POST", "/connections/sig/rotate", "{}").await.status, 200);
+    assert_eq!(count().await, 2, "both count for a while");
+    let elsewhere = r#"{ "hosts": ["https://evil.example"] }"#;
+    assert_eq!(bench.api("POST", "/connections/sig/rotate", elsewhere).await.status, 200);
+    assert_eq!(count().await, 1, "only the new one goes there");
 }

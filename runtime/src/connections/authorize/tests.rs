@@ -244,3 +244,13 @@ async fn what_cannot_authenticate_a_request_says_so() {
         assert!(error.to_string().contains(part) && !error.to_string().contains("k-1"), "{error}");
     }
 }
+
+#[test]
+fn a_declaration_cannot_set_what_only_the_host_sets() {
+    for name in ["Host", "transfer-encoding", "Content-Length", "Proxy-Authorization"] {
+        let inject = json!([{ "header": name, "value": "{{ field.h }}" }]);
+        let settings = json!({ "plugin": "acme/crm", "id": "k", "fields": { "h": "x" }, "inject": inject });
+        let error = made(&json!({ "kind": "plugin", "settings": settings }), &json!({ "key": "k" })).err();
+        assert!(error.is_some_and(|error| error.to_string().contains("only the host sets")), "{name}");
+    }
+}

@@ -171,3 +171,24 @@ fn a_breaker_that_is_switched_off_never_opens_and_doubt_shortens_a_rest() {
     let mut stored = Breaker::doubtful(at(0), Some(at(0)), "it answered 503".to_owned());
     assert!(stored.admit(at(0)).is_ok() && stored.admit(at(0)).is_err());
 }
+
+#[test]
+fn what_it_learned_is_kept_while_it_matters() {
+    let mut breaker = Breaker::new();
+    assert!(breaker.is_idle(at(0)));
+    assert!(breaker.attempt(0, &WELL) && breaker.is_idle(at(0)));
+    assert!(breaker.attempt(0, &sick()) && breaker.attempt(0, &WELL));
+    assert!(!breaker.is_idle(at(0)), "one of the last attempts failed");
+    for _ in 0..REMEMBERED {
+        assert!(breaker.attempt(1, &WELL));
+    }
+    assert!(breaker.is_idle(at(1)));
+    let mut breaker = Breaker::opened(0);
+    let mut seconds = 10;
+    while breaker.state() != BreakerState::Closed {
+        breaker.attempt(seconds, &WELL);
+        seconds += 1;
+    }
+    assert!(!breaker.is_idle(at(seconds)), "the next time it rests for longer");
+    assert!(breaker.is_idle(at(seconds) + CALM));
+}
