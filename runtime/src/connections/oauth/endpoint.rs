@@ -86,21 +86,28 @@ impl Endpoint {
     }
 }
 
-/// The answer without what was sent to get it: words of a refusal are written down and shown.
+/// Shorter ones stand in ordinary words, and are no secrets.
+const MASKED_BYTES_MIN: usize = 4;
+
+/// The answer without what was sent to get it: the words of a refusal are written down and shown.
 fn without_echo(answer: OutboundResponse, secret: &OauthSecret, form: &Form) -> OutboundResponse {
     if (200..=299).contains(&answer.status) {
         return answer; // it is not shown, and a token in it is what was asked for
     }
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(&answer.body) else { return answer };
     let sent = form.iter().filter(|(name, _)| *name != "grant_type" && *name != "redirect_uri").map(|(_, value)| value);
     let held = [&secret.client_secret, &secret.access_token, &secret.refresh_token];
-    let mut text = String::from_utf8_lossy(&answer.body).into_owned();
-    for value in sent.chain(held.into_iter().flatten()).map(Secret::expose).filter(|value| !value.is_empty()) {
-        let encoded: String = byte_serialize(value.as_bytes()).collect();
-        for shown in [value, &encoded, &BASE64.encode(value.as_bytes())] {
-            text = text.replace(shown.as_str(), "•••");
+    let secrets: Vec<&String> = sent.chain(held.into_iter().flatten()).map(Secret::expose).collect();
+    for name in ["error", "error_description"] {
+        let Some(serde_json::Value::String(text)) = document.get_mut(name) else { continue };
+        for value in secrets.iter().filter(|value| value.len() >= MASKED_BYTES_MIN) {
+            let encoded: String = byte_serialize(value.as_bytes()).collect();
+            for shown in [*value, &encoded, &BASE64.encode(value.as_bytes())] {
+                *text = text.replace(shown.as_str(), "•••");
+            }
         }
     }
-    OutboundResponse { body: text.into_bytes().into(), ..answer }
+    OutboundResponse { body: document.to_string().into_bytes().into(), ..answer }
 }
 
 /// The origin: paths may hold what a rule cannot say, and nothing else is sent with these rights.

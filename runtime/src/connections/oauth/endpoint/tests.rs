@@ -92,10 +92,11 @@ fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
 #[test]
 fn what_was_sent_is_not_in_what_is_said() {
     let secret = |text: &str| Some(Secret::new(text.to_owned()));
-    let held = OauthSecret { client_secret: secret("c&1"), refresh_token: secret("rt_abc"), ..OauthSecret::default() };
+    let held =
+        OauthSecret { client_secret: secret("pass&1"), refresh_token: secret("rt_abc"), ..OauthSecret::default() };
     let form =
         vec![("grant_type", Secret::new("authorization_code".to_owned())), ("code", Secret::new("code-7".to_owned()))];
-    let body = r#"{"error":"invalid_grant","error_description":"rt_abc and code-7 for c&1 or c%261 are gone"}"#;
+    let body = r#"{"error":"invalid_grant","error_description":"rt_abc and code-7 for pass&1 or pass%261 are gone"}"#;
     let answer = without_echo(answer(400, body), &held, &form);
     let Some(Refusal::ForGood(reason)) = read(&answer, "id.example").err() else { panic!("refused for good") };
     assert!(reason.contains("••• and ••• for ••• or ••• are gone"), "{reason}");
