@@ -199,6 +199,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
+        Command::Plugin(plugin::Command::Examples(examples)) => {
+            plugin::examples::run(&examples, &global, environment, output)
+        }
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
