@@ -95,6 +95,7 @@ impl World {
             index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
             destinations: Arc::new(self.store.clone()),
+            contacts: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
