@@ -1,5 +1,6 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
+mod people;
 mod retention;
 mod search;
 
@@ -9,12 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Item;
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
     Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, Reference,
     RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
     WorkflowVersion,
 };
+use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
@@ -57,6 +61,9 @@ struct State {
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
+    people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
+    inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
+    receipts: BTreeMap<(WorkspaceId, String), Receipt>,
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
 use flowcell_core::destination::DestinationId;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId};
+use flowcell_core::id::{ConnectionName, EventId, NotificationId, RunId, UserId, WorkflowId};
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -40,6 +40,12 @@ pub(crate) enum Table {
     Destinations = 13,
     /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
     Triggers = 14,
+    /// Workspace (4), user (64, zeros after it) → a user.
+    People = 15,
+    /// Workspace (4), user (64), notification (16) → a message in the user's inbox.
+    Inbox = 16,
+    /// Workspace (4), SHA-256 of its key (32) → what a step was told of what it did.
+    Receipts = 17,
 }
 
 /// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
@@ -51,7 +57,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -67,6 +73,9 @@ impl Table {
         Self::Connections,
         Self::Destinations,
         Self::Triggers,
+        Self::People,
+        Self::Inbox,
+        Self::Receipts,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -86,6 +95,9 @@ impl Table {
             Self::Connections => "connections",
             Self::Destinations => "destinations",
             Self::Triggers => "triggers",
+            Self::People => "people",
+            Self::Inbox => "inbox",
+            Self::Receipts => "receipts",
         }
     }
 
@@ -118,7 +130,7 @@ pub(crate) type WorkspaceNumber = u32;
 /// The one key of [`Table::Meta`].
 pub(crate) const STATE_KEY: [u8; 4] = [0; 4];
 
-/// Bytes of a workflow id, or the name of a connection, in a key: the longest there is.
+/// Bytes of a workflow id, a user's id or the name of a connection in a key: the longest there is.
 const NAME_BYTES: usize = 64;
 
 pub(crate) fn workspace(number: WorkspaceNumber) -> sled::IVec {
@@ -173,6 +185,28 @@ pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled
 
 pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
     join(&[&head(workspace, workflow), &[part as u8]])
+}
+
+pub(crate) fn person(workspace: WorkspaceNumber, id: &UserId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(id.as_str())])
+}
+
+/// What the keys of one inbox begin with.
+pub(crate) fn inbox(workspace: WorkspaceNumber, user: &UserId) -> sled::IVec {
+    person(workspace, user)
+}
+
+pub(crate) fn item(workspace: WorkspaceNumber, user: &UserId, id: NotificationId) -> sled::IVec {
+    join(&[&inbox(workspace, user), &id.to_bytes()])
+}
+
+/// The notification of an inbox's key.
+pub(crate) fn item_id(key: &[u8]) -> Option<NotificationId> {
+    key.last_chunk::<16>().map(|id| NotificationId::from_bytes(*id))
+}
+
+pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &Sha256::digest(key)])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {
