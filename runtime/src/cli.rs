@@ -10,6 +10,7 @@ mod dead_letter;
 mod destination;
 mod document;
 mod event;
+mod inbox;
 pub(crate) mod input;
 mod logs;
 mod output;
@@ -25,6 +26,7 @@ mod serve;
 mod start;
 mod test;
 mod trigger;
+mod user;
 mod workflow;
 
 use std::path::PathBuf;
@@ -112,6 +114,12 @@ enum Command {
     /// Add, list, test, rotate and remove the credentials that steps use
     #[command(subcommand)]
     Connection(connection::Command),
+    /// Add, list, change and remove the people who are told something
+    #[command(subcommand)]
+    User(user::Command),
+    /// Read what came to somebody's inbox
+    #[command(subcommand)]
+    Inbox(inbox::Command),
     /// Look after the key that stored secrets are sealed with
     #[command(subcommand)]
     Secrets(secrets::Command),
@@ -228,6 +236,12 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Connection(command) => {
             with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::User(command) => {
+            with_server(&global, environment, async |client| user::run(&command, client, output).await)
+        }
+        Command::Inbox(command) => {
+            with_server(&global, environment, async |client| inbox::run(&command, client, output).await)
         }
         Command::Secrets(secrets::Command::NewKey) => {
             secrets::new_key(output);

@@ -24,8 +24,9 @@ use flowcell_core::time::Timestamp;
 use flowcell_sandbox::egress::Door;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use compose::parse_address;
+pub(crate) use compose::{check_sender, parse_address};
 pub(crate) use failure::Failure;
+pub(crate) use tls::are_certificates;
 
 use crate::connections::broker::{Broker, Change, WriteError};
 use crate::connections::document::SecretDocument;

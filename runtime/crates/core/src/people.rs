@@ -77,6 +77,17 @@ impl QuietHours {
     }
 }
 
+/// A telephone number as every interface takes it; the error says what is wrong with it.
+pub fn e164(text: &str) -> Result<String, String> {
+    // Three times the longest number with all its spaces and brackets.
+    let wrong = "a telephone number begins with its country, such as +49 30 901820";
+    if text.len() > 100 || !(text.trim_start().starts_with('+') || text.trim_start().starts_with("00")) {
+        return Err(wrong.to_owned());
+    }
+    let parsed = phonelib::PhoneNumber::try_parse(text);
+    parsed.map(|number| number.e164().to_owned()).map_err(|error| format!("{wrong}: {error}"))
+}
+
 /// A person and how often the record was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredPerson {

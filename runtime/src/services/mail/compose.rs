@@ -69,6 +69,14 @@ pub(crate) fn parse_address(text: &str) -> Result<Address, InvalidMail> {
     text.parse::<Address>().map_err(|error| wrong(&error.to_string().to_lowercase()))
 }
 
+/// Whether a text can be what a mail comes from.
+pub(crate) fn check_sender(text: &str) -> Result<(), InvalidMail> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidMail::new("", "an address has no line breaks"));
+    }
+    mailbox("", text).map(drop)
+}
+
 /// `Ana <ana@example.com>` or the address alone.
 fn mailbox(field: &str, text: &str) -> Result<Mailbox, InvalidMail> {
     let wrong = |reason: String| InvalidMail::new(field, format!("`{text}` is no e-mail address: {reason}; write `ana@example.com` or `Ana <ana@example.com>`"));
