@@ -8,6 +8,7 @@ pub(crate) mod contacts;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod notifications;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
 pub(crate) mod query;
@@ -20,6 +21,7 @@ pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod tail;
 pub(crate) mod triggers;
+pub(crate) mod users;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
@@ -93,6 +95,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/contacts/{id}/history", get(contacts::notes::history))
         .route("/api/v2/contact-fields", get(contacts::fields::list))
         .route("/api/v2/contact-fields/{name}", put(contacts::fields::define).delete(contacts::fields::remove))
+        .route("/api/v2/users", get(users::list).post(users::add))
+        .route("/api/v2/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
+        .route("/api/v2/notifications", get(notifications::list).delete(notifications::delete_all))
+        .route("/api/v2/notifications/read", post(notifications::read_all))
+        .route("/api/v2/notifications/{id}", axum::routing::delete(notifications::delete))
+        .route("/api/v2/notifications/{id}/read", post(notifications::read))
+        .route("/api/v2/notifications/{id}/unread", post(notifications::unread))
         .route("/api/v2/secrets", get(secrets::show))
         .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))

@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Inbox;
+use flowcell_core::people::People;
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
     Triggers,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_engine::RunControl;
 use flowcell_sandbox::egress::Door;
 use tokio::sync::Semaphore;
@@ -33,6 +36,7 @@ use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
 use crate::schedules::PublishedSchedules;
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -46,6 +50,9 @@ pub(crate) struct Ports {
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) contacts: Arc<dyn Contacts>,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -90,6 +97,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// The one way out, for what the host itself sends on somebody's behalf.
     pub(crate) door: Door,
+    /// For mail, the way of the host's own.
+    pub(crate) mailer: Arc<Mailer>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -128,10 +137,11 @@ impl App {
             tallies,
             redactions: Redactions::default(),
             control: settings.control,
-            connections: settings.connections,
-            tokens: settings.tokens,
             consents: Consents::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy)),
             keys: settings.keys,
+            tokens: settings.tokens,
+            mailer: settings.mailer,
+            connections: settings.connections,
             door: settings.door,
             waiting: settings.waiting,
             ports,
@@ -189,6 +199,7 @@ pub(crate) struct Settings {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keys: Keys,
     pub(crate) door: Door,
+    pub(crate) mailer: Arc<Mailer>,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -15,6 +15,7 @@ use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
@@ -39,6 +40,7 @@ use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -65,6 +67,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
@@ -87,6 +91,9 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
         contacts: Arc::clone(&store) as _,
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        receipts,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -108,6 +115,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         tokens,
         keys,
         door: door.clone(),
+        mailer,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -161,6 +169,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
     tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());

@@ -94,6 +94,7 @@ impl Running {
         self.sandbox.shut_down().await;
         // Before the door and the store: a renewal needs both to its end.
         self.app.tokens.close().await;
+        self.app.mailer.close().await;
         self.door.close().await;
         ingress::late::write(&self.app).await;
         self.store.close().await?;

@@ -14,12 +14,16 @@ pub mod expression;
 mod serde_text;
 
 pub mod id;
+pub mod inbox;
 pub mod infer;
 pub mod invoke;
+pub mod mail;
 pub mod manifest;
 pub mod manual_clock;
+pub mod people;
 pub mod plugin;
 pub mod ports;
+pub mod receipt;
 pub mod record;
 pub mod redact;
 pub mod retention;

@@ -9,8 +9,8 @@ mod rerun;
 
 use std::sync::Arc;
 
-use flowcell_core::expression::{Local, Scope};
 use flowcell_core::contact::event::Link;
+use flowcell_core::expression::{Local, Scope};
 use flowcell_core::id::{ConnectionName, ContactId, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::redact::RedactionRules;

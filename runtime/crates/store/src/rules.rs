@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{Digest, EventId};
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{Append, DedupeTerms, Delivery, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::time::Timestamp;
@@ -161,6 +162,18 @@ pub(crate) fn check_revision(connection: &StoredConnection, revision: u32) -> Re
     Err(StoreError::Conflict {
         what: format!("connection `{}`", connection.connection.name),
         expected: connection.revision.saturating_sub(1),
+        actual: revision,
+    })
+}
+
+/// The same of a user.
+pub(crate) fn check_person(stored: &StoredPerson, revision: u32) -> Result<(), StoreError> {
+    if stored.revision == revision.saturating_add(1) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("user `{}`", stored.person.id),
+        expected: stored.revision.saturating_sub(1),
         actual: revision,
     })
 }

@@ -9,11 +9,11 @@ use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::contacts::Contacts;
 use super::{
     AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
     Write,
 };
-use super::contacts::Contacts;
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
