@@ -200,7 +200,9 @@ const RECEIPTS_EVERY: Duration = Duration::from_hours(1);
 pub(crate) async fn forget_receipts(app: Arc<App>, stop: CancellationToken) {
     loop {
         let now = app.ports.clock.now();
-        let before = Timestamp::from_millis(now.since(Timestamp::default()).saturating_sub(KEPT).as_millis().try_into().unwrap_or(0));
+        let before = Timestamp::from_millis(
+            now.since(Timestamp::default()).saturating_sub(KEPT).as_millis().try_into().unwrap_or(0),
+        );
         loop {
             match app.ports.receipts.forget(before, STEP).await {
                 Ok(STEP) => {}

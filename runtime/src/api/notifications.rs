@@ -138,7 +138,9 @@ async fn is_there(app: &App, user: &UserId, id: NotificationId) -> Result<(), Pr
 }
 
 fn unknown(user: &UserId, id: NotificationId) -> Problem {
-    let detail = format!("There is no message `{id}` in the inbox of `{user}`; `flowcell inbox list {user}` prints those there are.");
+    let detail = format!(
+        "There is no message `{id}` in the inbox of `{user}`; `flowcell inbox list {user}` prints those there are."
+    );
     Problem::new(Kind::NotFound, detail)
 }
 

@@ -154,7 +154,10 @@ impl Change {
             faults.push(Fault { pointer: pointer.to_owned(), message, ..Fault::default() });
         };
         for name in self.unknown.keys().filter(|name| *name != "id") {
-            fault(&format!("/{name}"), "a user has no such field: name, email, phone, roles, quiet_hours, channels".to_owned());
+            fault(
+                &format!("/{name}"),
+                "a user has no such field: name, email, phone, roles, quiet_hours, channels".to_owned(),
+            );
         }
         if let Some(name) = self.name {
             let name = name.trim().to_owned();

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use flowcell_core::host_call::inbox::Request;
+use flowcell_core::host_call::{Caller, HostError};
 use flowcell_core::id::{NotificationId, UserId, WorkspaceId};
 use flowcell_core::inbox::{Delivery, From, Inbox, Message, Notification};
 use flowcell_core::people::{Audience, People, Person};
 use flowcell_core::ports::{Clock, Entropy, StoreError};
 use flowcell_core::receipt::Receipt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -52,6 +55,38 @@ pub(crate) struct Sender<'a> {
     pub(crate) key: Option<String>,
 }
 
+/// Does what a step asks of the inbox.
+pub(super) async fn answer(inboxes: &Inboxes, caller: &Caller, request: Request) -> Result<Value, HostError> {
+    match request {
+        Request::Notify { notification } => {
+            let message: Message = read(notification)?;
+            let key = caller.ledger_key_of(message.key.as_deref());
+            let step = (caller.workflow.clone(), caller.run, caller.step.clone());
+            let from = match step {
+                (Some(workflow), Some(run), Some(step)) => Some(From { workflow, run, step }),
+                _ => None,
+            };
+            let delivered = inboxes.notify(Sender { workspace: &caller.workspace, from, key }, message).await?;
+            Ok(json!(delivered))
+        }
+        Request::People { audience } => Ok(json!(inboxes.people(&caller.workspace, &read(audience)?).await?)),
+    }
+}
+
+fn read<T: DeserializeOwned>(document: Value) -> Result<T, HostError> {
+    serde_json::from_value(document)
+        .map_err(|error| HostError::invalid_input("", format!("the document does not fit: {error}")))
+}
+
+impl std::convert::From<Failure> for HostError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Invalid { field, message } => Self::invalid_input(&field, message),
+            Failure::Store(error) => error.into(),
+        }
+    }
+}
+
 impl Inboxes {
     /// Delivers a message to everybody its audience names, or says what an earlier attempt did.
     pub(crate) async fn notify(&self, sender: Sender<'_>, message: Message) -> Result<Delivered, Failure> {
@@ -90,9 +125,13 @@ impl Inboxes {
         Ok(people.iter().map(|person| self::shown(person, now)).collect())
     }
 
-    async fn audience(&self, workspace: &WorkspaceId, audience: &Audience, field: &str) -> Result<Vec<Person>, Failure> {
-        let people: Vec<Person> =
-            self.people.list(workspace).await?.into_iter().map(|stored| stored.person).collect();
+    async fn audience(
+        &self,
+        workspace: &WorkspaceId,
+        audience: &Audience,
+        field: &str,
+    ) -> Result<Vec<Person>, Failure> {
+        let people: Vec<Person> = self.people.list(workspace).await?.into_iter().map(|stored| stored.person).collect();
         let named = audience.of(&people).map_err(|error| Failure::invalid(field, &error))?;
         Ok(named.into_iter().cloned().collect())
     }

@@ -101,7 +101,9 @@ pub(crate) async fn test(
 /// Signs in to the mail server, and sends nothing.
 async fn sign_in(app: &App, stored: &StoredConnection) -> Value {
     match app.mailer.try_out(stored, app.ports.clock.now() + TIMEOUT).await {
-        Ok(()) => json!({ "is_accepted": true, "message": "The mail server takes the user name and password. Nothing was sent." }),
+        Ok(()) => {
+            json!({ "is_accepted": true, "message": "The mail server takes the user name and password. Nothing was sent." })
+        }
         Err(failure) => json!({ "is_accepted": false, "message": format!("{}.", failure.message) }),
     }
 }

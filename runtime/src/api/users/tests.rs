@@ -16,7 +16,8 @@ async fn a_user_is_added_changed_listed_and_removed() {
     assert_eq!(again.status, 409, "{again:?}");
     assert_eq!(bench.api("POST", "/users", r#"{"id": "ben"}"#).await.json["name"], "ben");
 
-    let changed = bench.api("PATCH", "/users/ana", r#"{"email": null, "roles": ["on-call"], "quiet_hours": null}"#).await;
+    let changed =
+        bench.api("PATCH", "/users/ana", r#"{"email": null, "roles": ["on-call"], "quiet_hours": null}"#).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!((&changed.json["email"], &changed.json["name"]), (&json!(null), &json!("Ana")));
     assert_eq!(bench.api("GET", "/users/ana", "").await.json, changed.json);

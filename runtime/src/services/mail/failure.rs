@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flowcell_core::connection::CredentialError;
+use flowcell_core::host_call::{HostError, UNCERTAIN};
 use flowcell_core::mail::InvalidMail;
 use flowcell_core::ports::StoreError;
 use flowcell_sandbox::egress::{SendError, SendErrorCode};
@@ -106,19 +107,31 @@ impl Failure {
         let details = json!({ "smtp": code, "said": said });
         let failure = match (phase, code) {
             // RFC 4954 §6: 530 sign in first, 534 the mechanism is too weak, 535 the credentials are invalid, 538 encryption is needed.
-            (Phase::SigningIn, 500..) | (_, 530 | 534 | 535 | 538) => {
-                Self::new("unauthorized", false, format!("the mail server does not take the user name and password ({code} {said})"))
-            }
+            (Phase::SigningIn, 500..) | (_, 530 | 534 | 535 | 538) => Self::new(
+                "unauthorized",
+                false,
+                format!("the mail server does not take the user name and password ({code} {said})"),
+            ),
             (_, 400..=499) => Self {
                 retry_after_ms: Some(millis(LATER)),
                 ..Self::unavailable(format!("the mail server asks to come back later while {doing} ({code} {said})"))
             },
-            (Phase::Sender, _) => {
-                Self::new("rejected", false, format!("the mail server does not take mail from this sender ({code} {said}); name one that belongs to the connection's user"))
-            }
+            (Phase::Sender, _) => Self::new(
+                "rejected",
+                false,
+                format!(
+                    "the mail server does not take mail from this sender ({code} {said}); name one that belongs to the connection's user"
+                ),
+            ),
             // RFC 5321 §4.5.3.1.10 and RFC 1870 §6: too large.
-            (Phase::Data | Phase::Taken, 552) => Self::new("too-large", false, format!("the mail is larger than the server takes ({code} {said}); link to what is attached")),
-            (..) => Self::new("rejected", false, format!("the mail server refuses the mail while {doing} ({code} {said})")),
+            (Phase::Data | Phase::Taken, 552) => Self::new(
+                "too-large",
+                false,
+                format!("the mail is larger than the server takes ({code} {said}); link to what is attached"),
+            ),
+            (..) => {
+                Self::new("rejected", false, format!("the mail server refuses the mail while {doing} ({code} {said})"))
+            }
         };
         Self { details: Some(details), ..failure }
     }
@@ -127,7 +140,11 @@ impl Failure {
     fn cut(error: &smtp::Error, phase: Phase) -> Self {
         let doing = phase.doing();
         if error.is_client() {
-            return Self::new("rejected", false, format!("the mail server cannot be spoken to while {doing}: {}", words(error)));
+            return Self::new(
+                "rejected",
+                false,
+                format!("the mail server cannot be spoken to while {doing}: {}", words(error)),
+            );
         }
         let is_uncertain = phase == Phase::Taken;
         let unknown = if is_uncertain { "; it had the whole mail, and whether it took it is not known" } else { "" };
@@ -137,7 +154,8 @@ impl Failure {
 
     /// Nobody of those it goes to is taken.
     pub(super) fn nobody(rejected: &[(String, Self)]) -> Self {
-        let named: Vec<String> = rejected.iter().map(|(address, failure)| format!("{address}: {}", failure.said())).collect();
+        let named: Vec<String> =
+            rejected.iter().map(|(address, failure)| format!("{address}: {}", failure.said())).collect();
         let list: Vec<Value> = rejected.iter().map(|(address, failure)| json!([address, failure.said()])).collect();
         let may_pass = rejected.iter().any(|(_, failure)| failure.retryable);
         let mut failure = if may_pass {
@@ -170,12 +188,27 @@ fn words(error: &smtp::Error) -> String {
 }
 
 pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     words.join(" ").chars().take(WORDS_MAX).collect()
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<Failure> for HostError {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, retryable, retry_after_ms, details, is_uncertain, credentials: _ } = failure;
+        let mut details = details;
+        if is_uncertain {
+            let all = details.get_or_insert_with(|| json!({}));
+            if let Some(fields) = all.as_object_mut() {
+                fields.insert(UNCERTAIN.to_owned(), json!(true));
+            }
+        }
+        Self { code: code.to_owned(), message, retryable, retry_after_ms, details }
+    }
 }
 
 impl From<InvalidMail> for Failure {

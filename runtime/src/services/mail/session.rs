@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flowcell_core::connection::SmtpTls;
+use flowcell_core::host_call::mail::Receipt;
 use flowcell_core::id::ConnectionName;
-use flowcell_core::mail::Receipt;
 use flowcell_core::secret::Secret;
 use flowcell_sandbox::egress::Door;
 use lettre::Address;
@@ -71,7 +71,11 @@ pub(super) async fn open(door: &Door, server: &Server, account: Account) -> Resu
         return Err(Failure::denied(format!(
             "the mail server {} offers neither AUTH PLAIN nor AUTH LOGIN{}",
             server.host,
-            if server.tls == SmtpTls::None { " without encryption; use `--smtp-tls starttls` or `implicit`" } else { "" }
+            if server.tls == SmtpTls::None {
+                " without encryption; use `--smtp-tls starttls` or `implicit`"
+            } else {
+                ""
+            }
         )));
     }
     within(COMMAND, Phase::SigningIn, connection.auth(DEFAULT_MECHANISMS, &credentials)).await?;
@@ -85,7 +89,8 @@ impl Session {
         let info = self.connection.server_info();
         if let Some(address) = mail.addresses().find(|address| !AsRef::<str>::as_ref(*address).is_ascii()) {
             if !info.supports_feature(Extension::SmtpUtfEight) {
-                let message = format!("the mail server takes no addresses with letters beyond ASCII, such as {address}");
+                let message =
+                    format!("the mail server takes no addresses with letters beyond ASCII, such as {address}");
                 return Err(Failure::invalid("/to", message));
             }
             options.push(MailParameter::SmtpUtfEight);

@@ -5,7 +5,7 @@ mod server;
 use std::net::IpAddr;
 
 use flowcell_core::connection::{Binding, SmtpTls};
-use flowcell_core::mail::Attachment;
+use flowcell_core::host_call::mail::Attachment;
 use flowcell_core::ports::StoreError;
 use flowcell_core::secret::Secret;
 use flowcell_sandbox::egress::EgressConfig;
@@ -39,8 +39,12 @@ const LOCAL: Made = Made { tls: SmtpTls::None, host: "127.0.0.1", ca: None, pass
 
 impl Bench {
     async fn new(port: u16, made: Made) -> Self {
-        Self::with(port, made, EgressConfig { allow_addresses: vec!["127.0.0.0/8".parse().unwrap()], ..EgressConfig::default() })
-            .await
+        Self::with(
+            port,
+            made,
+            EgressConfig { allow_addresses: vec!["127.0.0.0/8".parse().unwrap()], ..EgressConfig::default() },
+        )
+        .await
     }
 
     async fn with(port: u16, made: Made, egress: EgressConfig) -> Self {
@@ -48,7 +52,8 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Vault::new(MasterKey::generate(&SystemEntropy), None, Arc::new(SystemEntropy));
         let broker = Arc::new(Broker::new(Arc::clone(&store) as _, vault, Arc::clone(&clock)));
-        let (workspace, plugin) = (WorkspaceId::default_workspace(), "flowcell/notifications".parse::<PluginId>().unwrap());
+        let (workspace, plugin) =
+            (WorkspaceId::default_workspace(), "flowcell/notifications".parse::<PluginId>().unwrap());
         let connection = Connection {
             workspace: workspace.clone(),
             name: "mailer".parse().unwrap(),
@@ -109,11 +114,7 @@ async fn a_mail_with_all_its_parts_arrives_and_is_sent_once() {
         bcc: vec!["boss@example.com".to_owned()],
         reply_to: Some("help@example.com".to_owned()),
         html: Some("<b>Hallo</b>".to_owned()),
-        attachments: vec![Attachment {
-            name: "Rechnung 7.pdf".to_owned(),
-            media_type: "application/pdf".to_owned(),
-            content: vec![0, 255, 13, 10],
-        }],
+        attachments: vec![Attachment::new("Rechnung 7.pdf", "application/pdf", vec![0, 255, 13, 10])],
         ..to(&[])
     };
     let receipt = bench.send("k/1", message.clone()).await.unwrap();
@@ -173,7 +174,9 @@ async fn a_password_that_is_not_taken_makes_the_connection_wait_for_its_owner() 
     let bench = Bench::new(server.port, Made { password: "wrong", ..LOCAL }).await;
     let refused = bench.send("k", to(&["zoe@example.com"])).await.unwrap_err();
     assert_eq!(refused.code, "unauthorized", "{refused:?}");
-    assert!(matches!(&refused.credentials, Some(CredentialError::NeedsReconnecting { name, reason }) if *name == bench.name && reason.contains("535")));
+    assert!(
+        matches!(&refused.credentials, Some(CredentialError::NeedsReconnecting { name, reason }) if *name == bench.name && reason.contains("535"))
+    );
     assert!(refused.message.contains("`mailer`") && !refused.message.contains("wrong"), "{refused:?}");
     assert!(matches!(bench.state().await, State::NeedsReconnecting { .. }));
     // The server is not asked again.
@@ -189,7 +192,8 @@ async fn a_password_that_is_not_taken_makes_the_connection_wait_for_its_owner() 
 async fn what_a_server_says_of_recipients_is_typed_and_named() {
     let server = SmtpServer::start("none");
     let bench = Bench::new(server.port, LOCAL).await;
-    let partly = bench.send("partly", to(&["zoe@example.com", "unknown@example.com", "full@example.com"])).await.unwrap();
+    let partly =
+        bench.send("partly", to(&["zoe@example.com", "unknown@example.com", "full@example.com"])).await.unwrap();
     assert_eq!(partly.accepted, ["zoe@example.com"]);
     let (names, words): (Vec<_>, Vec<_>) = partly.rejected.into_iter().unzip();
     assert_eq!(names, ["unknown@example.com", "full@example.com"]);
@@ -231,7 +235,11 @@ async fn sixteen_attempts_at_once_send_one_mail() {
     let attempts: Vec<_> = (0..16)
         .map(|_| {
             let bench = Arc::clone(&bench);
-            bench.mailer.clone().sending.spawn(async move { bench.send("k", to(&["zoe@example.com"])).await.unwrap().repeated })
+            bench
+                .mailer
+                .clone()
+                .sending
+                .spawn(async move { bench.send("k", to(&["zoe@example.com"])).await.unwrap().repeated })
         })
         .collect();
     let mut fresh = 0;
@@ -266,7 +274,8 @@ async fn the_doors_rules_hold_for_mail_servers_too() {
     let metadata = Made { host: "169.254.169.254", ..LOCAL };
     let refused = Bench::new(25, metadata).await.send("k", to(&["zoe@example.com"])).await.unwrap_err();
     assert!(refused.message.contains("metadata"), "{refused:?}");
-    let mut ceiling = EgressConfig { allow_addresses: vec![IpAddr::from([127, 0, 0, 1]).into()], ..EgressConfig::default() };
+    let mut ceiling =
+        EgressConfig { allow_addresses: vec![IpAddr::from([127, 0, 0, 1]).into()], ..EgressConfig::default() };
     ceiling.ceiling.allow = vec!["https://api.example.com".parse().unwrap()];
     let refused = Bench::with(server.port, LOCAL, ceiling).await.send("k", to(&["zoe@example.com"])).await.unwrap_err();
     assert!(refused.message.contains("the operator"), "{refused:?}");

@@ -40,7 +40,8 @@ pub(super) async fn starttls(mut stream: TcpStream, server: &Server) -> Result<E
     stream.write_all(HELLO).await.map_err(broke)?;
     let offered = reply(&mut stream).await?;
     expect(250, &offered)?;
-    let has_starttls = offered.lines().filter_map(|line| line.get(4..)).any(|word| word.trim().eq_ignore_ascii_case("STARTTLS"));
+    let has_starttls =
+        offered.lines().filter_map(|line| line.get(4..)).any(|word| word.trim().eq_ignore_ascii_case("STARTTLS"));
     if !has_starttls {
         return Err(Failure::tls(format!(
             "the mail server {} offers no STARTTLS, so nothing was sent: use `--smtp-tls implicit` and its port (465, mostly), if it has one",
@@ -75,7 +76,10 @@ fn config(server: &Server) -> Result<ClientConfig, Failure> {
     for certificate in certificates(server.ca.as_deref()) {
         let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
         added.ok_or_else(|| {
-            Failure::tls(format!("`ca` of connection `{}` is no certificate (PEM); add the connection again", server.connection))
+            Failure::tls(format!(
+                "`ca` of connection `{}` is no certificate (PEM); add the connection again",
+                server.connection
+            ))
         })?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -122,7 +126,9 @@ fn expect(code: u16, reply: &str) -> Result<(), Failure> {
     let found = reply.get(..3).and_then(|digits| digits.parse::<u16>().ok());
     match found {
         Some(found) if found == code => Ok(()),
-        Some(400..=499) => Err(Failure::unavailable(format!("the mail server asks to come back later ({})", one_line(reply)))),
+        Some(400..=499) => {
+            Err(Failure::unavailable(format!("the mail server asks to come back later ({})", one_line(reply))))
+        }
         Some(_) => Err(Failure::tls(format!("the mail server does not want to be spoken to ({})", one_line(reply)))),
         None => Err(Failure::tls(format!("what answers there is no mail server: {}", one_line(reply)))),
     }

@@ -57,7 +57,8 @@ impl Inbox for EmbeddedStore {
                 let rows = shared.database();
                 let rows = rows.trees.get(Table::Inbox).range(from..to).rev();
                 let items = rows.map(|row| item(shared, row));
-                let wanted = items.filter(|item| !query.only_unread || !matches!(item, Ok(item) if item.read_at.is_some()));
+                let wanted =
+                    items.filter(|item| !query.only_unread || !matches!(item, Ok(item) if item.read_at.is_some()));
                 wanted.take(query.limit).collect()
             })
             .map_err(|problem| damaged(WHAT, problem))?
