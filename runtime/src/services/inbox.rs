@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use flowcell_core::host_call::inbox::Request;
+use flowcell_core::host_call::{Caller, HostError};
 use flowcell_core::id::{NotificationId, UserId, WorkspaceId};
 use flowcell_core::inbox::{Delivery, From, Inbox, Message, Notification};
 use flowcell_core::people::{Audience, People, Person};
 use flowcell_core::ports::{Clock, Entropy, StoreError};
 use flowcell_core::receipt::Receipt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -50,6 +53,38 @@ pub(crate) struct Sender<'a> {
     pub(crate) workspace: &'a WorkspaceId,
     pub(crate) from: Option<From>,
     pub(crate) key: Option<String>,
+}
+
+/// Does what a step asks of the inbox.
+pub(super) async fn answer(inboxes: &Inboxes, caller: &Caller, request: Request) -> Result<Value, HostError> {
+    match request {
+        Request::Notify { notification } => {
+            let message: Message = read(notification)?;
+            let key = caller.ledger_key_of(message.key.as_deref());
+            let step = (caller.workflow.clone(), caller.run, caller.step.clone());
+            let from = match step {
+                (Some(workflow), Some(run), Some(step)) => Some(From { workflow, run, step }),
+                _ => None,
+            };
+            let delivered = inboxes.notify(Sender { workspace: &caller.workspace, from, key }, message).await?;
+            Ok(json!(delivered))
+        }
+        Request::People { audience } => Ok(json!(inboxes.people(&caller.workspace, &read(audience)?).await?)),
+    }
+}
+
+fn read<T: DeserializeOwned>(document: Value) -> Result<T, HostError> {
+    serde_json::from_value(document)
+        .map_err(|error| HostError::invalid_input("", format!("the document does not fit: {error}")))
+}
+
+impl std::convert::From<Failure> for HostError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Invalid { field, message } => Self::invalid_input(&field, message),
+            Failure::Store(error) => error.into(),
+        }
+    }
 }
 
 impl Inboxes {

@@ -15,13 +15,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use flowcell_core::connection::{Asking, Connection, CredentialError, Kind, State, StoredConnection};
+use flowcell_core::host_call::mail::{Message, Receipt};
+use flowcell_core::host_call::{Caller, HostError};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
-use flowcell_core::mail::{Message, Receipt};
+use flowcell_core::mail;
 use flowcell_core::plugin::PluginId;
 use flowcell_core::ports::Clock;
 use flowcell_core::receipt::{self, Receipts};
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::egress::Door;
+use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use compose::{check_sender, parse_address};
@@ -47,6 +50,20 @@ pub(crate) struct Sender<'a> {
     pub(crate) deadline: Timestamp,
 }
 
+/// Sends what a step asks to be sent.
+pub(super) async fn answer(mailer: &Arc<Mailer>, caller: &Caller, message: Message) -> Result<Value, HostError> {
+    let key = caller.ledger_key_of(message.key.as_deref()).unwrap_or_default();
+    let sender = Sender {
+        workspace: &caller.workspace,
+        plugin: &caller.plugin,
+        connection: caller.connection.as_ref(),
+        key: &key,
+        deadline: caller.deadline,
+    };
+    let receipt = mailer.send(sender, message).await.map_err(HostError::from)?;
+    Ok(serde_json::to_value(receipt).unwrap_or_default())
+}
+
 /// Sends mails. One for all workspaces.
 pub(crate) struct Mailer {
     broker: Arc<Broker>,
@@ -70,7 +87,7 @@ impl Mailer {
 
     /// Sends `message`, or says what an earlier attempt got.
     pub(crate) async fn send(self: &Arc<Self>, sender: Sender<'_>, message: Message) -> Result<Receipt, Failure> {
-        message.check()?;
+        mail::check(&message)?;
         let stored = self.admitted(sender).await?;
         let (server, account) = self.server(&stored)?;
         let now = self.clock.now();

@@ -19,21 +19,6 @@ pub const TITLE_CHARS_MAX: usize = 200;
 pub const LINK_CHARS_MAX: usize = 1_000;
 pub const BODY_BYTES_MAX: usize = 2_000;
 
-/// What a step asks of the inbox, as the documents of `docs/notifications.md` say it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Request {
-    Notify(Message),
-    People(Audience),
-}
-
-impl Request {
-    /// Whether it changes anything.
-    pub fn is_write(&self) -> bool {
-        matches!(self, Self::Notify(_))
-    }
-}
-
 /// A message as a step writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
-use flowcell_core::mail::{InvalidMail, Message};
+use flowcell_core::host_call::mail::Message;
+use flowcell_core::mail::{InvalidMail, recipients};
 use flowcell_core::people::EMAIL_BYTES_MAX;
 use flowcell_core::time::Timestamp;
 use lettre::Address;
@@ -27,15 +28,15 @@ pub(super) struct Composed {
 /// Builds the mail. Under the same `key` the Message-ID is the same, so that whoever keeps mails can tell a repetition.
 pub(super) fn compose(message: &Message, from: &str, (key, now): (&str, Timestamp)) -> Result<Composed, Failure> {
     let from = mailbox("/sender", from)?;
-    let mut recipients: Vec<Address> = Vec::new();
-    for (field, text) in message.recipients() {
+    let mut addresses: Vec<Address> = Vec::new();
+    for (field, text) in recipients(message) {
         let address = mailbox(&field, text)?.email;
-        if !recipients.contains(&address) {
-            recipients.push(address);
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
     let message_id = message_id(key, from.email.domain());
-    let envelope = Envelope::new(Some(from.email.clone()), recipients.clone());
+    let envelope = Envelope::new(Some(from.email.clone()), addresses.clone());
     let envelope = envelope.map_err(|error| Failure::invalid("/to", error.to_string()))?;
     let mut builder = lettre::Message::builder()
         .from(from.clone())
@@ -57,7 +58,7 @@ pub(super) fn compose(message: &Message, from: &str, (key, now): (&str, Timestam
         Content::Several(parts) => builder.multipart(parts),
     };
     let built = built.map_err(|error| Failure::invalid("", format!("the mail cannot be built: {error}")))?;
-    Ok(Composed { message_id, from: from.email, recipients, bytes: built.formatted() })
+    Ok(Composed { message_id, from: from.email, recipients: addresses, bytes: built.formatted() })
 }
 
 /// An address without a name.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flowcell_core::connection::CredentialError;
+use flowcell_core::host_call::{HostError, UNCERTAIN};
 use flowcell_core::mail::InvalidMail;
 use flowcell_core::ports::StoreError;
 use flowcell_sandbox::egress::{SendError, SendErrorCode};
@@ -194,6 +195,20 @@ pub(super) fn one_line(text: &str) -> String {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<Failure> for HostError {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, retryable, retry_after_ms, details, is_uncertain, credentials: _ } = failure;
+        let mut details = details;
+        if is_uncertain {
+            let all = details.get_or_insert_with(|| json!({}));
+            if let Some(fields) = all.as_object_mut() {
+                fields.insert(UNCERTAIN.to_owned(), json!(true));
+            }
+        }
+        Self { code: code.to_owned(), message, retryable, retry_after_ms, details }
+    }
 }
 
 impl From<InvalidMail> for Failure {

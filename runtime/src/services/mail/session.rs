@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flowcell_core::connection::SmtpTls;
+use flowcell_core::host_call::mail::Receipt;
 use flowcell_core::id::ConnectionName;
-use flowcell_core::mail::Receipt;
 use flowcell_core::secret::Secret;
 use flowcell_sandbox::egress::Door;
 use lettre::Address;
