@@ -129,6 +129,8 @@ impl<'r> Scope<'r> {
     /// The value under a top-level name, for the template engine.
     pub(super) fn whole(&self, root: &str) -> Option<Cow<'r, Value>> {
         match self.root(root)? {
+            // Its fields are what is not there: `contact.email | default(…)` provides for that.
+            Place::None(_) if root == "contact" => Some(Cow::Owned(Value::Object(Map::new()))),
             Place::None(_) => None,
             place => Some(self.read(place)),
         }

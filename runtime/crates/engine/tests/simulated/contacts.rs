@@ -107,7 +107,9 @@ fn dispatcher(
 fn work(world: &World, listeners: &Arc<Listeners>, control_is: Arc<OnceLock<RunControl>>) {
     let (world, listeners) = (world.clone(), Arc::clone(listeners));
     world.clone().block_on(async move {
-        world.publish().await;
+        if flowcell_core::ports::Definitions::head(&world.store, &world.version.workspace, &world.version.id).await.unwrap().is_none() {
+            world.publish().await;
+        }
         let (engine, control) = world.engine_here();
         assert!(control_is.set(control.clone()).is_ok());
         let shutdown = Shutdown::new();
