@@ -18,6 +18,7 @@ pub mod invoke;
 pub mod manifest;
 pub mod manual_clock;
 pub mod plugin;
+pub mod polling;
 pub mod ports;
 pub mod record;
 pub mod redact;

@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliver;
 mod destinations;
 mod filter;
+mod polled;
 mod rerun;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use serde_json::Value;
 pub use self::create::CreateError;
 pub(crate) use self::deliver::REPLACED;
 pub use self::deliver::{Delivered, Incoming, Input};
+pub(crate) use self::polled::{Brought, PolledFor};
 use crate::engine::Core;
 use crate::outside::{self, OutsideError};
 use crate::workflows::WorkflowError;

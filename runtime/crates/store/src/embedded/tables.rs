@@ -48,6 +48,10 @@ pub(crate) enum Table {
 pub(crate) enum TriggerPart {
     Reference = 1,
     Late = 2,
+    /// How far its polls have come.
+    Poll = 3,
+    /// What stands at its provider.
+    Subscription = 4,
 }
 
 impl Table {
@@ -173,6 +177,11 @@ pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled
 
 pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
     join(&[&head(workspace, workflow), &[part as u8]])
+}
+
+/// Whether the key of [`Table::Triggers`] is of this part.
+pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
+    key.last() == Some(&(part as u8))
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -7,8 +7,8 @@ use flowcell_core::connection::Connections;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
-    RunIndex, RunQueue, Schedules, Tail, Triggers,
+    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
+    Retention, RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
@@ -29,6 +29,8 @@ pub(crate) struct Backend {
     pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
+    pub(crate) polls: Arc<dyn Polls>,
+    pub(crate) subscriptions: Arc<dyn Subscriptions>,
 }
 
 enum Kind {
@@ -59,6 +61,8 @@ impl Backend {
             + Destinations
             + Tail
             + Retention
+            + Polls
+            + Subscriptions
             + 'static,
     >(
         kind: Kind,
@@ -75,7 +79,9 @@ impl Backend {
             connections: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
-            retention: store,
+            retention: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: store,
         }
     }
 
@@ -93,8 +99,11 @@ impl Backend {
             destinations,
             tail,
             retention,
+            polls,
+            subscriptions,
         } = self;
         drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
+        drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {
                 store.crash();
