@@ -6,6 +6,7 @@ pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -17,7 +18,9 @@ use flowcell_core::ports::{
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, EngineConfig, Shutdown};
+use flowcell_engine::polling::{Poller, PollerPorts};
+use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -84,6 +87,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        polls: Arc::clone(&store) as _,
+        subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -98,6 +103,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
+        triggers: config.triggers.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
@@ -119,6 +125,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -141,6 +148,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        triggers,
     })
 }
 
@@ -183,6 +191,29 @@ fn scheduler(app: &App) -> Scheduler {
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
     })
+}
+
+/// Asks plugins what is new, and keeps the URLs of triggers registered.
+fn triggers(
+    app: &Arc<App>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), EngineStopped>> + use<> {
+    let ports = PollerPorts {
+        control: app.control.clone(),
+        polls: Arc::clone(&app.ports.polls),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+    };
+    let poller = Poller::new(settings::poller(config), ports, &app.polling);
+    let subscriber = Subscriber::new(SubscriberPorts {
+        control: app.control.clone(),
+        subscriptions: Arc::clone(&app.ports.subscriptions),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+        timeout: Duration::from_millis(config.triggers.subscribe_timeout_ms),
+    });
+    async move { tokio::try_join!(poller.run(shutdown.clone()), subscriber.run(shutdown)).map(drop) }
 }
 
 /// Every route there is.

@@ -197,21 +197,19 @@ impl Poller {
             let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
             *published = triggers.clone().into_iter().collect();
         }
-        for state in stored {
-            let place = (state.workspace.clone(), state.workflow.clone());
+        let mut stored: HashMap<Place, PollState> =
+            stored.into_iter().map(|state| ((state.workspace.clone(), state.workflow.clone()), state)).collect();
+        let now = self.now();
+        for (place, trigger) in &triggers {
+            let state = stored.remove(place);
             // Those under way are looked at when they end.
-            if self.agenda.is_flying(&place) {
-                continue;
-            }
-            match triggers.get(&place) {
-                Some(trigger) => self.take(trigger, Some(state)).await?,
-                None if !state.is_ended => self.close(state).await?,
-                None => {}
+            if !self.agenda.is_flying(place) && !self.agenda.goes_on(place, trigger, now) {
+                self.take(trigger, state).await?;
             }
         }
-        for (place, trigger) in &triggers {
-            if !self.agenda.has(place) {
-                self.take(trigger, None).await?;
+        for (place, state) in stored {
+            if !state.is_ended && !self.agenda.is_flying(&place) {
+                self.close(state).await?;
             }
         }
         self.agenda.retain(|place| triggers.contains_key(place));

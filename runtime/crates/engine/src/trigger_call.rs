@@ -40,17 +40,16 @@ pub(crate) async fn within<T>(
 
 /// What is written down about a call that failed at `at`.
 pub(crate) fn failure(error: &InvokeError, at: Timestamp) -> TriggerFailure {
-    let (field, details) = match error {
-        InvokeError::Action(error) => (error.field(), error.details.clone()),
-        InvokeError::InvalidInput { pointer, .. } => (Some(pointer.clone()), None),
-        _ => (None, None),
+    let details = match error {
+        InvokeError::Action(error) => error.details.clone(),
+        _ => None,
     };
     let mut message = error.to_string();
     if message.len() > MESSAGE_BYTES_MAX {
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         message.push('…');
     }
-    TriggerFailure { at, code: error.code().to_owned(), message, field, details }
+    TriggerFailure { at, code: error.code().to_owned(), message, field: error.field(), details }
 }
 
 /// The connection whose owner has to act before the call can succeed. `began` is when the refused call began.

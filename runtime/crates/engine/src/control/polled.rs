@@ -9,7 +9,7 @@ use flowcell_core::id::{EventId, RunId};
 use flowcell_core::invoke::TriggerEvent;
 use flowcell_core::ports::{DedupeTerms, Delivery, PollState, Polls};
 use flowcell_core::run::event::Origin;
-use flowcell_core::workflow::trigger::{Dedupe, DedupeBy};
+use flowcell_core::workflow::trigger::Dedupe;
 use serde_json::Value;
 
 use super::create::Creation;
@@ -107,11 +107,8 @@ impl RunControl {
 /// By what an event is recognised, and for how long: the value that the workflow names, else the plugin's own key. The cursor keeps it from coming
 /// twice in any case.
 fn key(rule: Option<&Dedupe>, payload: &Value, own: Option<&String>) -> (Option<String>, Duration) {
-    if let Some(rule) = rule
-        && let DedupeBy::Path(path) = &rule.by
-        && let Some(value) = rule.value_at(payload, path)
-    {
-        return (Some(format!("path:{path}:{value}")), Duration::from_millis(rule.window_ms));
+    match rule.and_then(|rule| Some((rule.key_of(payload)?, rule.window_ms))) {
+        Some((key, window_ms)) => (Some(key), Duration::from_millis(window_ms)),
+        None => (own.cloned(), DedupeTerms::WINDOW_MAX),
     }
-    (own.cloned(), DedupeTerms::WINDOW_MAX)
 }

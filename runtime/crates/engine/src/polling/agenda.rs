@@ -38,6 +38,20 @@ impl Agenda {
         self.flying.contains_key(place)
     }
 
+    /// Whether an entry is there that asks for the same; it goes on as `trigger` is now.
+    pub(super) fn goes_on(&mut self, place: &Place, trigger: &PolledTrigger, now: Timestamp) -> bool {
+        let Some((_, entry)) = self.waiting.get_mut(place) else { return false };
+        if entry.state.source != trigger.source {
+            return false;
+        }
+        let is_shorter = trigger.every < entry.trigger.every && entry.state.failures == 0;
+        entry.trigger = trigger.clone();
+        if is_shorter {
+            self.make_due(place, now + trigger.every);
+        }
+        true
+    }
+
     /// Over an earlier entry of the place.
     pub(super) fn put(&mut self, place: Place, entry: Entry) {
         self.remove(&place);

@@ -41,6 +41,8 @@ pub(super) struct Ended {
 
 /// What is written after a poll.
 struct After {
+    /// When the plugin was asked; none: it was not.
+    began: Option<Timestamp>,
     next_at: Timestamp,
     failure: Option<TriggerFailure>,
     hold: Option<Hold>,
@@ -76,7 +78,7 @@ impl Poll {
             if state.hold.as_ref() == Some(&hold) {
                 return Ok((PollState { next_at, ..state.clone() }, PollOutcome::Held(hold)));
             }
-            let after = After { next_at, failure: state.error.clone(), hold: Some(hold.clone()) };
+            let after = After { began: None, next_at, failure: state.error.clone(), hold: Some(hold.clone()) };
             return Ok((self.write(after, state.failures).await?, PollOutcome::Held(hold)));
         }
         let began = self.now();
@@ -191,8 +193,18 @@ impl Poll {
     }
 
     async fn fail(&self, began: Timestamp, error: &InvokeError) -> Result<(PollState, PollOutcome), StoreError> {
-        let hold = reconnecting(error, self.entry.trigger.connection.as_ref(), began);
-        self.failed(began, failure(error, self.now()), (hold, asked(error))).await
+        let trigger = &self.entry.trigger;
+        let hold = reconnecting(error, trigger.connection.as_ref(), began);
+        let mut failure = failure(error, self.now());
+        if let Some(field) = &failure.field {
+            let core = &self.ports.control.0;
+            let which = (&trigger.workflow, trigger.version);
+            // A workflow that cannot be read has no lines to point at.
+            if let Ok(prepared) = core.workflows.version(&core.ports, &trigger.workspace, which).await {
+                failure.message = format!("{} ({})", failure.message, prepared.place(&format!("/trigger/with{field}")));
+            }
+        }
+        self.failed(began, failure, (hold, asked(error))).await
     }
 
     async fn failed(
@@ -207,10 +219,8 @@ impl Poll {
         let wait = if hold.is_some() { wait.max(REFUSED_WAIT) } else { wait };
         let next_at = self.now() + wait;
         tracing::warn!(workflow = %trigger.workflow, code = failure.code, failures, %next_at, "a poll failed: {}", failure.message);
-        let after = After { next_at, failure: Some(failure.clone()), hold };
-        let mut state = self.write(after, failures).await?;
-        state.last_at = Some(began);
-        Ok((state, PollOutcome::Failed(failure)))
+        let after = After { began: Some(began), next_at, failure: Some(failure.clone()), hold };
+        Ok((self.write(after, failures).await?, PollOutcome::Failed(failure)))
     }
 
     /// Writes what stands without any events.
@@ -224,7 +234,7 @@ impl Poll {
             failures,
             error: after.failure,
             hold: after.hold,
-            last_at: Some(self.now()),
+            last_at: after.began.or(state.last_at),
             counts,
             ..state.clone()
         };
