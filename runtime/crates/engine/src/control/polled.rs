@@ -2,12 +2,14 @@
 //! any other: `filter`, `dedupe`, `reentry`, `concurrency`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flowcell_core::condition::Explanation;
 use flowcell_core::id::{EventId, RunId};
 use flowcell_core::invoke::TriggerEvent;
 use flowcell_core::ports::{DedupeTerms, Delivery, PollState, Polls};
+use flowcell_core::redact::Redactor;
 use flowcell_core::run::event::Origin;
 use flowcell_core::workflow::trigger::Dedupe;
 use serde_json::Value;
@@ -50,7 +52,13 @@ impl RunControl {
         let (mut deliveries, mut keys) = (Vec::with_capacity(events.len()), HashSet::new());
         for TriggerEvent { payload, dedupe_key } in events {
             let event = EventId::from_parts(now, bits(&*core.ports.entropy));
-            if let Some(because) = self.kept_out(workspace, (workflow, version), (event, payload)).await? {
+            if let Some(mut because) = self.kept_out(workspace, (workflow, version), (event, payload)).await? {
+                if !prepared.redaction.is_empty() {
+                    // It is shown, and the payload is gone then.
+                    let mut redactor = Redactor::new(Arc::clone(&prepared.redaction));
+                    redactor.learn_trigger(payload);
+                    redactor.redact_explanation(&mut because);
+                }
                 brought.filtered.push((event, because));
                 continue;
             }

@@ -107,7 +107,7 @@ impl Settling {
         core.quarantine.judge(intent.digest, &invocation);
         let error = match invocation.outcome {
             Ok(Subscription { registration, renew_before_ms }) => {
-                let expires_at = renew_before_ms.map(Timestamp::from_millis);
+                let expires_at = renew_before_ms.map(|ms| self.now() + Duration::from_millis(ms));
                 let registered = Registered { wanted: intent, registration, at: self.now(), expires_at };
                 let state = take_over(state, registered, is_wanted);
                 return Ok((Next::Again, self.put(state).await?));
