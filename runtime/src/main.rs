@@ -20,6 +20,7 @@ mod plugin_triggers;
 mod publish;
 mod rehearsal;
 mod schedules;
+mod services;
 #[cfg(test)]
 mod testing;
 mod token;
