@@ -94,6 +94,10 @@ impl ContactPart {
 pub(crate) enum TriggerPart {
     Reference = 1,
     Late = 2,
+    /// How far its polls have come.
+    Poll = 3,
+    /// What stands at its provider.
+    Subscription = 4,
 }
 
 impl Table {
@@ -280,6 +284,11 @@ pub(crate) fn item_id(key: &[u8]) -> Option<NotificationId> {
 
 pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &Sha256::digest(key)])
+}
+
+/// Whether the key of [`Table::Triggers`] is of this part.
+pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
+    key.last() == Some(&(part as u8))
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -10,8 +10,8 @@ use flowcell_core::inbox::Inbox;
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
-    RunIndex, RunQueue, Schedules, Tail, Triggers,
+    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls, Retention,
+    RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -37,6 +37,8 @@ pub(crate) struct Backend {
     pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
+    pub(crate) polls: Arc<dyn Polls>,
+    pub(crate) subscriptions: Arc<dyn Subscriptions>,
 }
 
 enum Kind {
@@ -71,6 +73,8 @@ impl Backend {
             + Receipts
             + Tail
             + Retention
+            + Polls
+            + Subscriptions
             + 'static,
     >(
         kind: Kind,
@@ -91,7 +95,9 @@ impl Backend {
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
-            retention: store,
+            retention: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: store,
         }
     }
 
@@ -113,6 +119,8 @@ impl Backend {
             receipts,
             tail,
             retention,
+            polls,
+            subscriptions,
         } = self;
         drop((
             journal,
@@ -128,6 +136,7 @@ impl Backend {
             retention,
         ));
         drop((people, inbox, receipts));
+        drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {
                 store.crash();
