@@ -142,9 +142,18 @@ impl World {
         &self.calls
     }
 
+    /// The requests since the last time.
+    pub fn take_calls(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.calls)
+    }
+
     /// Where somebody did not keep to what Google publishes.
     pub fn violations(&self) -> &[String] {
         &self.violations
+    }
+
+    pub fn forget_violations(&mut self) {
+        self.violations.clear();
     }
 
     /// Plays one request. `None`: the connection ends.
