@@ -44,13 +44,9 @@ thread_local! {
     static DOUBLE: RefCell<Option<Double>> = const { RefCell::new(None) };
 }
 
-/// Answers each request by itself: a whole service, played.
-type Answering = Box<dyn FnMut(&Request) -> Answer>;
-
 #[derive(Default)]
 struct Double {
     expected: VecDeque<(String, String, Answer)>,
-    answering: Option<Answering>,
     requests: Vec<Request>,
     lines: Vec<(Level, String)>,
 }
@@ -76,11 +72,6 @@ impl Harness {
     /// The next request must be this one, and is answered so. Call it once for each request, in their order.
     pub fn expect(&self, method: &str, url: &str, answer: Answer) {
         with(|double| double.expected.push_back((method.to_owned(), url.to_owned(), answer)));
-    }
-
-    /// From now on, requests are answered by a service that is played, in whatever order they come.
-    pub fn answer_with(&self, answering: impl FnMut(&Request) -> Answer + 'static) {
-        with(|double| double.answering = Some(Box::new(answering)));
     }
 
     /// What was sent so far.
@@ -162,11 +153,6 @@ pub(crate) fn log(level: Level, message: &str) {
 
 pub(crate) fn send(request: Request) -> Result<Response, SendError> {
     let answer = with(|double| {
-        if let Some(answering) = &mut double.answering {
-            let answer = answering(&request);
-            double.requests.push(request);
-            return answer;
-        }
         let Some((method, url, answer)) = double.expected.pop_front() else {
             panic!("the plugin sent {} {}, and nothing expects another request", request.method, request.url);
         };

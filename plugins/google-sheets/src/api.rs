@@ -124,7 +124,7 @@ impl Refusal {
                 "Google does not accept the credentials of {} ({said}); connect it again",
                 connection_name()
             ))
-            .detail("connection", connection_name()),
+            .detail("connection", flowcell_sdk::connection::facts().map(|facts| facts.name)),
             403 if self.says(&["SERVICE_DISABLED", "accessNotConfigured"]) => ActionError::permanent(
                 "api-disabled",
                 format!("the Google Cloud project of {} has not switched this API on: {said}", connection_name()),
@@ -134,7 +134,7 @@ impl Refusal {
                  https://www.googleapis.com/auth/drive.metadata.readonly; add what is missing, and connect it again",
                 connection_name()
             ))
-            .detail("connection", connection_name()),
+            .detail("connection", flowcell_sdk::connection::facts().map(|facts| facts.name)),
             400 => ActionError::permanent("google-refused", format!("Google refused the request: {said}")).detail("status", 400),
             _ => {
                 let mut error = response.status_error();
@@ -165,15 +165,18 @@ pub(crate) fn is_mark_taken(error: &ActionError) -> bool {
 
 /// The account that the connection stands for, if it says so: a service account's address.
 fn account() -> Option<String> {
-    None
+    flowcell_sdk::connection::facts()?.account
 }
 
 fn connection_name() -> String {
-    "the step's connection".to_owned()
+    match flowcell_sdk::connection::facts() {
+        Some(facts) => format!("the connection `{}`", facts.name),
+        None => "a step without a connection".to_owned(),
+    }
 }
 
 fn who() -> String {
-    account().unwrap_or_else(|| connection_name())
+    account().unwrap_or_else(connection_name)
 }
 
 fn how_to_share() -> String {

@@ -17,7 +17,7 @@ const ROWS_MAX: usize = 1_000;
 on_worksheet! {
     pub(crate) struct CreateRow {
         /// The row's values by the columns' names. What is not named stays empty.
-        #[input(example = "{}")]
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
         values: Map<String, Value>,
         #[serde(default)]
         enter_as: EnterAs,
@@ -27,7 +27,7 @@ on_worksheet! {
 on_worksheet! {
     pub(crate) struct CreateRows {
         /// The rows in their order, each as an object of values by the columns' names.
-        #[input(min_items = 1, max_items = 1000)]
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"], min_items = 1, max_items = 1000)]
         rows: Vec<Map<String, Value>>,
         #[serde(default)]
         enter_as: EnterAs,

@@ -9,11 +9,15 @@ macro_rules! on_worksheet {
         $(#[$outer])*
         #[derive(flowcell_sdk::Input)]
         pub(crate) struct $name {
+            /// The shared drive whose spreadsheets are offered; only for choosing.
+            #[input(options)]
+            #[allow(dead_code, reason = "it is for `options` alone")]
+            drive: Option<String>,
             /// The spreadsheet's id, or its address in a browser.
-            #[input(example = "1qpyC0XzvTcKT6EISywvqESX3A0MwQoFDE8p-Bll4hps")]
+            #[input(options, depends_on = "drive", example = "1qpyC0XzvTcKT6EISywvqESX3A0MwQoFDE8p-Bll4hps")]
             pub(crate) spreadsheet: String,
             /// The worksheet's name; without one, the first.
-            #[input(example = "Orders")]
+            #[input(options, depends_on = "spreadsheet", example = "Orders")]
             pub(crate) worksheet: Option<String>,
             /// The row that holds the columns' names.
             #[serde(default = "crate::input::first_row")]

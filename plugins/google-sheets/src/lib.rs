@@ -11,6 +11,8 @@ mod header;
 mod input;
 mod look_up;
 mod marks;
+mod options;
+mod row_changed;
 mod search;
 mod update;
 mod upsert;
@@ -31,6 +33,22 @@ flowcell_sdk::plugin! {
         "upsert-row" => upsert::upsert_row,
         "create-sheet" => worksheets::create_sheet,
         "read-range" => worksheets::read_range,
+    },
+    polls: { "row-changed" => row_changed::row_changed },
+    options: {
+        "create-row" => options::choices,
+        "create-rows" => options::choices,
+        "look-up-row" => options::choices,
+        "look-up-rows" => options::choices,
+        "update-row" => options::choices,
+        "update-rows" => options::choices,
+        "update-by-look-up" => options::choices,
+        "delete-row" => options::choices,
+        "delete-by-look-up" => options::choices,
+        "upsert-row" => options::choices,
+        "create-sheet" => options::choices,
+        "read-range" => options::choices,
+        "row-changed" => options::choices,
     },
 }
 

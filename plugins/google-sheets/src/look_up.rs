@@ -29,6 +29,7 @@ on_worksheet! {
         #[serde(default)]
         if_missing: Missing,
         /// The values of the row that `if_missing: create` makes, by the columns' names.
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
         values: Option<Map<String, Value>>,
     }
 }

@@ -12,7 +12,7 @@ use crate::worksheet::Worksheet;
 const CELLS_WHOLE_MAX: u64 = 50_000;
 
 /// Of a larger one, only the columns that are searched are read, so many cells at a time: some 4 MiB, half of what an answer may have.
-const CELLS_AT_ONCE: u64 = 200_000;
+pub(crate) const CELLS_AT_ONCE: u64 = 200_000;
 
 /// Rows that one step may find: what fits into its output of 1 MiB with some 1,000 characters each.
 pub(crate) const FOUND_MAX: u32 = 1_000;
@@ -21,7 +21,7 @@ pub(crate) const FOUND_MAX: u32 = 1_000;
 #[derive(Debug, Clone, Input)]
 pub(crate) struct Condition {
     /// The column's name in the header row.
-    #[input(example = "Email")]
+    #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"], example = "Email")]
     pub(crate) column: String,
     /// Text, a number, true or false; `42` also finds the text "42". Nothing (null or "") finds empty cells.
     #[serde(default)]

@@ -15,14 +15,14 @@ use flowcell_tests::google::World;
 use serde_json::{Value, json};
 
 /// A host whose requests end in a world with the spreadsheet `book`.
-struct Lab {
-    host: Harness,
-    world: Rc<RefCell<World>>,
+pub(crate) struct Lab {
+    pub(crate) host: Harness,
+    pub(crate) world: Rc<RefCell<World>>,
     /// The next step's number.
     steps: u64,
 }
 
-fn orders() -> Value {
+pub(crate) fn orders() -> Value {
     json!([
         ["Email", "Name", "Total", "Paid"],
         ["ada@example.com", "Ada", 12.5, true],
@@ -32,11 +32,11 @@ fn orders() -> Value {
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[("Orders", orders()), ("It's empty", json!([]))])
     }
 
-    fn with(sheets: &[(&str, Value)]) -> Self {
+    pub(crate) fn with(sheets: &[(&str, Value)]) -> Self {
         let mut world = World::new();
         world.add("book", sheets);
         let world = Rc::new(RefCell::new(world));

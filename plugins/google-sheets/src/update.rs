@@ -15,6 +15,7 @@ on_worksheet! {
         #[input(minimum = 1, example = 7)]
         row: u64,
         /// New values by the columns' names; null or "" empties a cell, what is not named stays.
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
         values: Map<String, Value>,
         #[serde(default)]
         enter_as: EnterAs,
@@ -36,6 +37,7 @@ pub(crate) struct RowValues {
     #[input(minimum = 1, example = 7)]
     row: u64,
     /// New values by the columns' names; null or "" empties a cell, what is not named stays.
+    #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
     values: Map<String, Value>,
 }
 
@@ -59,6 +61,7 @@ on_worksheet! {
         #[serde(default)]
         which: Which,
         /// New values by the columns' names; null or "" empties a cell, what is not named stays.
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
         values: Map<String, Value>,
         /// What to do when no row fits.
         #[serde(default)]

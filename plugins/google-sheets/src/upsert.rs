@@ -14,7 +14,7 @@ use crate::worksheet::Worksheet;
 on_worksheet! {
     pub(crate) struct UpsertRow {
         /// The columns that tell rows apart, one or two of those in `values`.
-        #[input(min_items = 1, max_items = 2, example = ["Email"])]
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"], min_items = 1, max_items = 2, example = ["Email"])]
         key: Vec<String>,
         /// Whether upper and lower case of the key count as the same.
         #[serde(default)]
@@ -23,6 +23,7 @@ on_worksheet! {
         #[serde(default)]
         search_from: From,
         /// The row's values by the columns' names; what is not named stays as it is, or empty in a new row.
+        #[input(options, depends_on = ["spreadsheet", "worksheet", "header_row"])]
         values: Map<String, Value>,
         #[serde(default)]
         enter_as: EnterAs,

@@ -14,7 +14,12 @@ const COLUMNS: usize = 26;
 
 #[derive(Input)]
 pub(crate) struct CreateSheet {
+    /// The shared drive whose spreadsheets are offered; only for choosing.
+    #[input(options)]
+    #[allow(dead_code, reason = "it is for `options` alone")]
+    drive: Option<String>,
     /// The spreadsheet's id, or its address in a browser.
+    #[input(options, depends_on = "drive")]
     spreadsheet: String,
     /// The new worksheet's name.
     #[input(example = "Orders", min_length = 1, max_length = 100)]
@@ -92,7 +97,12 @@ pub(crate) fn create_sheet(ctx: &Context, input: CreateSheet) -> Result<Sheet, A
 
 #[derive(Input)]
 pub(crate) struct ReadRange {
+    /// The shared drive whose spreadsheets are offered; only for choosing.
+    #[input(options)]
+    #[allow(dead_code, reason = "it is for `options` alone")]
+    drive: Option<String>,
     /// The spreadsheet's id, or its address in a browser.
+    #[input(options, depends_on = "drive")]
     spreadsheet: String,
     /// In A1 notation, or a named range.
     #[input(example = "Orders!A1:C20")]
