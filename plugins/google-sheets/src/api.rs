@@ -29,7 +29,8 @@ impl Book {
             None => text.trim(),
         };
         // Google's ids are made of these; anything else could change what the address means.
-        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let is_id =
+            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if !is_id {
             let message = "this is neither a spreadsheet's id nor its address; the id stands in the address after `/spreadsheets/d/`";
             return Err(ActionError::invalid_input("/spreadsheet", message));
@@ -61,11 +62,19 @@ impl Book {
         match response.status {
             404 => ActionError::invalid_input(
                 "/spreadsheet",
-                format!("Google knows no spreadsheet `{}`: check the id, which stands in its address after `/spreadsheets/d/`", self.id),
+                format!(
+                    "Google knows no spreadsheet `{}`: check the id, which stands in its address after `/spreadsheets/d/`",
+                    self.id
+                ),
             ),
             403 if !error.is_quota() && !error.lacks_access() => ActionError::permanent(
                 "forbidden",
-                format!("Google does not let {} see or change the spreadsheet `{}`; {}", who(), self.id, how_to_share()),
+                format!(
+                    "Google does not let {} see or change the spreadsheet `{}`; {}",
+                    who(),
+                    self.id,
+                    how_to_share()
+                ),
             )
             .detail("spreadsheet", &self.id)
             .detail("share_with", account()),
@@ -76,7 +85,8 @@ impl Book {
 
 /// One of Drive's lists; only for choices.
 pub(crate) fn drive(path: &str, query: &[(&str, &str)]) -> Result<Value, ActionError> {
-    let response = Request::get(format!("https://www.googleapis.com/drive/v3/{path}")).query(query.iter().copied()).send()?;
+    let response =
+        Request::get(format!("https://www.googleapis.com/drive/v3/{path}")).query(query.iter().copied()).send()?;
     if response.is_success() { response.json() } else { Err(Refusal::read(&response).into_error(&response, 0)) }
 }
 
@@ -96,7 +106,11 @@ impl Refusal {
         let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let items = |member: &str| error.get(member).and_then(Value::as_array).cloned().unwrap_or_default();
         let details = items("details");
-        let reasons = details.iter().chain(&items("errors")).filter_map(|detail| detail.get("reason")?.as_str().map(str::to_owned)).collect();
+        let reasons = details
+            .iter()
+            .chain(&items("errors"))
+            .filter_map(|detail| detail.get("reason")?.as_str().map(str::to_owned))
+            .collect();
         let quota = details.iter().find_map(|detail| detail.pointer("/metadata/quota_limit").cloned());
         Self { message: text("message"), status: text("status"), reasons, quota }
     }
@@ -106,12 +120,18 @@ impl Refusal {
     }
 
     fn is_quota(&self) -> bool {
-        self.status == "RESOURCE_EXHAUSTED" || self.says(&["RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"])
+        self.status == "RESOURCE_EXHAUSTED"
+            || self.says(&["RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"])
     }
 
     /// The credentials are good, and not for this API.
     fn lacks_access(&self) -> bool {
-        self.says(&["ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientPermissions", "SERVICE_DISABLED", "accessNotConfigured"])
+        self.says(&[
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            "insufficientPermissions",
+            "SERVICE_DISABLED",
+            "accessNotConfigured",
+        ])
     }
 
     fn into_error(self, response: &Response, seed: u64) -> ActionError {
@@ -147,7 +167,11 @@ impl Refusal {
     /// The quota is used up: when to come back. Without `Retry-After`, those that wait come back spread over half a minute.
     fn wait(&self, response: &Response, seed: u64) -> ActionError {
         let wait_ms = response.retry_after_ms().unwrap_or(QUOTA_REFILL_MS / 2 + seed % (QUOTA_REFILL_MS / 2));
-        let limit = self.quota.as_ref().and_then(Value::as_str).map_or(Cow::Borrowed("requests"), |quota| Cow::Owned(format!("requests ({quota})")));
+        let limit = self
+            .quota
+            .as_ref()
+            .and_then(Value::as_str)
+            .map_or(Cow::Borrowed("requests"), |quota| Cow::Owned(format!("requests ({quota})")));
         let message = format!("Google's quota of {limit} is used up; it is refilled each minute. {}", self.message);
         ActionError::rate_limited(message.trim_end().to_owned()).retry_after_ms(wait_ms).detail("quota", &self.quota)
     }
@@ -160,7 +184,9 @@ pub(crate) fn is_unknown_range(error: &ActionError) -> bool {
 
 /// Whether Google refused developer metadata that is there already.
 pub(crate) fn is_mark_taken(error: &ActionError) -> bool {
-    error.code == "google-refused" && error.message.contains("createDeveloperMetadata") && error.message.contains("exist")
+    error.code == "google-refused"
+        && error.message.contains("createDeveloperMetadata")
+        && error.message.contains("exist")
 }
 
 /// The account that the connection stands for, if it says so: a service account's address.
@@ -182,6 +208,9 @@ fn who() -> String {
 fn how_to_share() -> String {
     match account() {
         Some(account) => format!("share it with {account} as an editor (the button `Share` in Google Sheets)"),
-        None => "share it with the connection's account as an editor (of a service account, the `client_email` of its key)".to_owned(),
+        None => {
+            "share it with the connection's account as an editor (of a service account, the `client_email` of its key)"
+                .to_owned()
+        }
     }
 }

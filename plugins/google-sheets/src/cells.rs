@@ -54,9 +54,9 @@ fn check(value: &Value, at: &str) -> Result<(), ActionError> {
             let message = "a cell holds text, a number, true, false or null (nothing); turn this into text with the filter `tojson`";
             Err(ActionError::invalid_input(at, message))
         }
-        Value::String(text) if text.len() > CHARS_MAX && text.chars().count() > CHARS_MAX => {
-            Err(ActionError::invalid_input(at, format!("a cell holds at most {CHARS_MAX} characters; shorten the text")))
-        }
+        Value::String(text) if text.len() > CHARS_MAX && text.chars().count() > CHARS_MAX => Err(
+            ActionError::invalid_input(at, format!("a cell holds at most {CHARS_MAX} characters; shorten the text")),
+        ),
         _ => Ok(()),
     }
 }

@@ -66,12 +66,18 @@ pub(crate) fn create_rows(ctx: &Context, input: CreateRows) -> Result<CreatedRow
     }
     let at = |row: usize| format!("/rows/{row}");
     let rows = input.rows.iter().enumerate().map(|(row, values)| sheet.cells(values, &at(row)));
-    let appended = append(ctx, &sheet, &rows.collect::<Result<Vec<_>, _>>()?, Entry { enter_as: input.enter_as, at: &at })?;
+    let appended =
+        append(ctx, &sheet, &rows.collect::<Result<Vec<_>, _>>()?, Entry { enter_as: input.enter_as, at: &at })?;
     Ok(CreatedRows { count: input.rows.len(), first_row: appended.first, repeated: appended.is_repeated })
 }
 
 /// One row at the end of an open worksheet.
-pub(crate) fn create(ctx: &Context, sheet: &Worksheet, values: Map<String, Value>, enter_as: EnterAs) -> Result<Created, ActionError> {
+pub(crate) fn create(
+    ctx: &Context,
+    sheet: &Worksheet,
+    values: Map<String, Value>,
+    enter_as: EnterAs,
+) -> Result<Created, ActionError> {
     let cells = sheet.cells(&values, "/values")?;
     let appended = append(ctx, sheet, &[cells], Entry { enter_as, at: &|_| "/values".to_owned() })?;
     Ok(Created { row: appended.first, values, repeated: appended.is_repeated })
@@ -88,12 +94,20 @@ struct Appended {
     is_repeated: bool,
 }
 
-fn append(ctx: &Context, sheet: &Worksheet, rows: &[Vec<(usize, Value)>], entry: Entry<'_>) -> Result<Appended, ActionError> {
+fn append(
+    ctx: &Context,
+    sheet: &Worksheet,
+    rows: &[Vec<(usize, Value)>],
+    entry: Entry<'_>,
+) -> Result<Appended, ActionError> {
     let mut data = Vec::with_capacity(rows.len());
     for (place, cells) in rows.iter().enumerate() {
         let at = (entry.at)(place);
         if !cells.iter().any(|(_, value)| cells::is_filled(value)) {
-            return Err(ActionError::invalid_input(&at, "a row needs at least one value that is not empty: Google would not see it"));
+            return Err(ActionError::invalid_input(
+                &at,
+                "a row needs at least one value that is not empty: Google would not see it",
+            ));
         }
         let mut row = vec![json!({}); cells.last().map_or(0, |(column, _)| column + 1)];
         for (column, value) in cells {
@@ -125,8 +139,14 @@ fn append(ctx: &Context, sheet: &Worksheet, rows: &[Vec<(usize, Value)>], entry:
 fn untyped(sheet: &Worksheet, rows: &[Vec<(usize, Value)>]) -> Result<Option<u64>, ActionError> {
     let all = search::read(sheet, &(sheet.header_row + 1..sheet.rows + 1))?;
     let is_row = |found: &search::Found, row: &[(usize, Value)]| {
-        let wanted = |column: usize| row.iter().find(|(other, _)| *other == column).map(|(_, value)| value).filter(|value| cells::is_filled(value));
-        (0..sheet.header.width()).all(|column| found.cells.get(column).filter(|cell| cells::is_filled(cell)) == wanted(column))
+        let wanted = |column: usize| {
+            row.iter()
+                .find(|(other, _)| *other == column)
+                .map(|(_, value)| value)
+                .filter(|value| cells::is_filled(value))
+        };
+        (0..sheet.header.width())
+            .all(|column| found.cells.get(column).filter(|cell| cells::is_filled(cell)) == wanted(column))
     };
     let fits = |window: &&[search::Found]| window.iter().zip(rows).all(|(found, row)| is_row(found, row));
     Ok(all.windows(rows.len()).rev().find(fits).and_then(|window| window.first()).map(|found| found.row))

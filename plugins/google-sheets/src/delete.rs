@@ -96,7 +96,12 @@ fn earlier(ctx: &Context, sheet: &Worksheet) -> Option<Deleted> {
     Some(Deleted { deleted: done.count(), rows: done.rows(), values: Map::new(), repeated: true })
 }
 
-fn delete(ctx: &Context, sheet: &Worksheet, rows: Vec<u64>, values: Map<String, Value>) -> Result<Deleted, ActionError> {
+fn delete(
+    ctx: &Context,
+    sheet: &Worksheet,
+    rows: Vec<u64>,
+    values: Map<String, Value>,
+) -> Result<Deleted, ActionError> {
     let mut downwards = rows.clone();
     // From the last one, so that no other moves before its turn.
     downwards.sort_unstable_by(|a, b| b.cmp(a));

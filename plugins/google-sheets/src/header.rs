@@ -41,7 +41,12 @@ impl Header {
     /// The column with this name. `at` is where the name stands in the input.
     pub(crate) fn column(&self, name: &str, at: &str) -> Result<usize, ActionError> {
         let wanted = name.trim();
-        let mut found = self.names.iter().enumerate().filter(|(_, known)| *known == wanted && !wanted.is_empty()).map(|(column, _)| column);
+        let mut found = self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(_, known)| *known == wanted && !wanted.is_empty())
+            .map(|(column, _)| column);
         match (found.next(), found.next()) {
             (Some(column), None) => Ok(column),
             (Some(first), Some(second)) => {
@@ -61,9 +66,12 @@ impl Header {
         let near = self.nearest(wanted);
         let mut message = format!("`{}` has no column `{wanted}`", self.worksheet);
         if self.names.is_empty() {
-            message.push_str(": its header row is empty. Write the columns' names there, or say in `header_row` which row has them");
+            message.push_str(
+                ": its header row is empty. Write the columns' names there, or say in `header_row` which row has them",
+            );
         } else {
-            let names: Vec<String> = self.names.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> =
+                self.names.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
             message.push_str(&format!("; it has {}", names.join(", ")));
         }
         if let Some(near) = near {
@@ -108,7 +116,13 @@ mod tests {
 
     #[test]
     fn a_renamed_or_missing_column_is_an_error_with_those_that_are_there() {
-        for (wanted, near) in [("E-Mail", Some("Email")), ("email", Some("Email")), ("order no", Some("Order No.")), ("Phone", None), ("", None)] {
+        for (wanted, near) in [
+            ("E-Mail", Some("Email")),
+            ("email", Some("Email")),
+            ("order no", Some("Order No.")),
+            ("Phone", None),
+            ("", None),
+        ] {
             let error = header().column(wanted, "/values/x").expect_err(wanted);
             assert_eq!((error.code.as_ref(), &error.details["field"]), ("invalid-input", &"/values/x".into()));
             assert!(error.message.contains("`Email`, `Name`, `Name`, `Order No.`"), "{}", error.message);

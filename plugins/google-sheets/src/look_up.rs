@@ -103,12 +103,22 @@ pub(crate) fn look_up_row(ctx: &Context, input: LookUpRow) -> Result<LookedUp, A
         return Ok(LookedUp { found: true, created: is_repeated, row: Some(found.row), values, repeated: is_repeated });
     }
     match (input.if_missing, input.values) {
-        (Missing::Continue, _) => Ok(LookedUp { found: false, created: false, row: None, values: Map::new(), repeated: false }),
+        (Missing::Continue, _) => {
+            Ok(LookedUp { found: false, created: false, row: None, values: Map::new(), repeated: false })
+        }
         (Missing::Fail, _) => Err(crate::update::not_found(&sheet)),
-        (Missing::Create, None) => Err(ActionError::invalid_input("/values", "`if_missing: create` needs the new row's values")),
+        (Missing::Create, None) => {
+            Err(ActionError::invalid_input("/values", "`if_missing: create` needs the new row's values"))
+        }
         (Missing::Create, Some(values)) => {
             let created = create::create(ctx, &sheet, values, EnterAs::Raw)?;
-            Ok(LookedUp { found: false, created: true, row: created.row, values: created.values, repeated: created.repeated })
+            Ok(LookedUp {
+                found: false,
+                created: true,
+                row: created.row,
+                values: created.values,
+                repeated: created.repeated,
+            })
         }
     }
 }
@@ -119,11 +129,14 @@ pub(crate) fn look_up_rows(ctx: &Context, input: LookUpRows) -> Result<LookedUpR
     let search = match (input.condition, input.second) {
         (Some(first), second) => Search::new(first, second, input.join),
         (None, None) => Search { conditions: Vec::new(), join: Join::And, from: From::Top, case: Case::Match },
-        (None, Some(_)) => return Err(ActionError::invalid_input("/second", "a second condition needs a first one: `where`")),
+        (None, Some(_)) => {
+            return Err(ActionError::invalid_input("/second", "a second condition needs a first one: `where`"));
+        }
     };
     let mut found = search.from(input.search_from).case(input.case).find(&sheet, limit + 1)?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let rows: Vec<Row> = found.iter().map(|found| Row { row: found.row, values: named(&sheet.header, &found.cells) }).collect();
+    let rows: Vec<Row> =
+        found.iter().map(|found| Row { row: found.row, values: named(&sheet.header, &found.cells) }).collect();
     Ok(LookedUpRows { count: rows.len(), rows, has_more })
 }

@@ -111,7 +111,9 @@ impl Marks {
     /// What an earlier attempt of this step left.
     pub(crate) fn done(&self, ctx: &Context) -> Option<Done> {
         let check = check(ctx);
-        let found = candidates(ctx).find_map(|id| self.0.iter().find(|mark| mark.id == id && mark.is_ours && mark.value.starts_with(&check)))?;
+        let found = candidates(ctx).find_map(|id| {
+            self.0.iter().find(|mark| mark.id == id && mark.is_ours && mark.value.starts_with(&check))
+        })?;
         // Whatever the mark says: it is this step's, so the change is made.
         Some(found.value.rsplit('-').next().and_then(Done::read).unwrap_or(Done::Rows(0)))
     }
@@ -119,7 +121,9 @@ impl Marks {
     /// The request that leaves this step's mark.
     pub(crate) fn request(&self, ctx: &Context, worksheet: u64, done: Done) -> Result<Value, ActionError> {
         let free = candidates(ctx).find(|id| self.0.iter().all(|mark| mark.id != *id));
-        let id = free.ok_or_else(|| ActionError::transient("the worksheet's developer metadata has no room for this step's mark"))?;
+        let id = free.ok_or_else(|| {
+            ActionError::transient("the worksheet's developer metadata has no room for this step's mark")
+        })?;
         // The time is for those who remove old marks; a plugin has no clock but its deadline.
         let value = format!("{}-{:x}-{done}", check(ctx), ctx.deadline_ms / 1000);
         Ok(json!({ "createDeveloperMetadata": { "developerMetadata": {
@@ -140,7 +144,8 @@ impl Marks {
             .take(ours.len().saturating_sub(COUNT_KEPT))
             .map(|mark| json!({ "deleteDeveloperMetadata": { "dataFilter": { "developerMetadataLookup": { "metadataId": mark.id } } } }))
             .collect();
-        if let Err(error) = book.post(":batchUpdate", &[("fields", "spreadsheetId")], &json!({ "requests": requests })) {
+        if let Err(error) = book.post(":batchUpdate", &[("fields", "spreadsheetId")], &json!({ "requests": requests }))
+        {
             log::info!("old marks of earlier steps were not removed; the next step tries again: {error}");
         }
     }

@@ -32,7 +32,11 @@ pub(crate) fn choices(ctx: &Context, field: &str, input: &Value, query: OptionsQ
 /// Names that hold what somebody typed.
 fn chosen(names: Vec<String>, query: &OptionsQuery) -> Options {
     let wanted = query.search.as_deref().unwrap_or_default().to_lowercase();
-    names.into_iter().filter(|name| name.to_lowercase().contains(&wanted)).map(|name| Choice::new(name.clone(), name)).collect()
+    names
+        .into_iter()
+        .filter(|name| name.to_lowercase().contains(&wanted))
+        .map(|name| Choice::new(name.clone(), name))
+        .collect()
 }
 
 fn drives(query: &OptionsQuery) -> Result<Options, ActionError> {

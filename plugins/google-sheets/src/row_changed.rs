@@ -72,7 +72,11 @@ pub(crate) enum Change {
     Changed,
 }
 
-pub(crate) fn row_changed(ctx: &Context, config: RowChanged, cursor: Option<Cursor>) -> Result<Polled<RowEvent, Cursor>, ActionError> {
+pub(crate) fn row_changed(
+    ctx: &Context,
+    config: RowChanged,
+    cursor: Option<Cursor>,
+) -> Result<Polled<RowEvent, Cursor>, ActionError> {
     let sheet = Worksheet::open(ctx, config.place())?;
     let watch = Watch::new(&sheet, &config)?;
     let rows = watch.read(cursor.as_ref().map(|cursor| cursor.first))?;
@@ -82,15 +86,24 @@ pub(crate) fn row_changed(ctx: &Context, config: RowChanged, cursor: Option<Curs
         return Ok(if config.existing_rows { watch.fire(&start, &rows) } else { watch.begin(start.seq, &rows) });
     };
     if cursor.is_keyed() != watch.key.is_some() {
-        log::warn!("`key` was set or taken away: the rows as they are now are the new beginning; nothing fires for them");
+        log::warn!(
+            "`key` was set or taken away: the rows as they are now are the new beginning; nothing fires for them"
+        );
         return Ok(watch.begin(cursor.seq + 1, &rows));
     }
     if rows.first < cursor.first {
-        log::warn!("`{}` has lost most of its rows: those that are there now are the new beginning; nothing fires for them", sheet.title);
+        log::warn!(
+            "`{}` has lost most of its rows: those that are there now are the new beginning; nothing fires for them",
+            sheet.title
+        );
         return Ok(watch.begin(cursor.seq + 1, &rows));
     }
     if rows.first > cursor.first {
-        log::warn!("`{}` has more than {ROWS_MAX} rows: only those from row {} on are watched", sheet.title, rows.first);
+        log::warn!(
+            "`{}` has more than {ROWS_MAX} rows: only those from row {} on are watched",
+            sheet.title,
+            rows.first
+        );
     }
     if let Some(changed) = cursor.columns_changed(&sheet.header) {
         let what = changed.what;
@@ -131,7 +144,9 @@ impl<'a> Watch<'a> {
         let key = config.key.as_deref().filter(|key| !key.is_empty());
         let key = key.map(|key| sheet.header.column(key, "/key")).transpose()?;
         let columns = config.columns.iter().enumerate();
-        let columns = columns.map(|(place, name)| sheet.header.column(name, &format!("/columns/{place}"))).collect::<Result<_, _>>()?;
+        let columns = columns
+            .map(|(place, name)| sheet.header.column(name, &format!("/columns/{place}")))
+            .collect::<Result<_, _>>()?;
         Ok(Self { sheet, fire_on: config.fire_on, key, columns })
     }
 
@@ -165,7 +180,10 @@ impl<'a> Watch<'a> {
         while start < end {
             let stop = end.min(start + CELLS_AT_ONCE);
             let range = self.sheet.range(&format!("{column}{start}:{column}{}", stop - 1));
-            let cells = search::values(self.sheet, &[range], "COLUMNS")?.pop().and_then(|mut lines| lines.pop()).unwrap_or_default();
+            let cells = search::values(self.sheet, &[range], "COLUMNS")?
+                .pop()
+                .and_then(|mut lines| lines.pop())
+                .unwrap_or_default();
             if let Some(place) = cells.iter().rposition(is_filled) {
                 last = start + place as u64;
             }
@@ -176,7 +194,8 @@ impl<'a> Watch<'a> {
 
     fn seen(&self, found: &Found) -> Seen {
         let cell = |column: usize| found.cells.get(column).filter(|cell| is_filled(cell));
-        let columns: Vec<usize> = if self.columns.is_empty() { (0..self.sheet.header.width()).collect() } else { self.columns.clone() };
+        let columns: Vec<usize> =
+            if self.columns.is_empty() { (0..self.sheet.header.width()).collect() } else { self.columns.clone() };
         let mut content: Vec<Option<&Value>> = columns.into_iter().map(cell).collect();
         // A column that came to the right and is empty changes nothing.
         content.truncate(content.iter().rposition(Option::is_some).map_or(0, |last| last + 1));

@@ -148,7 +148,10 @@ impl Search {
         let test = |(condition, at): &(Condition, &str)| {
             let column = sheet.header.column(&condition.column, &format!("{at}/column"))?;
             if matches!(condition.value, Value::Array(_) | Value::Object(_)) {
-                return Err(ActionError::invalid_input(&format!("{at}/value"), "a cell is compared with text, a number, true, false or nothing"));
+                return Err(ActionError::invalid_input(
+                    &format!("{at}/value"),
+                    "a cell is compared with text, a number, true, false or nothing",
+                ));
             }
             Ok(Test { column, compare: condition.compare, value: self.comparable(&condition.value) })
         };
@@ -180,7 +183,13 @@ impl Search {
     }
 
     /// The numbers of the rows that fit, by the columns that are searched alone.
-    fn numbers(&self, sheet: &Worksheet, tests: &[Test], rows: Range<u64>, limit: usize) -> Result<Vec<u64>, ActionError> {
+    fn numbers(
+        &self,
+        sheet: &Worksheet,
+        tests: &[Test],
+        rows: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, ActionError> {
         let step = CELLS_AT_ONCE / (tests.len() as u64).max(1);
         let mut starts: Vec<u64> = (rows.start..rows.end).step_by(usize::try_from(step).unwrap_or(1)).collect();
         if self.from == From::Bottom {
@@ -196,7 +205,10 @@ impl Search {
                     sheet.range(&format!("{column}{start}:{column}{}", end - 1))
                 })
                 .collect();
-            let columns: Vec<Vec<Value>> = values(sheet, &ranges, "COLUMNS")?.into_iter().map(|mut lines| lines.pop().unwrap_or_default()).collect();
+            let columns: Vec<Vec<Value>> = values(sheet, &ranges, "COLUMNS")?
+                .into_iter()
+                .map(|mut lines| lines.pop().unwrap_or_default())
+                .collect();
             let fits = |row: &u64| {
                 let place = usize::try_from(row - start).unwrap_or(usize::MAX);
                 let cell = |wanted: usize| {
@@ -241,13 +253,19 @@ fn read_rows(sheet: &Worksheet, numbers: &[u64]) -> Result<Vec<Found>, ActionErr
     for some in numbers.chunks(100) {
         let ranges: Vec<String> = some.iter().map(|row| sheet.range(&format!("A{row}:{last}{row}"))).collect();
         let lines = values(sheet, &ranges, "ROWS")?;
-        found.extend(some.iter().zip(lines).map(|(row, mut lines)| Found { row: *row, cells: lines.pop().unwrap_or_default() }));
+        found.extend(
+            some.iter().zip(lines).map(|(row, mut lines)| Found { row: *row, cells: lines.pop().unwrap_or_default() }),
+        );
     }
     Ok(found)
 }
 
 /// The values of ranges, one list of lines for each: numbers and truth values as such, dates as the worksheet shows them.
-pub(crate) fn values(sheet: &Worksheet, ranges: &[String], dimension: &str) -> Result<Vec<Vec<Vec<Value>>>, ActionError> {
+pub(crate) fn values(
+    sheet: &Worksheet,
+    ranges: &[String],
+    dimension: &str,
+) -> Result<Vec<Vec<Vec<Value>>>, ActionError> {
     let mut query: Vec<(&str, &str)> = ranges.iter().map(|range| ("ranges", range.as_str())).collect();
     query.extend([
         ("majorDimension", dimension),

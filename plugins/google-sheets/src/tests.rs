@@ -2,6 +2,7 @@
 
 mod actions;
 mod failures;
+mod options;
 mod repeated;
 
 use std::cell::RefCell;
@@ -42,7 +43,10 @@ impl Lab {
         let world = Rc::new(RefCell::new(world));
         let (host, played) = (Harness::new(), Rc::clone(&world));
         host.answer_with(move |sent| {
-            let target = sent.url.strip_prefix("https://sheets.googleapis.com").or(sent.url.strip_prefix("https://www.googleapis.com"));
+            let target = sent
+                .url
+                .strip_prefix("https://sheets.googleapis.com")
+                .or(sent.url.strip_prefix("https://www.googleapis.com"));
             let request = Request {
                 method: sent.method.clone(),
                 target: target.unwrap_or_else(|| panic!("a request to somebody else: {}", sent.url)).to_owned(),
@@ -67,13 +71,21 @@ impl Lab {
     }
 
     /// An action of a step of its own, on `Orders`.
-    fn run<I: Input, O: Output>(&mut self, action: fn(&Context, I) -> Result<O, ActionError>, with: Value) -> Result<Value, ActionError> {
+    fn run<I: Input, O: Output>(
+        &mut self,
+        action: fn(&Context, I) -> Result<O, ActionError>,
+        with: Value,
+    ) -> Result<Value, ActionError> {
         self.next_step();
         self.again(action, with)
     }
 
     /// Another attempt of the same step.
-    fn again<I: Input, O: Output>(&self, action: fn(&Context, I) -> Result<O, ActionError>, with: Value) -> Result<Value, ActionError> {
+    fn again<I: Input, O: Output>(
+        &self,
+        action: fn(&Context, I) -> Result<O, ActionError>,
+        with: Value,
+    ) -> Result<Value, ActionError> {
         let mut input = json!({ "spreadsheet": "book", "worksheet": "Orders" });
         for (name, value) in with.as_object().expect("an object") {
             input[name] = value.clone();

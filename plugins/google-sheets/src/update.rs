@@ -108,7 +108,10 @@ pub(crate) fn update_rows(ctx: &Context, input: UpdateRows) -> Result<Updated, A
     for (place, one) in input.rows.iter().enumerate() {
         sheet.check_row(one.row, &format!("/rows/{place}/row"))?;
         if rows.iter().any(|(row, _)| *row == one.row) {
-            return Err(ActionError::invalid_input(&format!("/rows/{place}/row"), format!("row {} is given twice", one.row)));
+            return Err(ActionError::invalid_input(
+                &format!("/rows/{place}/row"),
+                format!("row {} is given twice", one.row),
+            ));
         }
         rows.push((one.row, sheet.cells(&one.values, &format!("/rows/{place}/values"))?));
     }
@@ -127,13 +130,17 @@ pub(crate) fn update_by_look_up(ctx: &Context, input: UpdateByLookUp) -> Result<
         } else if input.enter_as == EnterAs::UserEntered {
             let rows = match done {
                 Done::Row(row) => vec![row],
-                Done::Rows(_) | Done::Appended(_) => search.find(&sheet, limit)?.iter().map(|found| found.row).collect(),
+                Done::Rows(_) | Done::Appended(_) => {
+                    search.find(&sheet, limit)?.iter().map(|found| found.row).collect()
+                }
             };
             enter(&sheet, rows.iter().map(|row| (*row, &cells)))?;
         }
         return Ok(match done {
             Done::Appended(_) => Updated { updated: 0, rows: Vec::new(), created: true, repeated: true },
-            Done::Row(_) | Done::Rows(_) => Updated { updated: done.count(), rows: done.rows(), created: false, repeated: true },
+            Done::Row(_) | Done::Rows(_) => {
+                Updated { updated: done.count(), rows: done.rows(), created: false, repeated: true }
+            }
         });
     }
     let found = search.find(&sheet, limit)?;
@@ -195,7 +202,10 @@ pub(crate) fn write(
 }
 
 /// Enters values as if somebody typed them.
-pub(crate) fn enter<'a>(sheet: &Worksheet, rows: impl Iterator<Item = (u64, &'a Vec<(usize, Value)>)>) -> Result<(), ActionError> {
+pub(crate) fn enter<'a>(
+    sheet: &Worksheet,
+    rows: impl Iterator<Item = (u64, &'a Vec<(usize, Value)>)>,
+) -> Result<(), ActionError> {
     let mut data = Vec::new();
     for (row, cells) in rows {
         for (column, value) in cells {

@@ -71,12 +71,18 @@ pub(crate) fn upsert_row(ctx: &Context, input: UpsertRow) -> Result<Upserted, Ac
         Some(found) => {
             let updated = update::write(ctx, &sheet, &[(found.row, cells)], input.enter_as)?;
             // What is found may be what an earlier attempt created.
-            let outcome = if matches!(sheet.done(ctx), Some(Done::Appended(_))) { Outcome::Created } else { Outcome::Updated };
+            let outcome =
+                if matches!(sheet.done(ctx), Some(Done::Appended(_))) { Outcome::Created } else { Outcome::Updated };
             Ok(Upserted { outcome, row: Some(found.row), values: input.values, repeated: updated.repeated })
         }
         None => {
             let created = create::create(ctx, &sheet, input.values, input.enter_as)?;
-            Ok(Upserted { outcome: Outcome::Created, row: created.row, values: created.values, repeated: created.repeated })
+            Ok(Upserted {
+                outcome: Outcome::Created,
+                row: created.row,
+                values: created.values,
+                repeated: created.repeated,
+            })
         }
     }
 }

@@ -53,16 +53,22 @@ impl Worksheet {
             None => format!("{row}:{row}"),
         };
         let answer = match book.get("", &[("ranges", &range), ("fields", FIELDS)]) {
-            Err(error) if is_unknown_range(&error) => return Err(unknown_worksheet(&book, place.worksheet.unwrap_or_default())?),
+            Err(error) if is_unknown_range(&error) => {
+                return Err(unknown_worksheet(&book, place.worksheet.unwrap_or_default())?);
+            }
             Err(error) if error.message.contains("exceeds grid limits") => {
-                let message = format!("the worksheet has no row {row}; `header_row` is the row that holds the columns' names");
+                let message =
+                    format!("the worksheet has no row {row}; `header_row` is the row that holds the columns' names");
                 return Err(ActionError::invalid_input("/header_row", message));
             }
             answer => answer?,
         };
         let sheet = answer.pointer("/sheets/0").ok_or_else(|| unexpected("no worksheet"))?;
         let number = |pointer: &str| sheet.pointer(pointer).and_then(Value::as_u64);
-        let title = sheet.pointer("/properties/title").and_then(Value::as_str).ok_or_else(|| unexpected("a worksheet without a title"))?;
+        let title = sheet
+            .pointer("/properties/title")
+            .and_then(Value::as_str)
+            .ok_or_else(|| unexpected("a worksheet without a title"))?;
         let names = sheet.pointer("/data/0/rowData/0/values").and_then(Value::as_array).into_iter().flatten();
         let names = names.map(|cell| cell.get("formattedValue").and_then(Value::as_str).unwrap_or_default().to_owned());
         Ok(Self {
@@ -87,7 +93,12 @@ impl Worksheet {
     }
 
     /// Adds rows below all others. Returns the first one's number, where the answer tells it.
-    pub(crate) fn append(&self, ctx: &Context, rows: &[Vec<Value>], must_tell: bool) -> Result<(Changed, Option<u64>), ActionError> {
+    pub(crate) fn append(
+        &self,
+        ctx: &Context,
+        rows: &[Vec<Value>],
+        must_tell: bool,
+    ) -> Result<(Changed, Option<u64>), ActionError> {
         let rows_data: Vec<Value> = rows.iter().map(|cells| json!({ "values": cells })).collect();
         let append = json!({ "appendCells": { "sheetId": self.id, "rows": rows_data, "fields": "userEnteredValue" } });
         // A column in which the last new row has something: whatever is last in it, is that row.
@@ -95,13 +106,21 @@ impl Worksheet {
         let column = told.filter(|_| must_tell || self.rows <= ROWS_TOLD_MAX);
         let changed = self.send(ctx, vec![append], Done::Appended(rows.len()), column)?;
         let first = match (&changed, column) {
-            (Changed::Now(answer), Some(_)) => last_filled(answer).and_then(|last| (last + 1).checked_sub(rows.len() as u64)),
+            (Changed::Now(answer), Some(_)) => {
+                last_filled(answer).and_then(|last| (last + 1).checked_sub(rows.len() as u64))
+            }
             _ => None,
         };
         Ok((changed, first))
     }
 
-    fn send(&self, ctx: &Context, mut requests: Vec<Value>, done: Done, told: Option<usize>) -> Result<Changed, ActionError> {
+    fn send(
+        &self,
+        ctx: &Context,
+        mut requests: Vec<Value>,
+        done: Done,
+        told: Option<usize>,
+    ) -> Result<Changed, ActionError> {
         requests.push(self.marks.request(ctx, self.id, done)?);
         let mut body = json!({ "requests": requests });
         let mut fields = "replies.addSheet.properties(sheetId,title)".to_owned();
@@ -119,7 +138,8 @@ impl Worksheet {
             }
             // An attempt that was given up was still on its way, and came first.
             Err(error) if is_mark_taken(&error) => {
-                let place = Place { spreadsheet: self.book.id(), worksheet: Some(&self.title), header_row: self.header_row };
+                let place =
+                    Place { spreadsheet: self.book.id(), worksheet: Some(&self.title), header_row: self.header_row };
                 let again = Self::open(ctx, place)?;
                 again.done(ctx).map(Changed::Before).ok_or_else(|| ActionError::transient(error.message))
             }
@@ -128,7 +148,11 @@ impl Worksheet {
     }
 
     /// Rows of values by `lines` of the same width: columns as the header has them, what is not named stays empty.
-    pub(crate) fn cells(&self, values: &serde_json::Map<String, Value>, at: &str) -> Result<Vec<(usize, Value)>, ActionError> {
+    pub(crate) fn cells(
+        &self,
+        values: &serde_json::Map<String, Value>,
+        at: &str,
+    ) -> Result<Vec<(usize, Value)>, ActionError> {
         if values.is_empty() {
             return Err(ActionError::invalid_input(at, "give at least one value, by the name of its column"));
         }
@@ -149,11 +173,17 @@ impl Worksheet {
     /// Checks that a row can be one of the data.
     pub(crate) fn check_row(&self, row: u64, at: &str) -> Result<(), ActionError> {
         if row <= self.header_row {
-            let message = format!("row {row} is not below the header, which is row {}; rows count from 1, as Google Sheets shows them", self.header_row);
+            let message = format!(
+                "row {row} is not below the header, which is row {}; rows count from 1, as Google Sheets shows them",
+                self.header_row
+            );
             return Err(ActionError::invalid_input(at, message));
         }
         if row > self.rows {
-            return Err(ActionError::invalid_input(at, format!("`{}` has no row {row}; its last one is {}", self.title, self.rows)));
+            return Err(ActionError::invalid_input(
+                at,
+                format!("`{}` has no row {row}; its last one is {}", self.title, self.rows),
+            ));
         }
         Ok(())
     }

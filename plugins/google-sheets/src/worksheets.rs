@@ -88,7 +88,8 @@ pub(crate) fn create_sheet(ctx: &Context, input: CreateSheet) -> Result<Sheet, A
             Ok(Sheet { id: other, title: title.to_owned(), created: false, repeated: false })
         }
         Some((_, title)) => {
-            let message = format!("the spreadsheet has a worksheet `{title}`; choose another title, or `if_exists: use`");
+            let message =
+                format!("the spreadsheet has a worksheet `{title}`; choose another title, or `if_exists: use`");
             Err(ActionError::permanent("already-exists", message).detail("field", "/title"))
         }
         None => Err(refused),

@@ -21,9 +21,8 @@ pub(crate) fn parse(book: &Spreadsheet, text: &str) -> Result<Range, Refusal> {
     let Some(cells) = cells else { return Ok(Range { sheet, rows: (0, rows), columns: (0, columns) }) };
     let (first, last) = cells.split_once(':').unwrap_or((cells, cells));
     let (first, last) = (corner(first).ok_or_else(unknown)?, corner(last).ok_or_else(unknown)?);
-    let span = |first: Option<usize>, last: Option<usize>, end: usize| {
-        (first.unwrap_or(0), last.map_or(end, |last| last + 1))
-    };
+    let span =
+        |first: Option<usize>, last: Option<usize>, end: usize| (first.unwrap_or(0), last.map_or(end, |last| last + 1));
     let range = Range { sheet, rows: span(first.1, last.1, rows), columns: span(first.0, last.0, columns) };
     if range.rows.0 >= rows || range.columns.0 >= columns {
         return Err(Refusal::invalid(format!(

@@ -17,8 +17,11 @@ pub(super) fn update(book: &mut Spreadsheet, body: &Value) -> Played {
     let mut after = book.clone();
     let mut replies = Vec::new();
     for (place, request) in requests.iter().enumerate() {
-        let Some((kind, change)) = request.as_object().filter(|one| one.len() == 1).and_then(|one| one.iter().next()) else {
-            return Err(Refusal::invalid(format!("Invalid requests[{place}]: exactly one kind of request belongs here")));
+        let Some((kind, change)) = request.as_object().filter(|one| one.len() == 1).and_then(|one| one.iter().next())
+        else {
+            return Err(Refusal::invalid(format!(
+                "Invalid requests[{place}]: exactly one kind of request belongs here"
+            )));
         };
         let reply = apply(&mut after, kind, change)
             .map_err(|problem| Refusal::invalid(format!("Invalid requests[{place}].{kind}: {problem}")))?;
@@ -59,8 +62,7 @@ fn apply(book: &mut Spreadsheet, kind: &str, change: &Value) -> Applied {
         "createDeveloperMetadata" => create_metadata(book, change),
         "deleteDeveloperMetadata" => {
             let filter = change.get("dataFilter").cloned().unwrap_or_default();
-            let (gone, kept): (Vec<_>, Vec<_>) =
-                book.metadata.drain(..).partition(|mark| is_meant(&filter, mark));
+            let (gone, kept): (Vec<_>, Vec<_>) = book.metadata.drain(..).partition(|mark| is_meant(&filter, mark));
             book.metadata = kept;
             if gone.is_empty() {
                 return Err("No matching developer metadata found.".to_owned());
@@ -113,7 +115,9 @@ fn update_properties(book: &mut Spreadsheet, change: &Value) -> Applied {
     for field in fields.split(',') {
         match field {
             "title" => text(&wanted, "title").unwrap_or_default().clone_into(&mut sheet.title),
-            "gridProperties.rowCount" | "gridProperties.columnCount" | "gridProperties/rowCount"
+            "gridProperties.rowCount"
+            | "gridProperties.columnCount"
+            | "gridProperties/rowCount"
             | "gridProperties/columnCount" => {
                 let grid = wanted.get("gridProperties").cloned().unwrap_or_default();
                 let rows = number(&grid, "rowCount").unwrap_or(sheet.row_count);
@@ -129,7 +133,9 @@ fn update_properties(book: &mut Spreadsheet, change: &Value) -> Applied {
 /// The `userEnteredValue`s of `rows`; the double knows no other field of a cell.
 fn rows(change: &Value) -> Result<Vec<Vec<Value>>, String> {
     match text(change, "fields") {
-        None | Some("") => return Err("At least one field must be listed in 'fields'. (Use '*' to indicate all fields.)".to_owned()),
+        None | Some("") => {
+            return Err("At least one field must be listed in 'fields'. (Use '*' to indicate all fields.)".to_owned());
+        }
         Some("userEnteredValue" | "*") => {}
         Some(other) => return Err(format!("this double does not write {other}")),
     }
@@ -217,7 +223,8 @@ fn create_metadata(book: &mut Spreadsheet, change: &Value) -> Applied {
         return Err(format!("Developer metadata with id {id} already exists."));
     }
     let mark = Metadata { id, key, value: text(&wanted, "metadataValue").map(str::to_owned), visibility, sheet };
-    let size = |mark: &Metadata| mark.key.chars().count() + mark.value.as_ref().map_or(0, |value| value.chars().count());
+    let size =
+        |mark: &Metadata| mark.key.chars().count() + mark.value.as_ref().map_or(0, |value| value.chars().count());
     let taken: usize = book.metadata.iter().filter(|other| other.sheet == sheet).map(size).sum();
     if taken + size(&mark) > METADATA_CHARS_MAX {
         return Err("This location has more developer metadata than it may have.".to_owned());

@@ -111,7 +111,9 @@ impl Discovery {
         let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         for (name, value) in &query {
             let parameter = method.parameters.get(name).ok_or_else(|| {
-                Refusal::invalid(format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter."))
+                Refusal::invalid(format!(
+                    "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter."
+                ))
             })?;
             check_parameter(name, value, parameter)?;
             let is_repeated = query.iter().filter(|(other, _)| other == name).count() > 1;

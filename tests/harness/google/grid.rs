@@ -190,7 +190,9 @@ pub(crate) fn effective(cell: &Value) -> Value {
     let Some(formula) = cell.get("formulaValue").and_then(Value::as_str) else { return cell.clone() };
     match calculated(formula) {
         Some(sum) => json!({ "numberValue": shortest(sum) }),
-        None => json!({ "errorValue": { "type": "NAME", "message": format!("this double cannot calculate {formula}") } }),
+        None => {
+            json!({ "errorValue": { "type": "NAME", "message": format!("this double cannot calculate {formula}") } })
+        }
     }
 }
 

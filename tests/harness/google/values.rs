@@ -98,8 +98,11 @@ fn write(book: &mut Spreadsheet, range: &str, body: &Value, enter: Enter) -> Pla
         )));
     }
     let cells = put(book, at, &rows, enter);
-    let written =
-        Range { rows: (at.rows.0, at.rows.0 + rows.len().max(1)), columns: (at.columns.0, at.columns.0 + width.max(1)), ..at };
+    let written = Range {
+        rows: (at.rows.0, at.rows.0 + rows.len().max(1)),
+        columns: (at.columns.0, at.columns.0 + width.max(1)),
+        ..at
+    };
     Ok(json!({
         "spreadsheetId": book.id, "updatedRange": written.text(book),
         "updatedRows": rows.len(), "updatedColumns": width, "updatedCells": cells,
@@ -139,7 +142,8 @@ pub(super) fn append(book: &mut Spreadsheet, call: &Call) -> Played {
             .max();
         Range { sheet: at.sheet, rows: (first, end), columns: (at.columns.0, columns.unwrap_or(0) + 1) }
     });
-    let start = Range { rows: (end, end + rows.len().max(1)), columns: (at.columns.0, at.columns.0 + width.max(1)), ..at };
+    let start =
+        Range { rows: (end, end + rows.len().max(1)), columns: (at.columns.0, at.columns.0 + width.max(1)), ..at };
     let cells = put(book, start, &rows, enter);
     Ok(object(json!({
         "spreadsheetId": book.id,

@@ -153,8 +153,12 @@ impl Cursor {
             _ => false,
         };
         // Those that stand where they stood, then those that moved, then those in the place of one that is gone.
-        let mut known: Vec<Option<Known>> =
-            seen.iter().map(|seen| (before(seen.row) == Some(short(seen.content)) && take(short(seen.content))).then_some(Known::Same)).collect();
+        let mut known: Vec<Option<Known>> = seen
+            .iter()
+            .map(|seen| {
+                (before(seen.row) == Some(short(seen.content)) && take(short(seen.content))).then_some(Known::Same)
+            })
+            .collect();
         for (seen, known) in seen.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
             *known = take(short(seen.content)).then_some(Known::Same);
         }
@@ -178,7 +182,8 @@ impl Cursor {
             return None;
         }
         let listed = |names: &[String], others: &[String]| {
-            let names = names.iter().filter(|name| !name.is_empty() && !others.contains(name)).map(|name| format!("`{name}`"));
+            let names =
+                names.iter().filter(|name| !name.is_empty() && !others.contains(name)).map(|name| format!("`{name}`"));
             names.collect::<Vec<_>>().join(", ")
         };
         let (gone, came) = (listed(before, now), listed(now, before));

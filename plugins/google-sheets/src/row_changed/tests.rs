@@ -121,7 +121,10 @@ fn only_what_is_asked_for_fires() {
     put(&lab, 5, 2, &json!(1));
     let fired = hosts.each_mut().map(|host| host.poll(&lab));
     assert_eq!(fired, [vec!["new 5"], vec!["changed 2"], vec!["changed 2", "new 5"]]);
-    assert_eq!((total.poll(&lab), all.poll(&lab)), (vec!["new 5".to_owned()], vec!["changed 2".to_owned(), "new 5".to_owned()]));
+    assert_eq!(
+        (total.poll(&lab), all.poll(&lab)),
+        (vec!["new 5".to_owned()], vec!["changed 2".to_owned(), "new 5".to_owned()])
+    );
 }
 
 #[test]

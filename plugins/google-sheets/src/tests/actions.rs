@@ -14,7 +14,9 @@ use crate::worksheets::{create_sheet, read_range};
 #[test]
 fn a_row_is_added_below_all_others_in_two_requests() {
     let mut lab = Lab::new();
-    let output = lab.run(create_row, json!({ "values": { "Total": 3, "Email": "eve@example.com", "Paid": true } })).expect("it works");
+    let output = lab
+        .run(create_row, json!({ "values": { "Total": 3, "Email": "eve@example.com", "Paid": true } }))
+        .expect("it works");
     assert_eq!((&output["row"], &output["repeated"]), (&json!(5), &json!(false)));
     assert_eq!(lab.rows()[4], [json!("eve@example.com"), json!(""), json!(3), json!(true)]);
     assert_eq!(lab.requests(), 2);
@@ -36,21 +38,27 @@ fn what_looks_like_a_formula_stays_text_unless_it_is_to_be_entered() {
     assert_eq!(lab.rows()[4], [json!("+1+1"), json!(evil), json!("1/2")]);
     lab.run(update_row, json!({ "row": 2, "values": { "Name": "=1+1" } })).expect("it works");
     lab.run(upsert_row, json!({ "key": ["Email"], "values": { "Email": "=1+2", "Name": "=1+3" } })).expect("it works");
-    lab.run(update_by_look_up, json!({ "where": { "column": "Name", "value": "Grace" }, "values": { "Name": "=1+4" } })).expect("it works");
+    lab.run(
+        update_by_look_up,
+        json!({ "where": { "column": "Name", "value": "Grace" }, "values": { "Name": "=1+4" } }),
+    )
+    .expect("it works");
     assert!(lab.rows().iter().flatten().all(|cell| cell.get("formula").is_none()), "{:?}", lab.rows());
     // Asked for, it is a formula.
     let entered = json!({ "values": { "Name": "=1+1", "Total": "42" }, "enter_as": "user-entered" });
     let output = lab.run(create_row, entered).expect("it works");
     assert_eq!(output["row"], 7);
     assert_eq!(lab.rows()[6], [json!(""), json!({ "formula": "=1+1" }), json!(42)]);
-    lab.run(update_row, json!({ "row": 7, "values": { "Paid": "TRUE" }, "enter_as": "user-entered" })).expect("it works");
+    lab.run(update_row, json!({ "row": 7, "values": { "Paid": "TRUE" }, "enter_as": "user-entered" }))
+        .expect("it works");
     assert_eq!(lab.rows()[6][3], json!(true));
 }
 
 #[test]
 fn many_rows_are_one_request_and_a_large_worksheet_keeps_the_number_to_itself() {
     let mut lab = Lab::new();
-    let rows: Vec<Value> = (0..1000).map(|number| json!({ "Email": format!("{number}@example.com"), "Total": number })).collect();
+    let rows: Vec<Value> =
+        (0..1000).map(|number| json!({ "Email": format!("{number}@example.com"), "Total": number })).collect();
     let output = lab.run(create_rows, json!({ "rows": rows })).expect("it works");
     assert_eq!((&output["count"], &output["first_row"], lab.requests()), (&json!(1000), &json!(5), 2));
     assert_eq!((lab.rows().len(), lab.rows()[1003][2].clone()), (1004, json!(999)));
@@ -73,17 +81,28 @@ fn rows_are_looked_up_from_both_ends_with_two_conditions_in_either_case() {
         (json!({ "where": { "column": "Total", "value": 12.50 } }), json!(2)),
         (json!({ "where": { "column": "Paid", "value": true } }), json!(2)),
         (json!({ "where": { "column": "Name", "value": "gra", "compare": "starts-with" } }), Value::Null),
-        (json!({ "where": { "column": "Name", "value": "gra", "compare": "starts-with" }, "case": "ignore" }), json!(3)),
+        (
+            json!({ "where": { "column": "Name", "value": "gra", "compare": "starts-with" }, "case": "ignore" }),
+            json!(3),
+        ),
         (json!({ "where": { "column": "Name", "value": "again", "compare": "ends-with" } }), json!(4)),
-        (json!({ "where": { "column": "Name", "value": "x" }, "second": { "column": "Name", "value": "rac", "compare": "contains" }, "join": "or" }), json!(3)),
+        (
+            json!({ "where": { "column": "Name", "value": "x" }, "second": { "column": "Name", "value": "rac", "compare": "contains" }, "join": "or" }),
+            json!(3),
+        ),
         (json!({ "where": { "column": "Email", "value": "ada@example.com", "compare": "not-equals" } }), json!(3)),
     ] {
         let output = lab.run(look_up_row, with.clone()).expect("it works");
         assert_eq!((&output["row"], &output["found"]), (&row, &json!(!row.is_null())), "{with}");
         assert_eq!(lab.requests(), 2);
     }
-    let output = lab.run(look_up_row, json!({ "where": ada, "second": { "column": "Paid", "value": false } })).expect("it works");
-    assert_eq!(output["values"], json!({ "Email": "ada@example.com", "Name": "Ada again", "Total": "007", "Paid": false }));
+    let output = lab
+        .run(look_up_row, json!({ "where": ada, "second": { "column": "Paid", "value": false } }))
+        .expect("it works");
+    assert_eq!(
+        output["values"],
+        json!({ "Email": "ada@example.com", "Name": "Ada again", "Total": "007", "Paid": false })
+    );
 }
 
 #[test]
@@ -106,11 +125,18 @@ fn a_large_worksheet_is_searched_by_its_columns() {
     for (from, row) in [("top", 44), ("bottom", 59_944)] {
         let with = json!({ "where": { "column": "Group", "value": 42 }, "search_from": from });
         let output = lab.run(look_up_row, with).expect("it works");
-        assert_eq!((&output["row"], &output["values"]["Email"]), (&json!(row), &json!(format!("{}@example.com", row - 2))));
+        assert_eq!(
+            (&output["row"], &output["values"]["Email"]),
+            (&json!(row), &json!(format!("{}@example.com", row - 2)))
+        );
         assert_eq!(lab.requests(), 3);
     }
-    let output = lab.run(look_up_rows, json!({ "where": { "column": "Group", "value": 1 }, "limit": 150 })).expect("it works");
-    assert_eq!((&output["count"], &output["has_more"], &output["rows"][149]["row"]), (&json!(150), &json!(true), &json!(14_903)));
+    let output =
+        lab.run(look_up_rows, json!({ "where": { "column": "Group", "value": 1 }, "limit": 150 })).expect("it works");
+    assert_eq!(
+        (&output["count"], &output["has_more"], &output["rows"][149]["row"]),
+        (&json!(150), &json!(true), &json!(14_903))
+    );
 }
 
 #[test]
@@ -137,10 +163,14 @@ fn rows_are_updated_where_they_are_named_and_nowhere_else() {
     let rows = json!([{ "row": 2, "values": { "Paid": false } }, { "row": 4, "values": { "Paid": true } }]);
     lab.run(update_rows, json!({ "rows": rows })).expect("it works");
     assert_eq!((lab.requests(), lab.rows()[1][3].clone(), lab.rows()[3][3].clone()), (2, json!(false), json!(true)));
-    let with = json!({ "where": { "column": "Email", "value": "ada@example.com" }, "which": "all", "values": { "Total": 0 } });
+    let with =
+        json!({ "where": { "column": "Email", "value": "ada@example.com" }, "which": "all", "values": { "Total": 0 } });
     let output = lab.run(update_by_look_up, with).expect("it works");
     assert_eq!((&output["rows"], lab.requests()), (&json!([2, 4]), 3));
-    assert_eq!((lab.rows()[1][2].clone(), lab.rows()[2][2].clone(), lab.rows()[3][2].clone()), (json!(0), json!(8), json!(0)));
+    assert_eq!(
+        (lab.rows()[1][2].clone(), lab.rows()[2][2].clone(), lab.rows()[3][2].clone()),
+        (json!(0), json!(8), json!(0))
+    );
 }
 
 #[test]
@@ -151,9 +181,16 @@ fn deleted_rows_are_gone() {
     assert_eq!((lab.rows().len(), lab.requests()), (3, 2));
     let with = json!({ "where": { "column": "Email", "value": "ada@example.com" }, "which": "all" });
     let output = lab.run(delete_by_look_up, with.clone()).expect("it works");
-    assert_eq!((&output["deleted"], &output["rows"], &output["values"]["Name"]), (&json!(2), &json!([2, 3]), &json!("Ada")));
+    assert_eq!(
+        (&output["deleted"], &output["rows"], &output["values"]["Name"]),
+        (&json!(2), &json!([2, 3]), &json!("Ada"))
+    );
     assert_eq!(lab.rows().len(), 1);
-    assert_eq!(lab.world.borrow().sheet("book", "Orders").row_count, size - 3, "the grid shrank: nothing was only emptied");
+    assert_eq!(
+        lab.world.borrow().sheet("book", "Orders").row_count,
+        size - 3,
+        "the grid shrank: nothing was only emptied"
+    );
     assert_eq!(lab.run(delete_by_look_up, with).expect("it works")["deleted"], 0);
 }
 
@@ -166,7 +203,8 @@ fn an_upsert_changes_the_row_with_the_key_or_creates_it() {
     assert_eq!(lab.rows()[2], [json!("GRACE@example.com"), json!("Grace"), json!(9), json!(false)]);
     let output = lab.run(upsert_row, with("eve@example.com", 1)).expect("it works");
     assert_eq!((&output["outcome"], &output["row"]), (&json!("created"), &json!(5)));
-    let two = json!({ "key": ["Email", "Name"], "values": { "Email": "ada@example.com", "Name": "Ada again", "Total": 5 } });
+    let two =
+        json!({ "key": ["Email", "Name"], "values": { "Email": "ada@example.com", "Name": "Ada again", "Total": 5 } });
     assert_eq!(lab.run(upsert_row, two).expect("it works")["row"], 4);
     let error = lab.run(upsert_row, json!({ "key": ["Email"], "values": { "Name": "Eve" } })).expect_err("no key");
     assert_eq!(error.details["field"], "/values/Email");

@@ -1,6 +1,7 @@
 //! What is said when something is wrong: each failure with its place, and what to do.
 
 use flowcell_sdk::ActionError;
+use flowcell_sdk::connection::Facts;
 use flowcell_tests::google::Fault;
 use serde_json::{Value, json};
 
@@ -30,7 +31,12 @@ fn a_column_that_is_not_there_is_named_with_those_that_are_and_nothing_is_writte
     let error = lab.run(look_up_row, json!({ "where": { "column": "Mail", "value": 1 } })).expect_err("missing");
     check(error, "invalid-input", "/where/column", &[]);
     let second = json!({ "where": { "column": "Name", "value": 1 }, "second": { "column": "totl", "value": 1 } });
-    check(lab.run(look_up_row, second).expect_err("missing"), "invalid-input", "/second/column", &["Did you mean `Total`?"]);
+    check(
+        lab.run(look_up_row, second).expect_err("missing"),
+        "invalid-input",
+        "/second/column",
+        &["Did you mean `Total`?"],
+    );
     let error = lab.run(upsert_row, json!({ "key": ["email"], "values": { "Email": 1 } })).expect_err("another case");
     check(error, "invalid-input", "/key/0", &["Did you mean `Email`?"]);
     lab.world.borrow_mut().sheet_mut("book", "Orders").put(0, 3, &json!("Email"));
@@ -42,13 +48,33 @@ fn a_column_that_is_not_there_is_named_with_those_that_are_and_nothing_is_writte
 #[test]
 fn what_does_not_fit_a_cell_or_a_row_is_refused_with_its_place() {
     let mut lab = Lab::new();
-    check(lab.run(create_row, json!({ "values": { "Name": [1] } })).expect_err("a list"), "invalid-input", "/values/Name", &["tojson"]);
+    check(
+        lab.run(create_row, json!({ "values": { "Name": [1] } })).expect_err("a list"),
+        "invalid-input",
+        "/values/Name",
+        &["tojson"],
+    );
     check(lab.run(create_row, json!({ "values": {} })).expect_err("nothing"), "invalid-input", "/values", &[]);
-    check(lab.run(create_row, json!({ "values": { "Name": "" } })).expect_err("empty"), "invalid-input", "/values", &["not empty"]);
+    check(
+        lab.run(create_row, json!({ "values": { "Name": "" } })).expect_err("empty"),
+        "invalid-input",
+        "/values",
+        &["not empty"],
+    );
     for row in [0, 1] {
-        check(lab.run(delete_row, json!({ "row": row })).expect_err("the header"), "invalid-input", "/row", &["header"]);
+        check(
+            lab.run(delete_row, json!({ "row": row })).expect_err("the header"),
+            "invalid-input",
+            "/row",
+            &["header"],
+        );
     }
-    check(lab.run(update_row, json!({ "row": 9999, "values": { "Name": 1 } })).expect_err("beyond"), "invalid-input", "/row", &["1000"]);
+    check(
+        lab.run(update_row, json!({ "row": 9999, "values": { "Name": 1 } })).expect_err("beyond"),
+        "invalid-input",
+        "/row",
+        &["1000"],
+    );
     let twice = json!({ "rows": [{ "row": 2, "values": { "Name": 1 } }, { "row": 2, "values": { "Name": 2 } }] });
     check(lab.run(update_rows, twice).expect_err("twice"), "invalid-input", "/rows/1/row", &["twice"]);
 }
@@ -97,7 +123,10 @@ fn refused_credentials_and_unshared_spreadsheets_say_what_to_do() {
     assert_eq!((error.code.as_ref(), error.retryable), ("unauthorized", false));
     lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").shared = false;
     let error = lab.run(create_row, with.clone()).expect_err("not shared");
-    assert_eq!((error.code.as_ref(), error.retryable, &error.details["spreadsheet"]), ("forbidden", false, &json!("book")));
+    assert_eq!(
+        (error.code.as_ref(), error.retryable, &error.details["spreadsheet"]),
+        ("forbidden", false, &json!("book"))
+    );
     assert!(error.message.contains("share it"), "{}", error.message);
 }
 
@@ -110,4 +139,23 @@ fn what_passes_is_worth_another_attempt() {
         assert!(lab.run(create_row, with.clone()).expect_err("it fails").retryable);
     }
     assert_eq!(lab.run(create_row, with).expect("it works")["row"], Value::from(5));
+}
+
+#[test]
+fn the_connection_and_its_account_are_named() {
+    let mut lab = Lab::new();
+    lab.host.set_connection(Facts {
+        name: "google".to_owned(),
+        account: Some("flow@p.iam.gserviceaccount.com".to_owned()),
+        ..Facts::default()
+    });
+    let with = json!({ "values": { "Name": "x" } });
+    lab.world.borrow_mut().fail("GET", Fault::Status(401));
+    let error = lab.run(create_row, with.clone()).expect_err("refused");
+    assert!(error.message.contains("the connection `google`"), "{}", error.message);
+    assert_eq!(error.details["connection"], "google");
+    lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").shared = false;
+    let error = lab.run(create_row, with).expect_err("not shared");
+    assert!(error.message.contains("share it with flow@p.iam.gserviceaccount.com as an editor"), "{}", error.message);
+    assert_eq!(error.details["share_with"], "flow@p.iam.gserviceaccount.com");
 }

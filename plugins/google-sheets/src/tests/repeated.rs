@@ -45,11 +45,23 @@ fn every_change_happens_once() {
     cut_and_repeated!(update_row, json!({ "row": 3, "values": { "Name": "Eve" } }), ":batchUpdate");
     // What it looks for is what it changes: the second row that fits must stay as it is.
     cut_and_repeated!(update_by_look_up, json!({ "where": ada, "values": { "Email": "done" } }), ":batchUpdate");
-    cut_and_repeated!(update_by_look_up, json!({ "where": ada, "which": "all", "values": { "Email": "done" } }), ":batchUpdate");
+    cut_and_repeated!(
+        update_by_look_up,
+        json!({ "where": ada, "which": "all", "values": { "Email": "done" } }),
+        ":batchUpdate"
+    );
     cut_and_repeated!(delete_row, json!({ "row": 2 }), ":batchUpdate");
     cut_and_repeated!(delete_by_look_up, json!({ "where": ada }), ":batchUpdate");
-    cut_and_repeated!(upsert_row, json!({ "key": ["Email"], "values": { "Email": "eve@example.com", "Total": 1 } }), ":batchUpdate");
-    cut_and_repeated!(upsert_row, json!({ "key": ["Email"], "values": { "Email": "grace@example.com", "Total": 1 } }), ":batchUpdate");
+    cut_and_repeated!(
+        upsert_row,
+        json!({ "key": ["Email"], "values": { "Email": "eve@example.com", "Total": 1 } }),
+        ":batchUpdate"
+    );
+    cut_and_repeated!(
+        upsert_row,
+        json!({ "key": ["Email"], "values": { "Email": "grace@example.com", "Total": 1 } }),
+        ":batchUpdate"
+    );
     let missing = json!({ "where": { "column": "Email", "value": "eve@example.com" }, "values": { "Email": "other" }, "if_missing": "create" });
     cut_and_repeated!(update_by_look_up, missing, ":batchUpdate");
 }
@@ -63,8 +75,16 @@ fn values_that_are_entered_are_entered_once_wherever_the_step_is_cut() {
         cut_and_repeated!(create_rows, json!({ "rows": [typed, typed], "enter_as": "user-entered" }), request);
         cut_and_repeated!(update_row, json!({ "row": 3, "values": typed, "enter_as": "user-entered" }), request);
         let changed = json!({ "Email": "=1+2" });
-        cut_and_repeated!(update_by_look_up, json!({ "where": ada, "values": changed, "enter_as": "user-entered" }), request);
-        cut_and_repeated!(update_by_look_up, json!({ "where": ada, "which": "all", "values": changed, "enter_as": "user-entered" }), request);
+        cut_and_repeated!(
+            update_by_look_up,
+            json!({ "where": ada, "values": changed, "enter_as": "user-entered" }),
+            request
+        );
+        cut_and_repeated!(
+            update_by_look_up,
+            json!({ "where": ada, "which": "all", "values": changed, "enter_as": "user-entered" }),
+            request
+        );
     }
 }
 
@@ -85,10 +105,18 @@ fn an_attempt_that_was_given_up_and_comes_late_adds_nothing() {
     lab.run(create_row, with.clone()).expect("it works");
     // Its read was answered before the other attempt's write: it sees no mark, and writes.
     let marks = std::mem::take(&mut lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").metadata);
-    let sheet = crate::worksheet::Worksheet::open(&lab.host.context, crate::worksheet::Place { spreadsheet: "book", worksheet: Some("Orders"), header_row: 1 });
+    let sheet = crate::worksheet::Worksheet::open(
+        &lab.host.context,
+        crate::worksheet::Place { spreadsheet: "book", worksheet: Some("Orders"), header_row: 1 },
+    );
     let sheet = sheet.expect("it opens");
     lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").metadata = marks;
-    let late = crate::create::create(&lab.host.context, &sheet, serde_json::from_value(with["values"].clone()).expect("values"), crate::input::EnterAs::Raw);
+    let late = crate::create::create(
+        &lab.host.context,
+        &sheet,
+        serde_json::from_value(with["values"].clone()).expect("values"),
+        crate::input::EnterAs::Raw,
+    );
     assert!(late.expect("it is done").repeated);
     assert_eq!(lab.rows().len(), 5);
 }
