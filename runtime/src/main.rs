@@ -19,6 +19,7 @@ mod ingress;
 mod publish;
 mod rehearsal;
 mod schedules;
+mod services;
 #[cfg(test)]
 mod testing;
 mod token;

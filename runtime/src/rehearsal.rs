@@ -129,6 +129,7 @@ impl Stage {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
                 credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
+                services: Arc::new(flowcell_sandbox::NoServices),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: Arc::new(SameChance::default()),
@@ -277,6 +278,7 @@ impl Stage {
             deadline: self.clock.now() + std::time::Duration::from_secs(30),
             config: with.clone(),
             request,
+            connection: None,
         };
         match plugins.on_webhook(call).await.outcome {
             Ok(WebhookOutcome::Events(events)) => {

@@ -208,7 +208,7 @@ impl Broker {
     pub(super) fn noted(&self, asking: Asking<'_>, inner: Arc<dyn Authorizer>) -> Arc<dyn Authorizer> {
         let place = (asking.workspace.clone(), asking.name.clone());
         self.notes.given(place.clone(), asking.plugin, self.clock.now());
-        Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes) })
+        Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes), store: Arc::clone(&self.store) })
     }
 }
 

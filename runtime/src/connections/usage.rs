@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flowcell_core::connection::{Additions, Authorizer, CredentialError, Outgoing, StoredConnection, Usage};
+use flowcell_core::connection::{
+    Additions, Authorizer, ConnectionFacts, Connections, CredentialError, Outgoing, StoredConnection, Usage,
+};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::plugin::PluginId;
 use flowcell_core::secret::Secret;
@@ -66,6 +68,7 @@ pub(super) struct Noted {
     pub(super) place: (WorkspaceId, ConnectionName),
     pub(super) inner: Arc<dyn Authorizer>,
     pub(super) notes: Arc<Notes>,
+    pub(super) store: Arc<dyn Connections>,
 }
 
 #[async_trait]
@@ -92,6 +95,14 @@ impl Authorizer for Noted {
     }
     fn secrets(&self) -> Vec<Secret<String>> {
         self.inner.secrets()
+    }
+    /// Read when a guest asks: hardly any does.
+    async fn facts(&self) -> ConnectionFacts {
+        let (workspace, name) = &self.place;
+        match self.store.get(workspace, name).await {
+            Ok(Some(stored)) => ConnectionFacts::of(&stored.connection),
+            Ok(None) | Err(_) => ConnectionFacts::of_name(name.clone()),
+        }
     }
 }
 

@@ -54,6 +54,7 @@ async fn act(
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
         credentials: Arc::new(flowcell_sandbox::NoCredentials),
+        services: Arc::new(flowcell_sandbox::NoServices),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };

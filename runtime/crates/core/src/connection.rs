@@ -1,6 +1,8 @@
 //! Connections: named credentials that steps use and never see. Here are the facts about them, which anybody may read; their secrets are
 //! sealed elsewhere, and leave only through the door, as what an [`Authorizer`] adds to a request.
 
+mod facts;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use crate::plugin::PluginId;
 use crate::ports::StoreError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+
+pub use facts::ConnectionFacts;
 
 /// What is known of a connection. None of it is secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -325,6 +329,11 @@ pub trait Authorizer: Send + Sync {
 
     /// Texts that must be masked wherever a peer echoes them, without prefixes. The door masks their usual encodings too.
     fn secrets(&self) -> Vec<Secret<String>>;
+
+    /// What the guest may know of the connection: none of it is secret.
+    async fn facts(&self) -> ConnectionFacts {
+        ConnectionFacts::of_name(self.connection().clone())
+    }
 }
 
 /// A request as it is about to be sent, without credentials.

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod expression;
 mod serde_text;
 
+pub mod host_call;
 pub mod id;
 pub mod infer;
 pub mod invoke;

@@ -33,6 +33,7 @@ use bytes::Bytes;
 use flowcell_core::capability::{Ceiling, RequestTarget, decide};
 use flowcell_core::exchange::{AddedCredentials, BodyPolicy};
 use flowcell_core::ports::Clock;
+use flowcell_core::time::Timestamp;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -220,6 +221,11 @@ impl Door {
         })
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Ends every connection and waits until they are gone.
     pub async fn close(&self) {
         self.inner.closing.cancel();
@@ -242,6 +248,7 @@ impl Inner {
         {
             let target = RequestTarget::new(&prepared.method, &prepared.url)?;
             decide(&target, pass.rights(), pass.scope(), &config.ceiling)?;
+            pass.admits_method(&prepared.method)?;
             pass.spend_request(prepared.body.len())?;
         }
         if let Source::Pinned(pinned) = pass.source() {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::service::{Service, ServiceCapabilities, ServiceRights};
 use super::{HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
 use crate::plugin::PluginId;
 use crate::serde_text::serde_as_text;
@@ -16,14 +17,23 @@ pub struct Grant {
     pub plugin: PluginId,
     #[serde(default)]
     pub http: Vec<HttpGrant>,
+    /// Services of the host that it may use, if its manifest asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
 }
 
 impl Grant {
-    /// Everything the plugin asks for: what built-in plugins get.
+    /// Every request the plugin asks for: what built-in plugins get.
     pub fn as_asked(plugin: PluginId, asked: &[HttpCapability]) -> Self {
         let rules = asked.iter().flat_map(|capability| &capability.hosts).cloned().map(HttpGrant::Rule);
         let from_input = asked.iter().any(|capability| capability.from_input.is_some()).then_some(HttpGrant::FromInput);
-        Self { plugin, http: rules.chain(from_input).collect() }
+        Self { plugin, http: rules.chain(from_input).collect(), services: Vec::new() }
+    }
+
+    /// And every service it asks for.
+    #[must_use]
+    pub fn and_services(self, asked: &ServiceCapabilities) -> Self {
+        Self { services: asked.asked().map(|(service, _)| service).collect(), ..self }
     }
 
     /// Whether it lists places; the blanket consent to what authors write is none.
@@ -34,15 +44,24 @@ impl Grant {
     /// The narrowest grant that lets `request` through.
     pub(super) fn for_request(plugin: &PluginId, request: &RequestTarget<'_>) -> Self {
         let rule = HttpRule::for_origin(request.method(), request.origin());
-        Self { plugin: plugin.clone(), http: vec![HttpGrant::Rule(rule)] }
+        Self { plugin: plugin.clone(), http: vec![HttpGrant::Rule(rule)], services: Vec::new() }
     }
 }
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither plugin ids nor rules can contain a quote or backslash, so nothing needs escaping.
-        let rules: Vec<String> = self.http.iter().map(|grant| format!("\"{grant}\"")).collect();
-        write!(f, "[[grants]]\nplugin = \"{}\"\nhttp = [{}]", self.plugin, rules.join(", "))
+        // Neither plugin ids nor rules nor names of services can contain a quote or backslash, so nothing needs escaping.
+        let quoted = |text: String| format!("\"{text}\"");
+        let rules: Vec<String> = self.http.iter().map(|grant| quoted(grant.to_string())).collect();
+        let services: Vec<String> = self.services.iter().map(|service| quoted(service.to_string())).collect();
+        write!(f, "[[grants]]\nplugin = \"{}\"", self.plugin)?;
+        if !rules.is_empty() || services.is_empty() {
+            write!(f, "\nhttp = [{}]", rules.join(", "))?;
+        }
+        if !services.is_empty() {
+            write!(f, "\nservices = [{}]", services.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +95,7 @@ pub struct Rights {
     pub plugin: PluginId,
     pub asked: Vec<HttpCapability>,
     pub granted: Vec<HttpGrant>,
+    pub services: ServiceRights,
 }
 
 impl Rights {
@@ -83,7 +103,15 @@ impl Rights {
     pub fn new(plugin: PluginId, asked: Vec<HttpCapability>, grants: &[Grant]) -> Self {
         let granted =
             grants.iter().filter(|grant| grant.plugin == plugin).flat_map(|grant| grant.http.clone()).collect();
-        Self { plugin, asked, granted }
+        Self { plugin, asked, granted, services: ServiceRights::default() }
+    }
+
+    /// With the services that `asked` names and those of `grants` that name the plugin give.
+    #[must_use]
+    pub fn with_services(mut self, asked: ServiceCapabilities, grants: &[Grant]) -> Self {
+        let given = grants.iter().filter(|grant| grant.plugin == self.plugin).flat_map(|grant| &grant.services);
+        self.services = ServiceRights { asked, granted: given.copied().collect() };
+        self
     }
 
     pub(super) fn names(&self, request: &RequestTarget<'_>) -> bool {
