@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod consent;
+pub(crate) mod contacts;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
@@ -86,6 +87,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v2/connections/{name}/plugins/{publisher}/{plugin}",
             put(connections::allow).delete(connections::disallow),
         )
+        .route("/api/v2/contacts", get(contacts::list).post(contacts::upsert))
+        .route("/api/v2/contacts/{id}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
+        .route("/api/v2/contacts/{id}/notes", get(contacts::notes::list).post(contacts::notes::add))
+        .route("/api/v2/contacts/{id}/history", get(contacts::notes::history))
+        .route("/api/v2/contact-fields", get(contacts::fields::list))
+        .route("/api/v2/contact-fields/{name}", put(contacts::fields::define).delete(contacts::fields::remove))
         .route("/api/v2/secrets", get(secrets::show))
         .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
@@ -23,6 +24,7 @@ use crate::connections::Broker;
 use crate::connections::keys::Keys;
 use crate::connections::oauth::Tokens;
 use crate::connections::oauth::consent::Consents;
+use crate::contacts::PublishedListeners;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -43,6 +45,7 @@ pub(crate) struct Ports {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
+    pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
@@ -74,6 +77,8 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
+    /// What the dispatcher of changes of contacts looks at.
+    pub(crate) listeners: Arc<PublishedListeners>,
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
@@ -110,9 +115,15 @@ impl App {
         let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
         let scheduled =
             Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
+        let listeners = Arc::new(PublishedListeners::new(
+            WorkspaceId::default_workspace(),
+            Arc::clone(&ports.definitions),
+            Arc::clone(&tallies),
+        ));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
+            listeners,
             published: Cache::new(published_max),
             tallies,
             redactions: Redactions::default(),

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
+use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
@@ -86,6 +88,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        contacts: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -121,6 +124,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -143,6 +147,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        dispatcher,
     })
 }
 
@@ -159,6 +164,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });
 }
@@ -168,6 +174,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
         journal: Arc::clone(&ports.journal),
         queue: Arc::clone(store) as Arc<dyn RunQueue>,
         destinations: Arc::clone(store) as Arc<dyn Destinations>,
+        contacts: Arc::clone(&ports.contacts),
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -184,6 +191,16 @@ fn scheduler(app: &App) -> Scheduler {
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
+    })
+}
+
+fn dispatcher(app: &App) -> Dispatcher {
+    Dispatcher::new(DispatcherPorts {
+        control: app.control.clone(),
+        contacts: Arc::clone(&app.ports.contacts),
+        source: Arc::clone(&app.listeners) as _,
+        clock: Arc::clone(&app.ports.clock),
+        limits: ChainLimits::default(),
     })
 }
 

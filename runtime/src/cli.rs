@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod connection;
+mod contact;
 mod control;
 mod curl;
 mod dead_letter;
@@ -112,6 +113,9 @@ enum Command {
     /// Add, list, test, rotate and remove the credentials that steps use
     #[command(subcommand)]
     Connection(connection::Command),
+    /// Add, find, change and delete contacts, and define their fields
+    #[command(subcommand)]
+    Contact(contact::Command),
     /// Look after the key that stored secrets are sealed with
     #[command(subcommand)]
     Secrets(secrets::Command),
@@ -199,6 +203,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
+        Command::Plugin(plugin::Command::Examples(examples)) => {
+            plugin::examples::run(&examples, &global, environment, output)
+        }
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
@@ -228,6 +235,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Connection(command) => {
             with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::Contact(command) => {
+            with_server(&global, environment, async |client| contact::run(&command, client, output).await)
         }
         Command::Secrets(secrets::Command::NewKey) => {
             secrets::new_key(output);

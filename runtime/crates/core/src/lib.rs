@@ -7,6 +7,7 @@
 pub mod capability;
 pub mod condition;
 pub mod connection;
+pub mod contact;
 pub mod destination;
 pub mod exchange;
 pub mod expression;

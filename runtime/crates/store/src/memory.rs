@@ -1,5 +1,6 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
+mod contacts;
 mod retention;
 mod search;
 
@@ -30,12 +31,13 @@ use crate::tail::{Grown, Ring};
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    contacts_changed: Arc<Notify>,
     tail: Arc<Ring<WorkspaceId>>,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Arc::default(), changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
+        Self { state: Arc::default(), changed: Arc::default(), contacts_changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
     }
 }
 
@@ -57,6 +59,7 @@ struct State {
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
+    book: contacts::Book,
 }
 
 #[derive(Debug)]

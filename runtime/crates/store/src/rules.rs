@@ -15,6 +15,9 @@ pub const DEDUPE_WINDOW: Duration = DedupeTerms::WINDOW_MAX;
 /// answer of the API may weigh.
 pub(crate) const PAGE_RUNS_MAX: usize = 1_000;
 
+/// The most contacts one page of a search holds; with their fields as much as a page of summaries.
+pub(crate) const PAGE_CONTACTS_MAX: usize = 200;
+
 /// An earlier delivery with the key of a new one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Earlier {

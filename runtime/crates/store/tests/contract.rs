@@ -6,6 +6,8 @@
 mod backend;
 #[path = "contract/connections.rs"]
 mod connections;
+#[path = "contract/contacts.rs"]
+mod contacts;
 #[path = "contract/definitions.rs"]
 mod definitions;
 #[path = "contract/destinations.rs"]
@@ -134,5 +136,15 @@ on_every_backend! {
         connections_are_listed_by_name_within_their_workspace,
         a_removed_connection_is_gone_and_its_name_is_free,
         connections_survive_a_restart_however_large,
+    },
+    contacts::{
+        sixty_four_concurrent_upserts_of_one_person_make_one_contact,
+        concurrent_upserts_by_different_identities_make_one_contact,
+        a_change_leaves_what_it_is_found_by_free_for_others,
+        what_a_change_sets_off_waits_until_it_is_dispatched,
+        the_same_key_is_answered_as_the_first_time,
+        a_deleted_contact_takes_notes_and_history_with_it,
+        contacts_are_searched_in_pages_within_their_workspace,
+        large_contacts_notes_and_definitions_survive_a_restart,
     },
 }

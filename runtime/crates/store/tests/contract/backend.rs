@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowcell_core::connection::Connections;
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
@@ -26,6 +27,7 @@ pub(crate) struct Backend {
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
@@ -56,6 +58,7 @@ impl Backend {
             + Triggers
             + Schedules
             + Connections
+            + Contacts
             + Destinations
             + Tail
             + Retention
@@ -73,6 +76,7 @@ impl Backend {
             triggers: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
@@ -90,11 +94,12 @@ impl Backend {
             triggers,
             schedules,
             connections,
+            contacts,
             destinations,
             tail,
             retention,
         } = self;
-        drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
+        drop((journal, queue, index, definitions, triggers, schedules, connections, contacts, destinations, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();
