@@ -94,6 +94,7 @@ pub(crate) fn egress(config: &Config) -> EgressConfig {
     let ours = &config.egress;
     EgressConfig {
         ceiling: ours.ceiling.clone(),
+        routes: ours.routes.clone(),
         allow_addresses: ours.allow.clone(),
         connect_timeout: Duration::from_millis(ours.connect_timeout_ms),
         first_byte_timeout: Duration::from_millis(ours.first_byte_timeout_ms),
