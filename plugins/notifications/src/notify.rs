@@ -120,7 +120,7 @@ pub(crate) struct Told {
     messages: u32,
 }
 
-#[derive(Output, Serialize, Deserialize, Clone, Default)]
+#[derive(Output, Deserialize, Clone, Default)]
 struct Report {
     /// A user's id, or the address.
     id: String,
@@ -130,7 +130,7 @@ struct Report {
     tried: Vec<Tried>,
 }
 
-#[derive(Output, Serialize, Deserialize, Clone)]
+#[derive(Output, Deserialize, Clone)]
 struct Tried {
     channel: String,
     why: String,
