@@ -6,10 +6,12 @@ pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
@@ -17,8 +19,11 @@ use flowcell_core::ports::{
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
+use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
+use flowcell_engine::polling::{Poller, PollerPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, EngineConfig, Shutdown};
+use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -97,9 +102,12 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        contacts: Arc::clone(&store) as _,
         people: Arc::clone(&store) as _,
         inbox: Arc::clone(&store) as _,
         receipts,
+        polls: Arc::clone(&store) as _,
+        subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -114,6 +122,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
+        triggers: config.triggers.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
@@ -136,6 +145,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
+    let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -158,6 +169,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        dispatcher,
+        triggers,
     })
 }
 
@@ -175,6 +188,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });
 }
@@ -184,6 +198,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
         journal: Arc::clone(&ports.journal),
         queue: Arc::clone(store) as Arc<dyn RunQueue>,
         destinations: Arc::clone(store) as Arc<dyn Destinations>,
+        contacts: Arc::clone(&ports.contacts),
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -201,6 +216,39 @@ fn scheduler(app: &App) -> Scheduler {
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
     })
+}
+
+fn dispatcher(app: &App) -> Dispatcher {
+    Dispatcher::new(DispatcherPorts {
+        control: app.control.clone(),
+        contacts: Arc::clone(&app.ports.contacts),
+        source: Arc::clone(&app.listeners) as _,
+        clock: Arc::clone(&app.ports.clock),
+        limits: ChainLimits::default(),
+    })
+}
+
+/// Asks plugins what is new, and keeps the URLs of triggers registered.
+fn triggers(
+    app: &Arc<App>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), EngineStopped>> + use<> {
+    let ports = PollerPorts {
+        control: app.control.clone(),
+        polls: Arc::clone(&app.ports.polls),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+    };
+    let poller = Poller::new(settings::poller(config), ports, &app.polling);
+    let subscriber = Subscriber::new(SubscriberPorts {
+        control: app.control.clone(),
+        subscriptions: Arc::clone(&app.ports.subscriptions),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+        timeout: Duration::from_millis(config.triggers.subscribe_timeout_ms),
+    });
+    async move { tokio::try_join!(poller.run(shutdown.clone()), subscriber.run(shutdown)).map(drop) }
 }
 
 /// Every route there is.

@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod connection;
+mod contact;
 mod control;
 mod curl;
 mod dead_letter;
@@ -114,6 +115,9 @@ enum Command {
     /// Add, list, test, rotate and remove the credentials that steps use
     #[command(subcommand)]
     Connection(connection::Command),
+    /// Add, find, change and delete contacts, and define their fields
+    #[command(subcommand)]
+    Contact(contact::Command),
     /// Add, list, change and remove the people who are told something
     #[command(subcommand)]
     User(user::Command),
@@ -207,11 +211,17 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
+        Command::Plugin(plugin::Command::Examples(examples)) => {
+            plugin::examples::run(&examples, &global, environment, output)
+        }
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
         Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
+        Command::Plugin(plugin::Command::Options(options)) => {
+            with_server(&global, environment, async |client| plugin::options::run(&options, client, output).await)
+        }
         Command::Plugin(plugin::Command::Release(release)) => {
             with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
         }
@@ -236,6 +246,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Connection(command) => {
             with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::Contact(command) => {
+            with_server(&global, environment, async |client| contact::run(&command, client, output).await)
         }
         Command::User(command) => {
             with_server(&global, environment, async |client| user::run(&command, client, output).await)

@@ -84,6 +84,18 @@ ulid_id!(
     EventId, "evt"
 );
 ulid_id!(
+    /// A person of the workspace.
+    ContactId, "con"
+);
+ulid_id!(
+    /// What somebody wrote about a contact.
+    NoteId, "note"
+);
+ulid_id!(
+    /// One change of a contact.
+    ContactEventId, "cev"
+);
+ulid_id!(
     /// One notification, in the inbox of everybody it went to.
     NotificationId, "ntf"
 );
@@ -136,6 +148,10 @@ slug_id!(
 slug_id!(
     /// A stored credential.
     ConnectionName, "a connection's name (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
+);
+slug_id!(
+    /// A field of contacts that the workspace has defined. An underscore is allowed, for `contact.fields.<name>` in expressions.
+    FieldName, "a field's name (a letter, then letters, digits and underscores in lower case, at most 64)", '_'
 );
 slug_id!(
     /// Somebody who uses the workspace.

@@ -7,6 +7,7 @@
 pub mod capability;
 pub mod condition;
 pub mod connection;
+pub mod contact;
 pub mod destination;
 pub mod exchange;
 pub mod expression;
@@ -22,6 +23,7 @@ pub mod manifest;
 pub mod manual_clock;
 pub mod people;
 pub mod plugin;
+pub mod polling;
 pub mod ports;
 pub mod receipt;
 pub mod record;

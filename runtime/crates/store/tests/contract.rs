@@ -6,6 +6,8 @@
 mod backend;
 #[path = "contract/connections.rs"]
 mod connections;
+#[path = "contract/contacts.rs"]
+mod contacts;
 #[path = "contract/definitions.rs"]
 mod definitions;
 #[path = "contract/destinations.rs"]
@@ -18,6 +20,8 @@ mod journal;
 mod list;
 #[path = "contract/people.rs"]
 mod people;
+#[path = "contract/polls.rs"]
+mod polls;
 #[path = "contract/queue.rs"]
 mod queue;
 #[path = "contract/retention.rs"]
@@ -106,6 +110,16 @@ on_every_backend! {
         the_rules_of_a_workflow_come_before_the_operators,
         runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
+    polls::{
+        what_a_poll_brought_and_its_cursor_are_written_together,
+        a_state_that_is_not_the_next_is_a_conflict_and_nothing_of_its_runs_is_there,
+        one_delivery_that_cannot_be_written_keeps_everything_else_out,
+        a_delivery_that_came_before_starts_nothing_and_the_others_do,
+        one_of_many_concurrent_polls_wins_with_all_its_runs,
+        large_cursors_and_payloads_are_there_after_a_restart,
+        states_are_listed_by_workflow_within_their_workspace,
+        subscriptions_follow_one_another_and_survive_a_restart,
+    },
     triggers::{
         a_reference_is_there_after_a_restart_and_is_written_over,
         late_callers_are_there_after_a_restart,
@@ -153,5 +167,15 @@ on_every_backend! {
         connections_are_listed_by_name_within_their_workspace,
         a_removed_connection_is_gone_and_its_name_is_free,
         connections_survive_a_restart_however_large,
+    },
+    contacts::{
+        sixty_four_concurrent_upserts_of_one_person_make_one_contact,
+        concurrent_upserts_by_different_identities_make_one_contact,
+        a_change_leaves_what_it_is_found_by_free_for_others,
+        what_a_change_sets_off_waits_until_it_is_dispatched,
+        the_same_key_is_answered_as_the_first_time,
+        a_deleted_contact_takes_notes_and_history_with_it,
+        contacts_are_searched_in_pages_within_their_workspace,
+        large_contacts_notes_and_definitions_survive_a_restart,
     },
 }

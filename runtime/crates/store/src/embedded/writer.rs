@@ -7,6 +7,7 @@
 
 mod apply;
 mod compact;
+mod contacts;
 
 use std::collections::HashSet;
 use std::io;
@@ -15,9 +16,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcell_core::connection::StoredConnection;
+use flowcell_core::contact::decide::{ContactWrite, Refusal};
+use flowcell_core::contact::port::Written;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
-use flowcell_core::time::Timestamp;
+use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,7 +35,7 @@ use super::tracker::Effect;
 use super::{Options, ignore_poison};
 use crate::tail::Grown;
 use apply::Applied;
-pub(crate) use apply::Seen;
+pub(crate) use apply::{DeliveredRows, Seen, TriggerWrite};
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
 /// a larger group would make everybody wait longer and the disk no busier (PROMISES §1, 1).
@@ -59,7 +61,9 @@ pub(crate) enum Write {
     Cursor(Box<CursorWrite>),
     Connection(Box<ConnectionWrite>),
     Rows(Box<RowsWrite>),
+    Trigger(Box<TriggerWrite>),
     Rotate(Box<RotateWrite>),
+    Contact(Box<ContactsWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -87,7 +91,9 @@ impl Write {
             | Self::Cursor(_)
             | Self::Connection(_)
             | Self::Rows(_)
+            | Self::Trigger(_)
             | Self::Rotate(_)
+            | Self::Contact(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -99,16 +105,7 @@ impl Write {
 
 #[derive(Debug)]
 pub(crate) struct AcceptWrite {
-    pub(crate) rows: Vec<Row>,
-    /// Keys that must be free: those of the event and of its runs.
-    pub(crate) taken_if: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) dedupe: Option<Row>,
-    pub(crate) received_at: Timestamp,
-    pub(crate) terms: DedupeTerms,
-    pub(crate) accepted: Accepted,
-    pub(crate) effects: Vec<Effect>,
-    /// Runs that have ended before they began, for the index.
-    pub(crate) ended: Vec<Ended>,
+    pub(crate) delivered: DeliveredRows,
     pub(crate) reply: Reply<Accepted>,
 }
 
@@ -190,6 +187,14 @@ pub(crate) struct RotateWrite {
     /// Tokens that lead nowhere from now on.
     pub(crate) gone: Vec<[u8; 32]>,
     pub(crate) reply: Reply<()>,
+}
+
+/// What is asked of a contact; what becomes of it is decided here, where writes have an order.
+#[derive(Debug)]
+pub(crate) struct ContactsWrite {
+    pub(crate) workspace: WorkspaceNumber,
+    pub(crate) write: ContactWrite,
+    pub(crate) reply: Reply<Result<Written, Refusal>>,
 }
 
 /// The writer's queue, and its end.
@@ -353,7 +358,7 @@ impl Writer {
                 }
             }
             applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
-            self.shared.begin_group(applied.runs());
+            self.shared.begin_group(applied.touched());
             let durable = self.disk.make_durable(&self.shared, &applied.group);
             // A payload file whose sync failed stops the store from elsewhere.
             let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));
