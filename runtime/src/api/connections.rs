@@ -63,7 +63,14 @@ pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let addition: Addition = read(&app, request).await?;
     let secret = addition.secret.map(taken);
     let (mut kind, secret) = declared(&app, kind_of(&addition.kind, addition.settings)?, secret)?;
-    let bound = Binding { hosts: hosts(&app, &kind, addition.hosts), plugins: addition.plugins };
+    let hosts = match (&kind, &secret) {
+        // The address says where it leads.
+        (ConnectionKind::WebhookUrl, Some(json)) if addition.hosts.is_empty() => {
+            origin_of(&read_secret(&kind, json)?).into_iter().collect()
+        }
+        _ => hosts(&app, &kind, addition.hosts),
+    };
+    let bound = Binding { hosts, plugins: addition.plugins };
     wanted::check(&kind, &bound).map_err(invalid)?;
     check_note(&addition.note)?;
     let (secret, generated) = if let Some(json) = secret {
@@ -253,6 +260,13 @@ fn hosts(app: &App, kind: &ConnectionKind, named: Vec<HttpRule>) -> Vec<HttpRule
     }
     let installed = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == *plugin);
     installed.and_then(|installed| Some(installed.manifest.connection(id)?.hosts.clone())).unwrap_or_default()
+}
+
+/// `POST https://hooks.example.com`.
+fn origin_of(secret: &SecretDocument) -> Option<HttpRule> {
+    let SecretDocument::WebhookUrl { url } = secret else { return None };
+    let origin = url::Url::parse(url.expose()).ok()?.origin().ascii_serialization();
+    HttpRule::parse(&format!("POST {origin}")).ok()
 }
 
 /// The kinds there are, with their settings.

@@ -9,6 +9,7 @@ mod fixed;
 mod hmac;
 mod nothing;
 mod standard_webhooks;
+mod webhook_url;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use self::fixed::Fixed;
 use self::hmac::Hmac;
 pub(crate) use self::nothing::Nothing;
 use self::standard_webhooks::StandardWebhooks;
+use self::webhook_url::WebhookUrl;
 use super::document::SecretDocument;
 
 /// The authorizer of one call, for kinds whose secrets stay as they are until somebody rotates them.
@@ -38,6 +40,9 @@ pub(crate) fn authorizer(
         (Kind::Hmac(signing), SecretDocument::Signing(secrets)) => Arc::new(Hmac::new(bound, signing.clone(), secrets)),
         (Kind::StandardWebhooks { .. }, SecretDocument::Signing(secrets)) => {
             Arc::new(StandardWebhooks::new(bound, &secrets).map_err(unreadable)?)
+        }
+        (Kind::WebhookUrl, SecretDocument::WebhookUrl { url }) => {
+            Arc::new(WebhookUrl::new(bound, &url).map_err(unreadable)?)
         }
         (Kind::Plugin { inject, fields, .. }, SecretDocument::Plugin { fields: secrets }) => {
             Arc::new(declared::authorizer(bound, inject, (fields, secrets)).map_err(unreadable)?)

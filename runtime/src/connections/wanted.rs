@@ -133,6 +133,7 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
         Kind::Bearer
         | Kind::Basic { .. }
         | Kind::StandardWebhooks { .. }
+        | Kind::WebhookUrl
         | Kind::WebhookSecret
         | Kind::Plugin { .. } => Ok(()),
     }

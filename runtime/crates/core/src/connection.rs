@@ -88,6 +88,8 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ca: Option<String>,
     },
+    /// An address that is a secret itself, as chat services give it for incoming webhooks.
+    WebhookUrl,
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
@@ -228,6 +230,7 @@ impl Kind {
             Self::StandardWebhooks { .. } => "standard-webhooks",
             Self::GoogleServiceAccount { .. } => "google-service-account",
             Self::Smtp { .. } => "smtp",
+            Self::WebhookUrl => "webhook-url",
             Self::WebhookSecret => "webhook-secret",
             Self::Plugin { .. } => "plugin",
         }
@@ -251,7 +254,7 @@ impl Kind {
     }
 
     /// Every name there is, but that of kinds which plugins declare.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "bearer",
         "api-key",
         "basic",
@@ -261,6 +264,7 @@ impl Kind {
         "standard-webhooks",
         "google-service-account",
         "smtp",
+        "webhook-url",
         "webhook-secret",
     ];
 
@@ -369,6 +373,8 @@ pub struct Additions {
     /// Headers that are no secret, and so are shown in the run's log: an id, a time.
     pub public: Vec<(String, String)>,
     pub headers: Vec<(String, Secret<String>)>,
+    /// Takes the place of the path.
+    pub path: Option<Secret<String>>,
     pub query: Vec<(String, Secret<String>)>,
 }
 

@@ -37,6 +37,13 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_DEPTH_MAX: usize = 64;
 
+/// The code by which an action says that it has time, together with when it wants to be called again: somebody's quiet hours, a digest that is open.
+/// That is no failure, so the step's `retry` does not count it.
+const DEFERRED: &str = "deferred";
+
+/// So often in a row: quiet hours of people all around the world end within a day or two. Beyond it, the step's `retry` decides.
+const DEFERRALS_MAX: u32 = 100;
+
 /// The code of an attempt that was not made, because its destination is disabled.
 const DESTINATION_DISABLED: &str = "destination-disabled";
 
@@ -344,7 +351,14 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 /// What is written down about a failure, and when the step is tried again.
 fn judge(ports: &Ports, retry: &RetryPolicy, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
-    let delay = retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let delay = match (&error, disposition) {
+        (InvokeError::Action(said), Disposition::Transient { after_ms: Some(ms) })
+            if said.code == DEFERRED && failures <= DEFERRALS_MAX && Duration::from_millis(ms) <= RETRY_AFTER_MAX =>
+        {
+            Some(Duration::from_millis(ms))
+        }
+        _ => retry.next_delay(disposition, failures, draw(&*ports.entropy)),
+    };
     let mut message = error.to_string();
     let mut retryable = false;
     if let Disposition::Transient { after_ms } = disposition {

@@ -46,6 +46,7 @@ enum KindName {
     StandardWebhooks,
     GoogleServiceAccount,
     Smtp,
+    WebhookUrl,
     WebhookSecret,
     Plugin,
 }
@@ -165,7 +166,7 @@ impl Settings {
         let mut put = |key: &str, value: Value| settings.insert(key.to_owned(), value);
         let mut optional = Vec::new();
         match kind {
-            KindName::Bearer | KindName::WebhookSecret => return Ok(Value::Null),
+            KindName::Bearer | KindName::WebhookUrl | KindName::WebhookSecret => return Ok(Value::Null),
             KindName::StandardWebhooks => return Ok(json!({})),
             KindName::ApiKey => {
                 return match (&self.header, &self.query) {
