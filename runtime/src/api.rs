@@ -1,6 +1,7 @@
 //! The REST API, `/api/v2`: what the CLI and the web page use, and nothing else does more.
 
 pub(crate) mod auth;
+pub(crate) mod blobs;
 pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod consent;
@@ -53,6 +54,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/events", post(events::send))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/blobs/{digest}", get(blobs::show))
         .route("/api/v2/runs/{id}/events", get(tail::run))
         .route("/api/v2/events", get(tail::all))
         .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))

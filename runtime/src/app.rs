@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
-    Triggers,
+    Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules,
+    Tail, Triggers,
 };
 use flowcell_engine::RunControl;
 use flowcell_sandbox::egress::Door;
@@ -43,6 +43,7 @@ pub(crate) struct Ports {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,

@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod assemble;
+mod blobs;
 mod built_in;
 mod cli;
 mod client;

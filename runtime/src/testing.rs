@@ -68,6 +68,7 @@ impl Bench {
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,

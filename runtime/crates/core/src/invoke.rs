@@ -169,6 +169,9 @@ pub enum InvokeError {
     /// Every instance slot stayed busy for as long as the call was willing to wait.
     #[error("no sandbox was free within {waited_ms} ms: more calls are under way than the server runs at once")]
     Busy { waited_ms: u64 },
+    /// What an output names could not be kept.
+    #[error("the response's body could not be kept: {message}")]
+    BlobNotKept { message: String, retryable: bool },
     /// The connection that the step names cannot be used.
     #[error(transparent)]
     Connection(#[from] CredentialError),
@@ -187,7 +190,9 @@ impl InvokeError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Action(error) if error.retryable => Disposition::Transient { after_ms: error.retry_after_ms },
-            Self::DeadlineExceeded { .. } | Self::Busy { .. } => Disposition::Transient { after_ms: None },
+            Self::DeadlineExceeded { .. } | Self::Busy { .. } | Self::BlobNotKept { retryable: true, .. } => {
+                Disposition::Transient { after_ms: None }
+            }
             Self::Connection(CredentialError::Unavailable { retry_after_ms, .. }) => {
                 Disposition::Transient { after_ms: *retry_after_ms }
             }
@@ -200,6 +205,7 @@ impl InvokeError {
             | Self::LimitExceeded { .. }
             | Self::InvalidOutput { .. }
             | Self::InvalidInput { .. }
+            | Self::BlobNotKept { .. }
             | Self::Unavailable { .. } => Disposition::Permanent,
         }
     }
@@ -218,6 +224,7 @@ impl InvokeError {
             Self::InvalidInput { .. } => "invalid-input",
             Self::Unavailable { .. } => "plugin-unavailable",
             Self::Busy { .. } => "busy",
+            Self::BlobNotKept { .. } => "blob-not-kept",
             Self::Connection(error) => error.code(),
         }
     }

@@ -3,6 +3,7 @@
 mod classify;
 mod convert;
 mod guest;
+mod keep;
 pub(crate) mod limiter;
 pub(crate) mod meter;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flowcell_core::blob;
 use flowcell_core::capability::StepScope;
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
 use flowcell_core::id::{ConnectionName, Digest, WorkspaceId};
@@ -21,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::ambient::GuestClock;
-use crate::egress::{Budget, CallPass, Pinned, Source};
+use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
 use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
@@ -48,6 +50,7 @@ struct Request<'a> {
     scope: StepScope,
     deadline: Timestamp,
     credentials: Option<WantedCredentials<'a>>,
+    blobs: Option<CallBlobs>,
     seed: SeedOf,
     mode: Mode<'a>,
 }
@@ -92,6 +95,12 @@ impl Sandbox {
                 action: &call.action,
                 idempotency_key: &call.idempotency_key,
             }),
+            blobs: Some(CallBlobs {
+                store: Arc::clone(&self.ports.blobs),
+                workspace: call.workspace.clone(),
+                run: call.run,
+                named: blob::named_in(&call.input),
+            }),
             seed: SeedOf::Attempt {
                 key: self.seed_key,
                 run: call.run,
@@ -127,6 +136,10 @@ impl Sandbox {
                 Ok(text) => loaded.result(&text, &member.output),
                 Err(error) => Err(InvokeError::Action(convert::action_error(error, &loaded.limits))),
             });
+            let outcome = match outcome {
+                Ok(output) => self.keep_blobs(mode, call, &pass, &output).await.map(|()| output),
+                Err(error) => Err(error),
+            };
             // A guest that fails for want of credentials cannot say why, nor what follows from it.
             let outcome = outcome.map_err(|error| pass.take_credential_error().map_or(error, InvokeError::Connection));
             Invocation { outcome, record }
@@ -141,6 +154,7 @@ impl Sandbox {
             scope: StepScope::default(),
             deadline: call.deadline,
             credentials: None,
+            blobs: None,
             seed: SeedOf::Drawn(Arc::clone(&self.ports.entropy)),
             mode,
         };
@@ -279,6 +293,9 @@ impl Sandbox {
             CallPass::new(rights, request.scope, ends_at, budget).with_ambient(GuestClock::new(began_at), source);
         if let Some((authorizer, idempotency_key)) = credentials {
             pass = pass.with_authorizer(authorizer, idempotency_key);
+        }
+        if let Some(blobs) = request.blobs {
+            pass = pass.with_blobs(blobs);
         }
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
         Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, _slot: slot })

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use flowcell_core::connection::Credentials;
 use flowcell_core::id::Digest;
-use flowcell_core::ports::{Catalog, Clock, Entropy};
+use flowcell_core::ports::{Blobs, Catalog, Clock, Entropy};
 
 pub use crate::ambient::SeedKey;
 pub use crate::cache::CacheError;
@@ -76,6 +76,8 @@ pub struct Ports {
     pub grants: Arc<dyn Grants>,
     /// Gives calls of steps that name a connection what they authenticate with.
     pub credentials: Arc<dyn Credentials>,
+    /// What runs keep of the bodies that their steps fetched.
+    pub blobs: Arc<dyn Blobs>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }

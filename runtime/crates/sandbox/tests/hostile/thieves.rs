@@ -10,7 +10,7 @@ use flowcell_core::capability::{Grant, HttpCapability, HttpGrant};
 use flowcell_core::connection::{Asking, Authorizer, CredentialError, Credentials};
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
-use flowcell_core::ports::{Invoker as _, Rehearsal as _};
+use flowcell_core::ports::{Invoker as _, NoBlobs, Rehearsal as _};
 use flowcell_core::record::{Answers, RecordedFailure, Recording};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
@@ -87,6 +87,7 @@ impl Den {
                 http: granted,
             }])),
             credentials: Arc::new(Keyring { peer: peer.url(""), fence: fence.url("") }),
+            blobs: Arc::new(NoBlobs),
             clock: Arc::new(RealClock),
             entropy: Arc::new(Random),
         };

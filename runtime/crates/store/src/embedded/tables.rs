@@ -3,7 +3,7 @@
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
 use flowcell_core::destination::DestinationId;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId};
+use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkflowId};
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -40,6 +40,8 @@ pub(crate) enum Table {
     Destinations = 13,
     /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
     Triggers = 14,
+    /// Workspace (4), run (16), SHA-256 of the bytes (32) → a blob that the run keeps; its bytes are the payload file.
+    Blobs = 15,
 }
 
 /// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
@@ -51,7 +53,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -67,6 +69,7 @@ impl Table {
         Self::Connections,
         Self::Destinations,
         Self::Triggers,
+        Self::Blobs,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -86,6 +89,7 @@ impl Table {
             Self::Connections => "connections",
             Self::Destinations => "destinations",
             Self::Triggers => "triggers",
+            Self::Blobs => "blobs",
         }
     }
 
@@ -173,6 +177,10 @@ pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled
 
 pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
     join(&[&head(workspace, workflow), &[part as u8]])
+}
+
+pub(crate) fn blob(workspace: WorkspaceNumber, run: RunId, digest: &Digest) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes(), digest.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

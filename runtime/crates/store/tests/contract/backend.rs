@@ -7,7 +7,7 @@ use flowcell_core::connection::Connections;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
+    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
     RunIndex, RunQueue, Schedules, Tail, Triggers,
 };
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -27,6 +27,7 @@ pub(crate) struct Backend {
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) connections: Arc<dyn Connections>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
 }
@@ -57,6 +58,7 @@ impl Backend {
             + Schedules
             + Connections
             + Destinations
+            + Blobs
             + Tail
             + Retention
             + 'static,
@@ -74,6 +76,7 @@ impl Backend {
             schedules: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: store,
         }
@@ -91,10 +94,12 @@ impl Backend {
             schedules,
             connections,
             destinations,
+            blobs,
             tail,
             retention,
         } = self;
-        drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
+        drop((journal, queue, index, definitions, triggers, schedules, connections));
+        drop((destinations, blobs, tail, retention));
         match kind {
             Kind::Memory(store) => {
                 store.crash();
