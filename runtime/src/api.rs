@@ -9,6 +9,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod plugins;
+pub(crate) mod preview;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod redaction;
@@ -44,6 +45,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/api/v2/server", get(server::show))
         .route("/api/v2/workflows", get(workflows::list).post(workflows::apply))
+        .route("/api/v2/workflows/preview", post(preview::preview))
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/workflows/{id}/runs", post(start::start))
         .route("/api/v2/workflows/{id}/trigger", get(triggers::show))

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use flowcell_core::capability::Grant;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{
-    Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules,
-    Tail, Triggers,
+    Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Rehearsal, Retention, RunIndex,
+    Schedules, Tail, Triggers,
 };
 use flowcell_engine::RunControl;
 use flowcell_sandbox::egress::Door;
@@ -45,6 +45,7 @@ pub(crate) struct Ports {
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) rehearsal: Arc<dyn Rehearsal>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -89,6 +89,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         triggers: Arc::clone(&store) as _,
         blobs,
         invoker: Arc::clone(&sandbox) as _,
+        rehearsal: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
         clock: Arc::clone(&clock),

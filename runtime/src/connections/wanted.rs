@@ -96,8 +96,14 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
             wrong("/settings/username", "a user name cannot contain control characters".to_owned())
         }
         Kind::OauthClientCredentials(client) => oauth(client),
-        Kind::OauthCode { authorize_url, client } => {
+        Kind::OauthCode { authorize_url, issuer, client } => {
             encrypted("/settings/authorize_url", authorize_url)?;
+            if issuer.as_ref().is_some_and(|issuer| issuer.parse::<Url>().is_err()) {
+                return wrong(
+                    "/settings/issuer",
+                    "an issuer is a URL, written exactly as the server writes it".to_owned(),
+                );
+            }
             oauth(client)
         }
         Kind::GoogleServiceAccount { token_url, .. } => encrypted("/settings/token_url", token_url),

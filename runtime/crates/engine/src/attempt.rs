@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
@@ -122,10 +122,15 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
 
 /// Why a step is parked whose connection waits for its owner; nothing for other failures.
 fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
-    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }) = error else { return None };
-    let message = format!(
-        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
-    );
+    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }) = error else {
+        return None;
+    };
+    let does = match remedy {
+        Remedy::Consent => "Consent again, in a browser, with",
+        Remedy::Secret => "Give it a new secret with",
+    };
+    let command = remedy.command(name);
+    let message = format!("connection `{name}` needs its owner: {reason}. {does} `{command}`; the run goes on then");
     let details = Some(json!({ "connection": name }));
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
 }

@@ -236,13 +236,18 @@ impl Sandbox {
         &self,
         workspace: &WorkspaceId,
         loaded: &Loaded,
-        wanted: &WantedCredentials<'_>,
+        (wanted, mode): (&WantedCredentials<'_>, Mode<'_>),
     ) -> Result<Option<Arc<dyn Authorizer>>, InvokeError> {
         let manifest = &loaded.plugin.manifest;
         let slot = manifest.action(wanted.action).and_then(|action| action.connection.as_ref());
         let default = slot.and_then(|slot| slot.default.as_ref());
         let Some(name) = wanted.named.or(default) else { return Ok(None) };
-        match self.ports.credentials.authorizer(Asking { workspace, name, plugin: &manifest.id }).await {
+        let asking = Asking { workspace, name, plugin: &manifest.id };
+        let authorizer = match mode {
+            Mode::Live => self.ports.credentials.authorizer(asking).await,
+            Mode::Dry(_) | Mode::Replay(_) => self.ports.credentials.shown(asking).await,
+        };
+        match authorizer {
             Ok(authorizer) => Ok(Some(authorizer)),
             Err(CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }) if wanted.named.is_none() => {
                 Ok(None)
@@ -257,7 +262,7 @@ impl Sandbox {
         // A replay sends nothing, and the connection of then may be gone.
         let credentials = match &request.credentials {
             Some(wanted) if !matches!(request.mode, Mode::Replay(_)) => {
-                let authorizer = self.authorizer(request.workspace, &loaded, wanted).await?;
+                let authorizer = self.authorizer(request.workspace, &loaded, (wanted, request.mode)).await?;
                 authorizer.map(|authorizer| (authorizer, wanted.idempotency_key))
             }
             _ => None,

@@ -71,6 +71,9 @@ struct Settings {
     /// oauth-code: where the owner consents
     #[arg(long, value_name = "URL")]
     authorize_url: Option<String>,
+    /// oauth-code: the issuer identifier of a server whose answers always name it (RFC 9207: `authorization_response_iss_parameter_supported`)
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     /// oauth-*: the client's id
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -177,6 +180,9 @@ impl Settings {
                 put("client_id", json!(need(&self.client_id, "client-id")?));
                 put("scopes", json!(self.scope));
                 optional.push(("authentication", &self.authentication));
+                if kind == KindName::OauthCode {
+                    optional.push(("issuer", &self.issuer));
+                }
             }
             KindName::Hmac => {
                 put("header", json!(need(&self.header, "header")?));

@@ -10,6 +10,7 @@ mod links;
 pub mod others;
 mod reads;
 mod reference;
+mod response;
 mod secrets;
 mod types;
 mod visible;
@@ -169,6 +170,7 @@ impl<'a> Check<'a> {
             self.fits(&with, &action.with, &member.input, "the plugin's schema");
             self.destinations(&with, action, &manifest);
             self.connection(&placed.pointer, action, (&manifest, member));
+            self.response(&placed.pointer, action, member);
         } else {
             let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
             self.wrong_kind(&uses, &action.uses, ("a trigger", "an action"), &actions);
