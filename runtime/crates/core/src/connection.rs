@@ -35,9 +35,12 @@ pub struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
-    /// Methods, hosts and paths. Empty: none, except for kinds that only sign ([`Kind::only_signs`]), which may go anywhere.
+    /// Methods, hosts and paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HttpRule>,
+    /// Whether what is made with it may go wherever the step's requests go. Only for kinds that only sign ([`Kind::only_signs`]), instead of hosts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anywhere: bool,
     /// The plugins whose steps may name it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginId>,

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use flowcell_core::blob;
 use flowcell_core::capability::StepScope;
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
+use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::id::{ConnectionName, Digest, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, CallRecord, Invocation, InvokeError, WebhookCall, WebhookOutcome};
 use flowcell_core::ports::Invoker;
@@ -60,6 +61,14 @@ struct WantedCredentials<'a> {
     named: Option<&'a ConnectionName>,
     action: &'a str,
     idempotency_key: &'a str,
+}
+
+/// What a call's requests go with.
+enum Added {
+    Nothing,
+    By(Arc<dyn Authorizer>),
+    /// The action has a default connection, and this is why it adds nothing.
+    Lacking(CredentialError),
 }
 
 /// What the host does about what a guest asks for.
@@ -197,6 +206,8 @@ struct Prepared<'a> {
     sandbox: &'a Sandbox,
     loaded: Arc<Loaded>,
     outbound: Outbound,
+    /// Why its action's default connection adds nothing.
+    lacks: Option<CredentialError>,
     began: Timestamp,
     ends_at: Timestamp,
     /// What the guest is told of it: in a replay, what it was told then.
@@ -237,20 +248,22 @@ impl Sandbox {
         workspace: &WorkspaceId,
         loaded: &Loaded,
         (wanted, mode): (&WantedCredentials<'_>, Mode<'_>),
-    ) -> Result<Option<Arc<dyn Authorizer>>, InvokeError> {
+    ) -> Result<Added, InvokeError> {
         let manifest = &loaded.plugin.manifest;
         let slot = manifest.action(wanted.action).and_then(|action| action.connection.as_ref());
         let default = slot.and_then(|slot| slot.default.as_ref());
-        let Some(name) = wanted.named.or(default) else { return Ok(None) };
+        let Some(name) = wanted.named.or(default) else { return Ok(Added::Nothing) };
         let asking = Asking { workspace, name, plugin: &manifest.id };
         let authorizer = match mode {
             Mode::Live => self.ports.credentials.authorizer(asking).await,
             Mode::Dry(_) | Mode::Replay(_) => self.ports.credentials.shown(asking).await,
         };
         match authorizer {
-            Ok(authorizer) => Ok(Some(authorizer)),
-            Err(CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }) if wanted.named.is_none() => {
-                Ok(None)
+            Ok(authorizer) => Ok(Added::By(authorizer)),
+            Err(error @ (CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }))
+                if wanted.named.is_none() =>
+            {
+                Ok(Added::Lacking(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -259,11 +272,18 @@ impl Sandbox {
     async fn prepared(&self, request: Request<'_>, began: Timestamp) -> Result<Prepared<'_>, InvokeError> {
         let clock = &self.ports.clock;
         let loaded = self.loader.load(request.digest).await?;
+        let mut lacks = None;
         // A replay sends nothing, and the connection of then may be gone.
         let credentials = match &request.credentials {
             Some(wanted) if !matches!(request.mode, Mode::Replay(_)) => {
-                let authorizer = self.authorizer(request.workspace, &loaded, (wanted, request.mode)).await?;
-                authorizer.map(|authorizer| (authorizer, wanted.idempotency_key))
+                match self.authorizer(request.workspace, &loaded, (wanted, request.mode)).await? {
+                    Added::By(authorizer) => Some((authorizer, wanted.idempotency_key)),
+                    Added::Nothing => None,
+                    Added::Lacking(error) => {
+                        lacks = Some(error);
+                        None
+                    }
+                }
             }
             _ => None,
         };
@@ -303,7 +323,7 @@ impl Sandbox {
             pass = pass.with_blobs(blobs);
         }
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
-        Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, _slot: slot })
+        Ok(Prepared { sandbox: self, loaded, outbound, lacks, began, ends_at, told_deadline, seed, _slot: slot })
     }
 }
 
@@ -313,7 +333,7 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, began, ends_at, told_deadline, seed, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, _slot } = self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
         let state = State::new(&loaded.limits, outbound.clone(), seed);
@@ -335,7 +355,11 @@ impl Prepared<'_> {
         let memory_bytes = state.limiter.memory_bytes_peak() as u64;
         let began_at = outbound.pass.clock().began_at();
         let ambient = state.seed_if_used().map(|seed| Ambient { began_at, deadline: told_deadline, seed });
-        let (log, log_lines_dropped) = state.into_log();
+        let (mut log, log_lines_dropped) = state.into_log();
+        if let Some(error) = lacks {
+            let message = format!("the requests of this step go without signature or credentials: {error}");
+            log.insert(0, LogLine { level: LogLevel::Warn, message });
+        }
         let record = CallRecord {
             duration_ms: Sandbox::millis(ports.clock.now().since(began)),
             cpu_ms: meter.used().as_secs_f64() * 1000.0,

@@ -23,6 +23,9 @@ pub(crate) struct Add {
     /// Where the secret may go: `[METHOD,…] scheme://host[:port][/path/*]`
     #[arg(long, value_name = "RULE")]
     host: Vec<String>,
+    /// hmac, standard-webhooks: sign for any host that a step sends to, instead of --host
+    #[arg(long, conflicts_with = "host")]
+    anywhere: bool,
     /// A plugin whose steps may use it, such as flowcell/custom-webhook
     #[arg(long, value_name = "PLUGIN")]
     plugin: Vec<String>,
@@ -132,6 +135,9 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
     let mut body =
         json!({ "name": args.name, "kind": kind, "hosts": args.host, "plugins": args.plugin, "note": args.note });
     if let Some(fields) = body.as_object_mut() {
+        if args.anywhere {
+            fields.insert("anywhere".to_owned(), json!(true));
+        }
         if !settings.is_null() {
             fields.insert("settings".to_owned(), settings);
         }

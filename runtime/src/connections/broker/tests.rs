@@ -29,7 +29,7 @@ fn connection(clock: &dyn Clock) -> Connection {
         workspace: workspace(),
         name: name(),
         kind: Kind::Bearer,
-        bound: Binding { hosts: vec!["https://a.example".parse().unwrap()], plugins: vec![plugin()] },
+        bound: Binding { hosts: vec!["https://a.example".parse().unwrap()], anywhere: false, plugins: vec![plugin()] },
         note: String::new(),
         state: State::Ready,
         created_at: clock.now(),

@@ -100,7 +100,11 @@ impl Lab {
             workspace,
             name,
             kind,
-            bound: Binding { hosts: vec!["https://api.example".parse().unwrap()], plugins: Vec::new() },
+            bound: Binding {
+                hosts: vec!["https://api.example".parse().unwrap()],
+                anywhere: false,
+                plugins: Vec::new(),
+            },
             note: String::new(),
             state: State::Ready,
             created_at: now,
