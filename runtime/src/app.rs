@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Inbox;
+use flowcell_core::people::People;
 use flowcell_core::ports::{
     Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Rehearsal, Retention, RunIndex,
     Schedules, Tail, Triggers,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_engine::RunControl;
 use flowcell_sandbox::egress::Door;
 use tokio::sync::Semaphore;
@@ -23,6 +27,7 @@ use crate::connections::Broker;
 use crate::connections::keys::Keys;
 use crate::connections::oauth::Tokens;
 use crate::connections::oauth::consent::Consents;
+use crate::contacts::PublishedListeners;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -31,6 +36,7 @@ use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
 use crate::schedules::PublishedSchedules;
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -44,6 +50,10 @@ pub(crate) struct Ports {
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) contacts: Arc<dyn Contacts>,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) rehearsal: Arc<dyn Rehearsal>,
     pub(crate) catalog: Arc<dyn Catalog>,
@@ -76,6 +86,8 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
+    /// What the dispatcher of changes of contacts looks at.
+    pub(crate) listeners: Arc<PublishedListeners>,
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
@@ -87,6 +99,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// The one way out, for what the host itself sends on somebody's behalf.
     pub(crate) door: Door,
+    /// For mail, the way of the host's own.
+    pub(crate) mailer: Arc<Mailer>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -112,17 +126,24 @@ impl App {
         let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
         let scheduled =
             Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
+        let listeners = Arc::new(PublishedListeners::new(
+            WorkspaceId::default_workspace(),
+            Arc::clone(&ports.definitions),
+            Arc::clone(&tallies),
+        ));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
+            listeners,
             published: Cache::new(published_max),
             tallies,
             redactions: Redactions::default(),
             control: settings.control,
-            connections: settings.connections,
-            tokens: settings.tokens,
             consents: Consents::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy)),
             keys: settings.keys,
+            tokens: settings.tokens,
+            mailer: settings.mailer,
+            connections: settings.connections,
             door: settings.door,
             waiting: settings.waiting,
             ports,
@@ -180,6 +201,7 @@ pub(crate) struct Settings {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keys: Keys,
     pub(crate) door: Door,
+    pub(crate) mailer: Arc<Mailer>,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Blobs, Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
+use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::{Engine, EngineConfig, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
@@ -38,6 +41,9 @@ use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::Services;
+use crate::services::inbox::Inboxes;
+use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -67,6 +73,14 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
     let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
     let blobs: Arc<dyn Blobs> = Arc::new(RelatedBlobs::new(Arc::clone(&store) as _, Arc::clone(&journal)));
+    let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
+    let inboxes = Inboxes {
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
@@ -74,6 +88,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
             blobs: Arc::clone(&blobs),
+            services: Arc::new(Services { mailer: Arc::clone(&mailer), inboxes }),
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -88,6 +103,10 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
         blobs,
+        contacts: Arc::clone(&store) as _,
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        receipts,
         invoker: Arc::clone(&sandbox) as _,
         rehearsal: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
@@ -110,6 +129,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         tokens,
         keys,
         door: door.clone(),
+        mailer,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -124,6 +144,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -146,6 +167,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        dispatcher,
     })
 }
 
@@ -161,7 +183,9 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });
 }
@@ -171,6 +195,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
         journal: Arc::clone(&ports.journal),
         queue: Arc::clone(store) as Arc<dyn RunQueue>,
         destinations: Arc::clone(store) as Arc<dyn Destinations>,
+        contacts: Arc::clone(&ports.contacts),
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -187,6 +212,16 @@ fn scheduler(app: &App) -> Scheduler {
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
+    })
+}
+
+fn dispatcher(app: &App) -> Dispatcher {
+    Dispatcher::new(DispatcherPorts {
+        control: app.control.clone(),
+        contacts: Arc::clone(&app.ports.contacts),
+        source: Arc::clone(&app.listeners) as _,
+        clock: Arc::clone(&app.ports.clock),
+        limits: ChainLimits::default(),
     })
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod config;
 mod connections;
+mod contacts;
 mod data_dir;
 mod entropy;
 mod http;
@@ -21,6 +22,7 @@ mod preview;
 mod publish;
 mod rehearsal;
 mod schedules;
+mod services;
 #[cfg(test)]
 mod testing;
 mod token;

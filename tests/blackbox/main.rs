@@ -26,6 +26,7 @@ mod journal;
 mod links;
 mod oauth;
 mod pins;
+mod plugin_readmes;
 mod redaction;
 mod rehearse;
 mod reply;

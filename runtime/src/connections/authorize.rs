@@ -7,6 +7,7 @@
 mod declared;
 mod fixed;
 mod hmac;
+mod nothing;
 mod standard_webhooks;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use flowcell_core::id::ConnectionName;
 
 use self::fixed::Fixed;
 use self::hmac::Hmac;
+pub(crate) use self::nothing::Nothing;
 use self::standard_webhooks::StandardWebhooks;
 use super::document::SecretDocument;
 

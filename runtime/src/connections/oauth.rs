@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::bearer::{Bearer, Shown};
 use self::endpoint::{Endpoint, Granted, Refusal};
 use self::keep::{NotKept, Unwritten};
-use super::authorize::Bound;
+use super::authorize::{Bound, Nothing};
 use super::broker::{Broker, needs_owner, unavailable, why_not_usable};
 use super::document::{OauthSecret, SecretDocument};
 use super::users::Users;
@@ -348,16 +348,21 @@ pub(crate) struct CallTokens(pub(crate) Arc<Tokens>);
 impl Credentials for CallTokens {
     async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
         let stored = self.0.broker.admitted(asking).await?;
-        let inner = self.0.authorizer_for_owner(stored).await?;
+        let inner: Arc<dyn Authorizer> = match &stored.connection.kind {
+            // Mail goes another way; its step's requests go without credentials.
+            Kind::Smtp { .. } => Arc::new(Nothing::new(stored.connection.name)),
+            _ => self.0.authorizer_for_owner(stored).await?,
+        };
         Ok(self.0.broker.noted(asking, inner))
     }
 
     async fn shown(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
         let stored = self.0.broker.admitted(asking).await?;
-        if has_tokens(&stored.connection.kind) {
-            return Ok(Arc::new(Shown::new(Bound::of(&stored.connection))));
-        }
-        self.0.broker.fixed(&stored)
+        Ok(match &stored.connection.kind {
+            Kind::Smtp { .. } => Arc::new(Nothing::new(stored.connection.name)),
+            kind if has_tokens(kind) => Arc::new(Shown::new(Bound::of(&stored.connection))),
+            _ => self.0.broker.fixed(&stored)?,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowcell_core::connection::{
-    Additions, Asking, Authorizer, Connections, CredentialError, Outgoing, StoredConnection, Usage,
+    Additions, Asking, Authorizer, ConnectionFacts, Connections, CredentialError, Outgoing, StoredConnection, Usage,
 };
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::plugin::PluginId;
@@ -103,6 +103,14 @@ impl Authorizer for Noted {
     }
     fn secrets(&self) -> Vec<Secret<String>> {
         self.inner.secrets()
+    }
+    /// Read when a guest asks: hardly any does.
+    async fn facts(&self) -> ConnectionFacts {
+        let (workspace, name) = &self.place;
+        match self.store.get(workspace, name).await {
+            Ok(Some(stored)) => ConnectionFacts::of(&stored.connection),
+            Ok(None) | Err(_) => ConnectionFacts::of_name(name.clone()),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ async fn act(
         door: door.clone(),
         credentials: Arc::new(flowcell_sandbox::NoCredentials),
         blobs: Arc::clone(&store) as _,
+        services: Arc::new(flowcell_sandbox::NoServices),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -73,6 +74,7 @@ async fn act(
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
             destinations: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,

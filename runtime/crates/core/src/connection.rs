@@ -1,6 +1,8 @@
 //! Connections: named credentials that steps use and never see. Here are the facts about them, which anybody may read; their secrets are
 //! sealed elsewhere, and leave only through the door, as what an [`Authorizer`] adds to a request.
 
+mod facts;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use crate::plugin::PluginId;
 use crate::ports::StoreError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+
+pub use facts::ConnectionFacts;
 
 /// What is known of a connection. None of it is secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +83,18 @@ pub enum Kind {
     /// A Google service account: the host signs a JWT and exchanges it for a token (RFC 7523).
     GoogleServiceAccount { client_email: String, token_url: Url, scopes: Vec<String> },
     /// A mail server; used by the mail interface, never by HTTP.
-    Smtp { host: String, port: u16, tls: SmtpTls, username: String },
+    Smtp {
+        host: String,
+        port: u16,
+        tls: SmtpTls,
+        username: String,
+        /// What mails come from that name no sender, `Ana <ana@example.com>`; absent: the user name, which then is an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<String>,
+        /// Certificates (PEM) of an authority of one's own, which counts beside the public ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
+    },
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
@@ -185,8 +200,12 @@ pub enum SignatureEncoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SmtpTls {
+    /// It begins in the clear, and nothing but the wish for TLS is said there (RFC 3207).
     Starttls,
+    /// From the first byte on (RFC 8314).
     Implicit,
+    /// In the clear: for a server on this machine.
+    None,
 }
 
 /// Whether it can be used.
@@ -337,6 +356,11 @@ pub trait Authorizer: Send + Sync {
 
     /// Texts that must be masked wherever a peer echoes them, without prefixes. The door masks their usual encodings too.
     fn secrets(&self) -> Vec<Secret<String>>;
+
+    /// What the guest may know of the connection: none of it is secret.
+    async fn facts(&self) -> ConnectionFacts {
+        ConnectionFacts::of_name(self.connection().clone())
+    }
 }
 
 /// A request as it is about to be sent, without credentials.

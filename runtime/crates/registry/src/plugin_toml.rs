@@ -56,11 +56,17 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("actions", &["id", "title", "description", "idempotent", "connection", "retry", "input", "output"]),
     ("actions.connection", &["kinds", "required", "default", "reason"]),
-    ("triggers", &["id", "title", "description", "kind", "config", "output"]),
-    ("capabilities", &["http"]),
+    ("triggers", &["id", "title", "description", "kind", "subscribes", "interval", "connection", "config", "output"]),
+    ("triggers.connection", &["kinds", "required", "default", "reason"]),
+    ("capabilities", &["http", "key-value", "mail", "inbox", "contacts", "files"]),
+    ("capabilities.key-value", &["reason", "quota-kib"]),
+    ("capabilities.mail", &["reason"]),
+    ("capabilities.inbox", &["reason"]),
+    ("capabilities.contacts", &["reason", "read", "write", "delete"]),
+    ("capabilities.files", &["reason", "quota-mib"]),
     ("capabilities.http", &["reason", "from-input", "hosts"]),
     ("connections", &["id", "title", "description", "fields", "hosts", "inject"]),
-    ("limits", &["memory_mib", "cpu_ms", "wall_ms", "http_requests", "fuel"]),
+    ("limits", &["memory_mib", "cpu_ms", "wall_ms", "http_requests", "host_calls", "fuel"]),
 ];
 
 /// Reads `plugin.toml` and completes it with the schemas the code brought along.

@@ -26,7 +26,7 @@ use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugi
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{Compiler, child::child_main};
 use flowcell_sandbox::egress::{Door, EgressConfig};
-use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::Value;
 
 const CALLS: usize = 20_000;
@@ -62,6 +62,7 @@ async fn measure(plugin: One, action: String, input: Value) {
         grants: Arc::new(StaticGrants::default()),
         credentials: Arc::new(NoCredentials),
         blobs: Arc::new(NoBlobs),
+        services: Arc::new(NoServices),
         clock,
         entropy: Arc::new(Random),
     };
@@ -147,6 +148,7 @@ fn delivery(digest: Digest, trigger: &str, config: &Value) -> WebhookCall {
         workflow: "measure".parse().unwrap(),
         deadline: RealClock.now() + Duration::from_hours(1),
         config: config.clone(),
+        connection: None,
         request: WebhookRequest {
             method: "POST".into(),
             path: "/".into(),

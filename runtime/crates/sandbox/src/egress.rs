@@ -33,6 +33,7 @@ use bytes::Bytes;
 use flowcell_core::capability::{Ceiling, RequestTarget, decide};
 use flowcell_core::exchange::{AddedCredentials, BodyPolicy};
 use flowcell_core::ports::Clock;
+use flowcell_core::time::Timestamp;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -128,6 +129,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     policy: Arc<AddressPolicy>,
     client: Client<Connector, Full<Bytes>>,
+    /// For what is no HTTP.
+    network: Network,
     /// The pool's connections live in tasks of this tracker.
     connections: TaskTracker,
     closing: CancellationToken,
@@ -148,7 +151,7 @@ impl Door {
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
         let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
-        let connector = Connector::new(network, Arc::clone(&policy), config.connect_timeout);
+        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout);
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })
@@ -160,7 +163,7 @@ impl Door {
             .http1_max_headers(response::HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
             .build(connector);
-        Self { inner: Arc::new(Inner { config, clock, policy, client, connections, closing }) }
+        Self { inner: Arc::new(Inner { config, clock, policy, client, network, connections, closing }) }
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
@@ -227,6 +230,19 @@ impl Door {
         })
     }
 
+    /// Opens a connection for a protocol of the host's own, such as SMTP: the name is resolved, judged and dialled here like that of a request,
+    /// within the operator's ceiling and the time to connect. Nothing of it is a guest's.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<tokio::net::TcpStream, SendError> {
+        let Inner { config, network, policy, .. } = &*self.inner;
+        config.ceiling.admit_host(host)?;
+        connect::dial(network.clone(), Arc::clone(policy), (host, port), config.connect_timeout).await
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Ends every connection and waits until they are gone.
     pub async fn close(&self) {
         self.inner.closing.cancel();
@@ -249,6 +265,7 @@ impl Inner {
         {
             let target = RequestTarget::new(&prepared.method, &prepared.url)?;
             decide(&target, pass.rights(), pass.scope(), &config.ceiling)?;
+            pass.admits_method(&prepared.method)?;
             pass.spend_request(prepared.body.len())?;
         }
         if let Source::Pinned(pinned) = pass.source() {

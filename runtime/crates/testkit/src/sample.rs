@@ -44,6 +44,9 @@ pub fn tools(version: &str) -> InstalledPlugin {
             title: "Inbound".to_owned(),
             description: String::new(),
             kind: TriggerKind::Webhook,
+            subscribes: false,
+            interval: None,
+            connection: None,
             config: json!({}),
             output: json!({}),
         }],
@@ -53,6 +56,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
                 from_input: Some("url".to_owned()),
                 hosts: Vec::new(),
             }],
+            ..Capabilities::default()
         },
         connections: Vec::new(),
         limits: Limits::default(),

@@ -2,6 +2,7 @@
 //! reading a package refuses them again, because nobody promised that it was built here.
 
 mod connection;
+mod service;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -49,6 +50,7 @@ pub fn lint(manifest: &Manifest) -> Vec<Finding> {
     for (index, capability) in manifest.capabilities.http.iter().enumerate() {
         findings.http(&format!("/capabilities/http/{index}"), capability, manifest);
     }
+    findings.services(manifest);
     findings.connections(manifest);
     findings.limits(&manifest.limits);
     findings.0
@@ -92,13 +94,16 @@ impl Findings {
             self.member(&at, &action.id, &action.title, &action.description);
             self.unique(&at, &action.id, &mut seen);
             self.schema(&format!("{at}/input"), &action.input, Root::Object);
+            self.options(&format!("{at}/input"), &action.input);
             self.schema(&format!("{at}/output"), &action.output, Root::Any);
         }
         for (index, trigger) in manifest.triggers.iter().enumerate() {
             let at = format!("/triggers/{index}");
             self.member(&at, &trigger.id, &trigger.title, &trigger.description);
             self.unique(&at, &trigger.id, &mut seen);
+            self.trigger(&at, trigger);
             self.schema(&format!("{at}/config"), &trigger.config, Root::Object);
+            self.options(&format!("{at}/config"), &trigger.config);
             self.schema(&format!("{at}/output"), &trigger.output, Root::Any);
         }
     }
@@ -183,6 +188,7 @@ impl Findings {
             ("cpu_ms", limits.cpu_ms.map(u64::from), 600_000, "ms"),
             ("wall_ms", limits.wall_ms.map(u64::from), 3_600_000, "ms"),
             ("http_requests", limits.http_requests.map(u64::from), 10_000, "requests"),
+            ("host_calls", limits.host_calls.map(u64::from), 10_000, "calls"),
             // Ten for each nanosecond of the longest processor time: no processor runs that many.
             ("fuel", limits.fuel, 6_000_000_000_000, "instructions"),
         ] {

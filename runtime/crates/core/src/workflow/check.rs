@@ -3,6 +3,7 @@
 
 mod calls;
 mod connection;
+mod contact;
 pub(super) mod fields;
 mod flow;
 mod known;
@@ -136,6 +137,7 @@ impl<'a> Check<'a> {
     }
 
     fn trigger(&mut self) {
+        self.contact_trigger();
         let TriggerKind::Plugin { uses, with } = &self.authored.workflow.trigger.kind else { return };
         let mut places = Vec::new();
         texts_with_expressions(with, "/trigger/with", &mut places);

@@ -83,8 +83,8 @@ impl RunControl {
                 workspace: workspace.clone(),
                 workflow: workflow.clone(),
                 version,
+                origin: Origin::of_trigger(&prepared.compiled.workflow.trigger.kind, &payload),
                 trigger: payload,
-                origin: Origin::default(),
             };
             let (mut run, folded) = first_entry(core, &prepared, creation, now)?;
             let subject = folded.origin.subject.clone().map(Mark::Subject);

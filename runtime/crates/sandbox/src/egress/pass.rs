@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowcell_core::blob::Blob;
-use flowcell_core::capability::{Rights, StepScope};
-use flowcell_core::connection::{Authorizer, CredentialError};
+use flowcell_core::capability::{Denial, DeniedBy, Rights, StepScope};
+use flowcell_core::connection::{Authorizer, ConnectionFacts, CredentialError};
 use flowcell_core::exchange::Exchange;
 use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
@@ -53,6 +53,7 @@ pub struct CallPass {
     deadline: Timestamp,
     budget: Budget,
     credentials: Option<CallCredentials>,
+    is_read_only: bool,
     source: Source,
     clock: GuestClock,
     requests: AtomicU64,
@@ -94,6 +95,7 @@ impl CallPass {
             deadline,
             budget,
             credentials: None,
+            is_read_only: false,
             source: Source::Network,
             clock: GuestClock::new(Timestamp::default()),
             requests: AtomicU64::new(0),
@@ -109,6 +111,13 @@ impl CallPass {
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: Arc<dyn Authorizer>, message_id: impl Into<String>) -> Self {
         self.credentials = Some(CallCredentials::new(authorizer, message_id.into()));
+        self
+    }
+
+    /// Only requests that change nothing may leave (RFC 9110 §9.2.1).
+    #[must_use]
+    pub(crate) fn read_only(mut self) -> Self {
+        self.is_read_only = true;
         self
     }
 
@@ -171,8 +180,25 @@ impl CallPass {
     pub(super) fn source(&self) -> &Source {
         &self.source
     }
-    pub(super) fn rights(&self) -> &Rights {
+    pub(crate) fn rights(&self) -> &Arc<Rights> {
         &self.rights
+    }
+    /// Facts about the call's connection.
+    pub(crate) async fn connection_facts(&self) -> Option<ConnectionFacts> {
+        match &self.credentials {
+            Some(credentials) => Some(credentials.facts().await),
+            None => None,
+        }
+    }
+    pub(super) fn admits_method(&self, method: &str) -> Result<(), SendError> {
+        if self.is_read_only && !matches!(method, "GET" | "HEAD") {
+            return Err(SendError::from(Denial {
+                rule: DeniedBy::Method,
+                message: format!("`{method}` is denied: choices for a form may only read, so only GET and HEAD leave"),
+                grant_to_add: None,
+            }));
+        }
+        Ok(())
     }
     pub(super) fn scope(&self) -> &StepScope {
         &self.scope
@@ -183,6 +209,13 @@ impl CallPass {
 
     pub(super) fn credentials(&self) -> Option<&CallCredentials> {
         self.credentials.as_ref()
+    }
+
+    /// A service of the host could not use the step's connection.
+    pub(crate) fn note_credential_error(&self, error: CredentialError) {
+        if let Some(credentials) = &self.credentials {
+            credentials.note_error(error);
+        }
     }
 
     /// Why credentials could not be had, if that happened in this call.

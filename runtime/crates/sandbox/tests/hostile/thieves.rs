@@ -13,7 +13,7 @@ use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
 use flowcell_core::ports::{Invoker as _, NoBlobs, Rehearsal as _};
 use flowcell_core::record::{Answers, RecordedFailure, Recording};
 use flowcell_sandbox::egress::EgressConfig;
-use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::{Value, json};
 
 use crate::badge::{Badge, SECRET};
@@ -86,9 +86,11 @@ impl Den {
             grants: Arc::new(StaticGrants::new(vec![Grant {
                 plugin: "fixture/thief".parse().unwrap(),
                 http: granted,
+                services: vec![],
             }])),
             credentials: Arc::new(Keyring { peer: peer.url(""), fence: fence.url("") }),
             blobs: Arc::new(NoBlobs),
+            services: Arc::new(NoServices),
             clock: Arc::new(RealClock),
             entropy: Arc::new(Random),
         };

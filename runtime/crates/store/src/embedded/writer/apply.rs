@@ -1,7 +1,7 @@
 //! What a group of writes comes to: changes of records, of what is kept in memory, and answers. Decides what only the order
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkspaceId};
@@ -9,6 +9,7 @@ use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
 use flowcell_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::contacts::Contacts;
 use super::{
     AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
     Write,
@@ -17,7 +18,7 @@ use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
 use crate::embedded::guard::without_panic;
-use crate::embedded::shared::{Directory, Shared};
+use crate::embedded::shared::{Directory, Shared, Touched};
 use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
@@ -36,13 +37,15 @@ pub(crate) struct Seen {
 
 /// A group in the making.
 pub(crate) struct Applied<'a> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     pub(crate) group: Group,
     /// First deliveries of this group, by the key of their dedupe record.
     seen: HashMap<sled::IVec, Seen>,
     /// What this group adds to the directory.
     added: Directory,
     removed_hooks: Vec<[u8; 32]>,
+    /// What became of contacts.
+    pub(super) contacts: Contacts,
     /// What became of connections; none: removed.
     connections: HashMap<(WorkspaceId, ConnectionName), Option<StoredConnection>>,
     effects: Vec<Effect>,
@@ -65,6 +68,7 @@ impl<'a> Applied<'a> {
             seen: HashMap::new(),
             added: Directory::default(),
             removed_hooks: Vec::new(),
+            contacts: Contacts::default(),
             connections: HashMap::new(),
             effects: Vec::new(),
             grown: Vec::new(),
@@ -73,9 +77,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// The runs whose records the group changes.
-    pub(crate) fn runs(&self) -> HashSet<RunId> {
-        self.effects.iter().filter_map(Effect::written).collect()
+    /// What the group changes that others read from the trees.
+    pub(crate) fn touched(&self) -> Touched {
+        let runs = self.effects.iter().filter_map(Effect::written).collect();
+        Touched { runs, contacts: self.contacts.has_changes() }
     }
 
     pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
@@ -88,6 +93,7 @@ impl<'a> Applied<'a> {
             Write::Connection(write) => self.connection(*write),
             Write::Rows(write) => self.rows(*write),
             Write::Rotate(write) => self.rotate(*write),
+            Write::Contact(write) => self.contact(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -135,6 +141,7 @@ impl<'a> Applied<'a> {
         if has_work {
             shared.changed.notify_waiters();
         }
+        self.contacts.answer(shared);
         // A caller that is gone needs no answer.
         for answer in self.answers {
             match answer {
