@@ -71,6 +71,19 @@ section! {
 }
 
 section! {
+    /// Triggers whose plugins are asked, and what else is asked of plugins for people.
+    Triggers {
+        polls_max: u64 = 8,
+        poll_timeout_ms: u64 = 60_000,
+        backlog_max: u64 = 1_000,
+        subscribe_timeout_ms: u64 = 30_000,
+        options_timeout_ms: u64 = 15_000,
+        options_max: u64 = 8,
+        options_kept_ms: u64 = 60_000,
+    }
+}
+
+section! {
     /// How runs are executed.
     Engine {
         runs_max: u64 = 64,

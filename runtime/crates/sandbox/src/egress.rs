@@ -132,6 +132,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     policy: Arc<AddressPolicy>,
     client: Client<Connector, Full<Bytes>>,
+    /// For what is no HTTP.
+    network: Network,
     /// The pool's connections live in tasks of this tracker.
     connections: TaskTracker,
     closing: CancellationToken,
@@ -152,8 +154,8 @@ impl Door {
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
         let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
-        let connector =
-            Connector::new(network, Arc::clone(&policy), config.connect_timeout).with_routes(config.routes.clone());
+        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout)
+            .with_routes(config.routes.clone());
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })
@@ -165,7 +167,7 @@ impl Door {
             .http1_max_headers(response::HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
             .build(connector);
-        Self { inner: Arc::new(Inner { config, clock, policy, client, connections, closing }) }
+        Self { inner: Arc::new(Inner { config, clock, policy, client, network, connections, closing }) }
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
@@ -219,6 +221,14 @@ impl Door {
         tokio::time::timeout(left, request::take(request, config.request_bytes_max)).await.unwrap_or_else(|_| {
             Err(SendError::timeout("the request's body was not complete when the time for it was over"))
         })
+    }
+
+    /// Opens a connection for a protocol of the host's own, such as SMTP: the name is resolved, judged and dialled here like that of a request,
+    /// within the operator's ceiling and the time to connect. Nothing of it is a guest's.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<tokio::net::TcpStream, SendError> {
+        let Inner { config, network, policy, .. } = &*self.inner;
+        config.ceiling.admit_host(host)?;
+        connect::dial(network.clone(), Arc::clone(policy), (host, port), config.connect_timeout).await
     }
 
     /// What time it is.

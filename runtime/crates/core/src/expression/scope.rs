@@ -129,6 +129,8 @@ impl<'r> Scope<'r> {
     /// The value under a top-level name, for the template engine.
     pub(super) fn whole(&self, root: &str) -> Option<Cow<'r, Value>> {
         match self.root(root)? {
+            // Its fields are what is not there: `contact.email | default(…)` provides for that.
+            Place::None(_) if root == "contact" => Some(Cow::Owned(Value::Object(Map::new()))),
             Place::None(_) => None,
             place => Some(self.read(place)),
         }
@@ -319,7 +321,8 @@ pub(super) fn check_root(name: &str, locals: &[&str]) -> Result<(), String> {
 }
 
 fn unknown_root(name: &str) -> String {
-    let known = "expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
+    let known =
+        "expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
     match crate::workflow::problem::similar(name, ROOTS) {
         Some(near) => format!("`{name}` is undefined; did you mean `{near}`? ({known})"),
         None => format!("`{name}` is undefined: {known}"),

@@ -132,6 +132,12 @@ impl Guarded {
     async fn connect(self, uri: Uri) -> Result<Dialled, ConnectError> {
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
+        let addresses = self.addresses(host, port).await?;
+        self.dial_first(host, addresses).await
+    }
+
+    /// What the host stands for; all of it was judged.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let addresses = match literal(host) {
             Some(address) => vec![address],
             None => self
@@ -144,11 +150,7 @@ impl Guarded {
         for address in &addresses {
             self.policy.check(*address).map_err(|refusal| ConnectError::Refused { host: host.to_owned(), refusal })?;
         }
-        self.dial_first(
-            host,
-            addresses.into_iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect(),
-        )
-        .await
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect())
     }
 
     /// Tries the addresses in the resolver's order, each for its share of the time, so that a dead one does not use up all of it.
@@ -169,6 +171,25 @@ impl Guarded {
             };
         }
         Err(failure)
+    }
+}
+
+/// A connection for what is no HTTP, to a host and port that were judged as those of a request are.
+pub(super) async fn dial(
+    network: Network,
+    policy: Arc<AddressPolicy>,
+    (host, port): (&str, u16),
+    timeout: Duration,
+) -> Result<TcpStream, SendError> {
+    let guarded = Guarded { network, policy, timeout };
+    let connecting = async move {
+        let addresses = guarded.addresses(host, port).await?;
+        guarded.dial_first(host, addresses).await
+    };
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(Ok(dialled)) => Ok(dialled.stream.into_inner()),
+        Ok(Err(error)) => Err(SendError::from_connect(&error)),
+        Err(_) => Err(SendError::from_connect(&ConnectError::Timeout { limit_ms: timeout.as_millis() })),
     }
 }
 
