@@ -40,6 +40,7 @@ use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
+use crate::services::contacts::ContactService;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -66,13 +67,16 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let services = Arc::new(Services {
+        contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
+    });
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
-            services: Arc::new(Services::default()),
+            services: Arc::clone(&services) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -100,6 +104,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         ..settings::engine(config, &key)
     };
     let engine = Engine::new(engine_config, engine_ports(&ports, &store));
+    services.contacts.connect(engine.control());
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
