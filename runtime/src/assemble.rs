@@ -6,6 +6,7 @@ pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -15,11 +16,14 @@ use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
+use flowcell_engine::polling::{Poller, PollerPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, EngineConfig, Shutdown};
+use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -41,6 +45,8 @@ use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
 use crate::services::contacts::ContactService;
+use crate::services::inbox::Inboxes;
+use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -67,7 +73,17 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
+    let inboxes = Inboxes {
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
     let services = Arc::new(Services {
+        mailer: Arc::clone(&mailer),
+        inboxes,
         contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
     });
     let sandbox = Arc::new(Sandbox::new(
@@ -93,6 +109,11 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
         contacts: Arc::clone(&store) as _,
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        receipts,
+        polls: Arc::clone(&store) as _,
+        subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
@@ -108,6 +129,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
+        triggers: config.triggers.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
@@ -115,6 +137,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         tokens,
         keys,
         door: door.clone(),
+        mailer,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -130,6 +153,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
+    let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -153,6 +177,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         engine,
         scheduler,
         dispatcher,
+        triggers,
     })
 }
 
@@ -168,6 +193,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
     tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
@@ -207,6 +233,29 @@ fn dispatcher(app: &App) -> Dispatcher {
         clock: Arc::clone(&app.ports.clock),
         limits: ChainLimits::default(),
     })
+}
+
+/// Asks plugins what is new, and keeps the URLs of triggers registered.
+fn triggers(
+    app: &Arc<App>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), EngineStopped>> + use<> {
+    let ports = PollerPorts {
+        control: app.control.clone(),
+        polls: Arc::clone(&app.ports.polls),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+    };
+    let poller = Poller::new(settings::poller(config), ports, &app.polling);
+    let subscriber = Subscriber::new(SubscriberPorts {
+        control: app.control.clone(),
+        subscriptions: Arc::clone(&app.ports.subscriptions),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+        timeout: Duration::from_millis(config.triggers.subscribe_timeout_ms),
+    });
+    async move { tokio::try_join!(poller.run(shutdown.clone()), subscriber.run(shutdown)).map(drop) }
 }
 
 /// Every route there is.

@@ -17,6 +17,7 @@ mod data_dir;
 mod entropy;
 mod http;
 mod ingress;
+mod plugin_triggers;
 mod publish;
 mod rehearsal;
 mod schedules;

@@ -26,6 +26,7 @@ use crate::connections::users::Users;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 use crate::vault::source::KeySource;
 use crate::vault::{MasterKey, Vault};
@@ -69,6 +70,11 @@ impl Bench {
             schedules: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
             contacts: Arc::clone(&store) as _,
+            people: Arc::clone(&store) as _,
+            inbox: Arc::clone(&store) as _,
+            receipts: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,
@@ -106,9 +112,16 @@ impl Bench {
             grants: Vec::new(),
             limits: config.http.limits(),
             ingress: config.ingress,
+            triggers: config.triggers,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
             tokens: Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::new(SystemClock))),
+            mailer: Mailer::new(
+                Arc::clone(&connections),
+                door.clone(),
+                Arc::clone(&ports.receipts),
+                Arc::clone(&ports.clock),
+            ),
             connections,
             door,
             keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),

@@ -51,12 +51,15 @@ const PAGE_MAX: usize = 200;
 impl ListQuery {
     fn read(self) -> Result<(ContactFilter, ContactPageRequest), Problem> {
         let wrong = |name: &str, message: String| {
-            let fault = Fault { pointer: format!("/query/{name}"), message: format!("`{name}` {message}"), ..Fault::default() };
+            let fault =
+                Fault { pointer: format!("/query/{name}"), message: format!("`{name}` {message}"), ..Fault::default() };
             let detail = format!("The parameter {}.", fault.message);
             Problem::new(Kind::InvalidRequest, detail).with_errors(vec![fault])
         };
-        let email = self.email.map(|text| field::email(&text).map(Identity::Email).map_err(|message| wrong("email", message)));
-        let phone = self.phone.map(|text| field::phone(&text).map(Identity::Phone).map_err(|message| wrong("phone", message)));
+        let email =
+            self.email.map(|text| field::email(&text).map(Identity::Email).map_err(|message| wrong("email", message)));
+        let phone =
+            self.phone.map(|text| field::phone(&text).map(Identity::Phone).map_err(|message| wrong("phone", message)));
         let external = self.external_id.map(|text| {
             field::external_id(&text).map(Identity::ExternalId).map_err(|message| wrong("external_id", message))
         });
@@ -70,7 +73,9 @@ impl ListQuery {
             Some(text) => match text.split_once('=') {
                 Some((path, value)) if is_field(path) => Some((path.to_owned(), value.to_owned())),
                 Some((path, _)) => {
-                    let message = format!("names `{path}`, which no contact has; the workspace's own fields are written `fields.<name>`");
+                    let message = format!(
+                        "names `{path}`, which no contact has; the workspace's own fields are written `fields.<name>`"
+                    );
                     return Err(wrong("field", message));
                 }
                 None => return Err(wrong("field", "takes a name and a value, such as `fields.plan=gold`".to_owned())),
@@ -79,7 +84,9 @@ impl ListQuery {
         let before = match self.cursor.map(|cursor| cursor.parse()) {
             None => None,
             Some(Ok(id)) => Some(id),
-            Some(Err(_)) => return Err(wrong("cursor", "is none; take `next_cursor` of the page before as it is".to_owned())),
+            Some(Err(_)) => {
+                return Err(wrong("cursor", "is none; take `next_cursor` of the page before as it is".to_owned()));
+            }
         };
         let limit = self.limit.unwrap_or(PAGE_DEFAULT);
         if !(1..=PAGE_MAX).contains(&limit) {
@@ -114,10 +121,7 @@ pub(crate) async fn upsert(State(app): State<Arc<App>>, request: Request<Body>) 
 }
 
 /// `GET /contacts/{id}`.
-pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    ApiPath(id): ApiPath<ContactId>,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<ContactId>) -> Result<Response, Problem> {
     let contact = app.ports.contacts.get(&app.workspace, id).await?;
     let contact = contact.ok_or_else(|| refused(&Refusal::NotFound { id }))?;
     Ok(tagged(json(StatusCode::OK, &contact.document()), contact.version))
@@ -132,7 +136,11 @@ pub(crate) async fn change(
     let (headers, document) = body(&app, request).await?;
     let (named, wanted) = wanted(&app, &headers, &document).await?;
     if named.is_some_and(|named| named != id) {
-        let invalid = InvalidField { pointer: "/id".to_owned(), message: "names another contact than the path".to_owned(), help: None };
+        let invalid = InvalidField {
+            pointer: "/id".to_owned(),
+            message: "names another contact than the path".to_owned(),
+            help: None,
+        };
         return Err(invalid_contact(vec![invalid]));
     }
     let written = write(&app, &headers, Wish::Change { id, wanted }).await?;
@@ -233,7 +241,9 @@ fn refused(refusal: &Refusal) -> Problem {
         ..Fault::default()
     };
     let errors = match refusal {
-        Refusal::TwoContacts { first_by, first, second_by, second } => vec![at(first_by, *first), at(second_by, *second)],
+        Refusal::TwoContacts { first_by, first, second_by, second } => {
+            vec![at(first_by, *first), at(second_by, *second)]
+        }
         Refusal::Taken { identity, owner } => vec![at(identity, *owner)],
         _ => Vec::new(),
     };

@@ -247,14 +247,14 @@ async fn id_of(named: &Named, client: &Client) -> Result<String, Failure> {
 /// What the API takes.
 fn document(wanted: &Wanted) -> Result<Value, Failure> {
     let (mut members, mut fields) = (Map::new(), Map::new());
-    for (name, value) in
-        [("email", &wanted.email), ("phone", &wanted.phone), ("external_id", &wanted.external_id)]
-    {
+    for (name, value) in [("email", &wanted.email), ("phone", &wanted.phone), ("external_id", &wanted.external_id)] {
         members.extend(value.clone().map(|value| (name.to_owned(), Value::String(value))));
     }
     let set = wanted.set.iter().map(|pair| match pair.split_once('=') {
         Some((name, value)) => Ok((name, value_of(value))),
-        None => Err(Failure::Usage(format!("`--set {pair}` has no value: write NAME=VALUE; `--unset {pair}` forgets it"))),
+        None => {
+            Err(Failure::Usage(format!("`--set {pair}` has no value: write NAME=VALUE; `--unset {pair}` forgets it")))
+        }
     });
     for pair in set.chain(wanted.unset.iter().map(|name| Ok((name.as_str(), Value::Null)))) {
         let (name, value) = pair?;

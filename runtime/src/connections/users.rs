@@ -15,7 +15,7 @@ use crate::app::Ports;
 pub(crate) struct User {
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
-    /// With the connection's name, or because it is their action's default.
+    /// With the connection's name, or because it is their action's default; `trigger` among them, if that names it.
     pub(crate) steps: Vec<String>,
 }
 
@@ -42,7 +42,10 @@ impl Users {
             let Some(version) = self.definitions.version(workspace, &head.id, number).await? else { continue };
             // What an older Flowcell took and this one cannot read runs no more.
             let Ok(Authored { workflow, .. }) = Authored::parse(&version.source) else { continue };
-            let steps = self.steps(&workflow, name);
+            let mut steps = self.steps(&workflow, name);
+            if workflow.trigger.connection.as_ref() == Some(name) {
+                steps.insert(0, crate::app::TRIGGER_ID.to_owned());
+            }
             if !steps.is_empty() {
                 users.push(User { id: head.id, name: head.name, steps });
             }

@@ -113,7 +113,9 @@ impl Contact {
             "phone" => text(&self.phone),
             "external_id" => text(&self.external_id),
             path => match path.strip_prefix(field::CUSTOM_PREFIX) {
-                Some(name) => self.fields.iter().find(|(field, _)| field.as_str() == name).map(|(_, value)| value.clone()),
+                Some(name) => {
+                    self.fields.iter().find(|(field, _)| field.as_str() == name).map(|(_, value)| value.clone())
+                }
                 None => self.standard.get(path).map(|text| Value::String(text.clone())),
             },
         }

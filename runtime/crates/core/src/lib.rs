@@ -15,12 +15,17 @@ mod serde_text;
 
 pub mod host_call;
 pub mod id;
+pub mod inbox;
 pub mod infer;
 pub mod invoke;
+pub mod mail;
 pub mod manifest;
 pub mod manual_clock;
+pub mod people;
 pub mod plugin;
+pub mod polling;
 pub mod ports;
+pub mod receipt;
 pub mod record;
 pub mod redact;
 pub mod retention;

@@ -1,7 +1,9 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
 mod destinations;
+mod polls;
 mod schedules;
+mod subscriptions;
 mod triggers;
 
 use std::sync::Arc;
@@ -29,7 +31,9 @@ mod logs;
 pub use crate::search::{PageRequest, RunFilter, RunPage};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
+pub use polls::{Hold, PollCounts, PollState, Polls, TriggerFailure};
 pub use schedules::{ScheduleCursor, Schedules};
+pub use subscriptions::{Registered, SubscriptionState, Subscriptions, Wanted};
 pub use triggers::{LateCallers, LateUse, Reference, Triggers};
 
 /// Why the store could not do something.

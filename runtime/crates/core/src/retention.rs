@@ -132,6 +132,7 @@ mod tests {
             error_code: None,
             contact: None,
             marks: Vec::new(),
+            contact: None,
         };
         Kept { summary, is_pinned: false }
     }

@@ -135,8 +135,7 @@ impl Dispatcher {
     /// Takes what waits. Returns whether there was anything.
     async fn dispatch(&self, shutdown: &Shutdown) -> Result<bool, Halt> {
         let contacts = &self.ports.contacts;
-        let events =
-            self.patiently("reading changes of contacts", shutdown, || contacts.waiting(EVENTS_MAX)).await?;
+        let events = self.patiently("reading changes of contacts", shutdown, || contacts.waiting(EVENTS_MAX)).await?;
         if events.is_empty() {
             return Ok(false);
         }
@@ -148,7 +147,8 @@ impl Dispatcher {
             }
         }
         let done: Vec<_> = events.iter().map(|event| (event.workspace.clone(), event.id)).collect();
-        self.patiently("noting that changes of contacts were dispatched", shutdown, || contacts.dispatched(&done)).await?;
+        self.patiently("noting that changes of contacts were dispatched", shutdown, || contacts.dispatched(&done))
+            .await?;
         Ok(true)
     }
 

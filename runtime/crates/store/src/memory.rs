@@ -1,6 +1,8 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
 mod contacts;
+mod people;
+mod polls;
 mod retention;
 mod search;
 
@@ -10,12 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Item;
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, Reference,
-    RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
-    WorkflowVersion,
+    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, PollState,
+    Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition, TailRead,
+    Triggers, WorkflowHead, WorkflowVersion,
 };
+use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
@@ -37,7 +42,12 @@ pub struct MemoryStore {
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Arc::default(), changed: Arc::default(), contacts_changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
+        Self {
+            state: Arc::default(),
+            changed: Arc::default(),
+            contacts_changed: Arc::default(),
+            tail: Arc::new(Ring::new(0)),
+        }
     }
 }
 
@@ -60,6 +70,11 @@ struct State {
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
     book: contacts::Book,
+    people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
+    inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
+    receipts: BTreeMap<(WorkspaceId, String), Receipt>,
+    polls: BTreeMap<(WorkspaceId, WorkflowId), PollState>,
+    subscriptions: BTreeMap<(WorkspaceId, WorkflowId), SubscriptionState>,
 }
 
 #[derive(Debug)]
@@ -139,21 +154,33 @@ impl Journal for MemoryStore {
 }
 
 impl State {
-    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
-        let key =
-            delivery.dedupe_key.as_ref().map(|key| (delivery.workspace.clone(), delivery.trigger.clone(), key.clone()));
-        if let Some(earlier) = key.as_ref().and_then(|key| self.dedupe.get(key))
-            && rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?
-            && let Some(first) = self.events.get(&earlier.event)
-        {
-            return Ok(Accepted { duplicate: true, ..first.clone() });
+    /// The delivery that this one repeats.
+    fn first(&self, delivery: &Delivery) -> Result<Option<&Accepted>, StoreError> {
+        let Some(earlier) = key_of(delivery).and_then(|key| self.dedupe.get(&key)) else { return Ok(None) };
+        let repeats = rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?;
+        Ok(self.events.get(&earlier.event).filter(|_| repeats))
+    }
+
+    /// Refuses a delivery whose ids are taken, unless it repeats an earlier one.
+    fn check(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        if self.first(delivery)?.is_some() {
+            return Ok(());
         }
         if self.events.contains_key(&delivery.event) {
-            return Err(rules::already_there(&delivery));
+            return Err(rules::already_there(delivery));
         }
-        if let Some(taken) = delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
-            return Err(rules::exists(&taken.id.to_string()));
+        match delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
+            Some(taken) => Err(rules::exists(&taken.id.to_string())),
+            None => Ok(()),
         }
+    }
+
+    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
+        if let Some(first) = self.first(&delivery)? {
+            return Ok(Accepted { duplicate: true, ..first.clone() });
+        }
+        self.check(&delivery)?;
+        let key = key_of(&delivery);
         let runs = delivery.runs.iter().map(|run| run.id).collect();
         let accepted = Accepted { event: delivery.event, runs, duplicate: false };
         self.events.insert(delivery.event, accepted.clone());
@@ -188,6 +215,12 @@ impl State {
         }
         Ok(self.queue.set_due(append.run, kept.summary.due_at))
     }
+}
+
+/// By what a delivery is recognised.
+fn key_of(delivery: &Delivery) -> Option<(WorkspaceId, String, String)> {
+    let key = delivery.dedupe_key.clone()?;
+    Some((delivery.workspace.clone(), delivery.trigger.clone(), key))
 }
 
 #[async_trait]

@@ -12,10 +12,16 @@ mod contacts;
 mod definitions;
 #[path = "contract/destinations.rs"]
 mod destinations;
+#[path = "contract/inbox.rs"]
+mod inbox;
 #[path = "contract/journal.rs"]
 mod journal;
 #[path = "contract/list.rs"]
 mod list;
+#[path = "contract/people.rs"]
+mod people;
+#[path = "contract/polls.rs"]
+mod polls;
 #[path = "contract/queue.rs"]
 mod queue;
 #[path = "contract/retention.rs"]
@@ -104,6 +110,16 @@ on_every_backend! {
         the_rules_of_a_workflow_come_before_the_operators,
         runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
+    polls::{
+        what_a_poll_brought_and_its_cursor_are_written_together,
+        a_state_that_is_not_the_next_is_a_conflict_and_nothing_of_its_runs_is_there,
+        one_delivery_that_cannot_be_written_keeps_everything_else_out,
+        a_delivery_that_came_before_starts_nothing_and_the_others_do,
+        one_of_many_concurrent_polls_wins_with_all_its_runs,
+        large_cursors_and_payloads_are_there_after_a_restart,
+        states_are_listed_by_workflow_within_their_workspace,
+        subscriptions_follow_one_another_and_survive_a_restart,
+    },
     triggers::{
         a_reference_is_there_after_a_restart_and_is_written_over,
         late_callers_are_there_after_a_restart,
@@ -122,6 +138,21 @@ on_every_backend! {
     destinations::{
         records_replace_those_before_and_are_listed_by_workspace_and_url,
         destinations_survive_a_restart,
+    },
+    people::{
+        a_user_is_there_after_it_was_put_and_each_write_is_the_next_revision,
+        one_of_many_concurrent_writes_of_a_user_wins,
+        users_are_listed_by_id_within_their_workspace_and_survive_a_restart,
+        a_removed_user_takes_their_inbox_along,
+    },
+    inbox::{
+        a_message_is_in_every_recipients_inbox_newest_first_and_in_pages,
+        the_same_receipt_delivers_once_before_and_after_a_restart,
+        one_of_many_concurrent_deliveries_of_a_receipt_is_made,
+        a_receipt_that_is_too_old_does_not_count,
+        items_are_marked_read_and_unread_and_deleted,
+        an_inbox_keeps_its_newest,
+        receipts_are_kept_and_forgotten_by_their_time,
     },
     schedules::{
         a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,

@@ -45,7 +45,8 @@ async fn a_contact_is_made_found_changed_and_deleted() {
 #[tokio::test]
 async fn a_version_that_somebody_else_has_changed_is_not_changed_again() {
     let bench = Bench::new();
-    let id = upsert(&bench, &json!({ "email": "ana@example.com" })).await.json["contact"]["id"].as_str().unwrap().to_owned();
+    let id =
+        upsert(&bench, &json!({ "email": "ana@example.com" })).await.json["contact"]["id"].as_str().unwrap().to_owned();
     let change = async |tag: &str, city: &str| {
         let headers = [("authorization", "Bearer fcat_a-token-for-tests"), ("if-match", tag)];
         bench.send("PATCH", &format!("/api/v2/contacts/{id}"), &headers, &document(&json!({ "city": city }))).await
@@ -70,11 +71,20 @@ async fn what_cannot_be_is_refused_with_its_place_and_what_to_do() {
     for id in [&ana, &ben] {
         assert!(both.json["detail"].as_str().unwrap().contains(id.as_str().unwrap()), "{both:?}");
     }
-    let wrong = upsert(&bench, &json!({ "emial": "x@example.com", "phone": "030 1", "fields": { "plan": "gold" } })).await;
+    let wrong =
+        upsert(&bench, &json!({ "emial": "x@example.com", "phone": "030 1", "fields": { "plan": "gold" } })).await;
     assert_eq!((wrong.status, wrong.json["errors"].as_array().map(Vec::len)), (422, Some(3)), "{wrong:?}");
     assert_eq!(upsert(&bench, &json!({ "first_name": "Nobody" })).await.status, 422);
     assert_eq!(upsert(&bench, &json!([1])).await.status, 422);
-    for query in ["email=nobody", "field=plan", "field=plan=gold", "limit=0", "cursor=x", "email=a@b.example&phone=%2B4930901820", "wrong=1"] {
+    for query in [
+        "email=nobody",
+        "field=plan",
+        "field=plan=gold",
+        "limit=0",
+        "cursor=x",
+        "email=a@b.example&phone=%2B4930901820",
+        "wrong=1",
+    ] {
         assert_eq!(bench.api("GET", &format!("/contacts?{query}"), "").await.status, 400, "{query}");
     }
 }
@@ -82,9 +92,14 @@ async fn what_cannot_be_is_refused_with_its_place_and_what_to_do() {
 #[tokio::test]
 async fn fields_are_defined_set_and_removed() {
     let bench = Bench::new();
-    let defined = bench.api("PUT", "/contact-fields/plan", r#"{"kind": "choice", "options": ["free", "gold"], "label": "Plan"}"#).await;
+    let defined = bench
+        .api("PUT", "/contact-fields/plan", r#"{"kind": "choice", "options": ["free", "gold"], "label": "Plan"}"#)
+        .await;
     assert_eq!(defined.status, 201, "{defined:?}");
-    assert_eq!(bench.api("PUT", "/contact-fields/plan", r#"{"kind": "choice", "options": ["free", "gold"]}"#).await.status, 200);
+    assert_eq!(
+        bench.api("PUT", "/contact-fields/plan", r#"{"kind": "choice", "options": ["free", "gold"]}"#).await.status,
+        200
+    );
     let set = upsert(&bench, &json!({ "email": "ana@example.com", "fields": { "plan": "gold" } })).await;
     assert_eq!(set.json["contact"]["fields"], json!({ "plan": "gold" }));
     let found = bench.api("GET", "/contacts?field=fields.plan=gold", "").await;
@@ -109,7 +124,8 @@ async fn fields_are_defined_set_and_removed() {
 #[tokio::test]
 async fn notes_are_written_and_read_the_newest_first() {
     let bench = Bench::new();
-    let id = upsert(&bench, &json!({ "email": "ana@example.com" })).await.json["contact"]["id"].as_str().unwrap().to_owned();
+    let id =
+        upsert(&bench, &json!({ "email": "ana@example.com" })).await.json["contact"]["id"].as_str().unwrap().to_owned();
     let path = format!("/contacts/{id}/notes");
     for text in ["called", "sent the offer"] {
         assert_eq!(bench.api("POST", &path, &document(&json!({ "text": text }))).await.status, 201);

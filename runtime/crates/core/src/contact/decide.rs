@@ -33,11 +33,23 @@ pub struct ContactWrite {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
     /// Changes the contact with this id, or that one of the identities names, or makes it.
-    Upsert { id: Option<ContactId>, wanted: Wanted },
+    Upsert {
+        id: Option<ContactId>,
+        wanted: Wanted,
+    },
     /// Changes this one.
-    Change { id: ContactId, wanted: Wanted },
-    Delete { id: ContactId, if_version: Option<u32> },
-    Note { id: ContactId, text: String },
+    Change {
+        id: ContactId,
+        wanted: Wanted,
+    },
+    Delete {
+        id: ContactId,
+        if_version: Option<u32>,
+    },
+    Note {
+        id: ContactId,
+        text: String,
+    },
 }
 
 /// What a backend looks up for the decision. `E` is why it could not.
@@ -57,9 +69,13 @@ pub enum Refusal {
     TwoContacts { first_by: Identity, first: ContactId, second_by: Identity, second: ContactId },
     #[error("{identity} belongs to {owner} already, and each is one contact's only")]
     Taken { identity: Identity, owner: ContactId },
-    #[error("{id} has version {actual}, not {expected}: somebody else has changed it. Read it again, then repeat the change")]
+    #[error(
+        "{id} has version {actual}, not {expected}: somebody else has changed it. Read it again, then repeat the change"
+    )]
     VersionMoved { id: ContactId, expected: u32, actual: u32 },
-    #[error("a new contact needs an e-mail address, a telephone number or an external id: without any it could not be found again")]
+    #[error(
+        "a new contact needs an e-mail address, a telephone number or an external id: without any it could not be found again"
+    )]
     NoIdentity,
     #[error("{message}")]
     TooLarge { message: String },
@@ -288,12 +304,15 @@ fn check_version(contact: &Contact, expected: Option<u32>) -> Result<(), Refusal
 
 fn check_size(contact: &Contact) -> Result<(), Refusal> {
     if contact.tags.len() > field::TAGS_MAX {
-        let message = format!("a contact has at most {} tags, and this one would have {}", field::TAGS_MAX, contact.tags.len());
+        let message =
+            format!("a contact has at most {} tags, and this one would have {}", field::TAGS_MAX, contact.tags.len());
         return Err(Refusal::TooLarge { message });
     }
     let bytes = serde_json::to_vec(contact).map_or(usize::MAX, |json| json.len());
     if bytes > CONTACT_BYTES_MAX {
-        let message = format!("a contact has at most {CONTACT_BYTES_MAX} bytes, and this one would have {bytes}; long texts are notes");
+        let message = format!(
+            "a contact has at most {CONTACT_BYTES_MAX} bytes, and this one would have {bytes}; long texts are notes"
+        );
         return Err(Refusal::TooLarge { message });
     }
     Ok(())

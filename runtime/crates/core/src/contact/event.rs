@@ -78,7 +78,8 @@ impl ContactTrigger {
     /// What of a change it is for; nothing: it is for something else.
     pub fn matches(&self, change: &Change) -> Vec<Happened> {
         let is_new = change.kind == ChangeKind::Created;
-        let takes = |which: &Option<Which>, names: &[String]| which.as_ref().is_some_and(|which| which.takes(names.iter()));
+        let takes =
+            |which: &Option<Which>, names: &[String]| which.as_ref().is_some_and(|which| which.takes(names.iter()));
         let fields: Vec<String> = change.fields.keys().cloned().collect();
         [
             (self.created && is_new, Happened::Created),
@@ -162,10 +163,16 @@ pub fn guard(event: &ContactEvent, workflow: &WorkflowId, limits: &ChainLimits) 
     let first = event.chain.first().map(|link| link.run);
     let named: BTreeSet<&WorkflowId> = event.chain.iter().map(|link| &link.workflow).collect();
     let names: Vec<String> = named.into_iter().map(|workflow| format!("`{workflow}`")).collect();
-    let last: Vec<String> = event.chain.iter().rev().take(LINKS_SHOWN).map(|link| format!("{} ({})", link.workflow, link.run)).collect();
+    let last: Vec<String> =
+        event.chain.iter().rev().take(LINKS_SHOWN).map(|link| format!("{} ({})", link.workflow, link.run)).collect();
     let last: Vec<String> = last.into_iter().rev().collect();
     let since = first.map_or_else(String::new, |run| format!(", since {run}"));
-    let circle = format!("runs of {} change {} in turn{since}; the last were {}", names.join(" and "), event.contact.id, last.join(" → "));
+    let circle = format!(
+        "runs of {} change {} in turn{since}; the last were {}",
+        names.join(" and "),
+        event.contact.id,
+        last.join(" → ")
+    );
     Err(Circle { circle, what })
 }
 

@@ -219,9 +219,11 @@ pub fn email(text: &str) -> Result<String, String> {
     const LOCAL_BYTES_MAX: usize = 64;
     let is_address = |text: &str| {
         let (local, domain) = text.rsplit_once('@')?;
-        let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';' | '"'));
+        let is_clean =
+            !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';' | '"'));
         let is_domain = !domain.is_empty() && domain.split('.').all(|label| !label.is_empty() && label.len() <= 63);
-        let fits = !local.is_empty() && local.len() <= LOCAL_BYTES_MAX && text.len() <= BYTES_MAX && !local.contains('@');
+        let fits =
+            !local.is_empty() && local.len() <= LOCAL_BYTES_MAX && text.len() <= BYTES_MAX && !local.contains('@');
         (is_clean && is_domain && fits).then_some(())
     };
     let text = text.trim().to_lowercase();
@@ -258,7 +260,9 @@ pub fn external_id(text: &str) -> Result<String, String> {
 
 fn url(text: &str) -> Result<String, String> {
     let parsed = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
-    parsed.map(|_| text.to_owned()).ok_or_else(|| format!("takes a URL that begins with https:// or http://, and got `{text}`"))
+    parsed
+        .map(|_| text.to_owned())
+        .ok_or_else(|| format!("takes a URL that begins with https:// or http://, and got `{text}`"))
 }
 
 /// A tag in the form it is kept in.

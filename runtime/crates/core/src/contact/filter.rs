@@ -36,7 +36,10 @@ impl ContactFilter {
     pub fn passes(&self, contact: &Contact) -> bool {
         self.identity.as_ref().is_none_or(|wanted| contact.identities().any(|identity| identity == *wanted))
             && self.tag.as_ref().is_none_or(|tag| contact.tags.contains(tag))
-            && self.field.as_ref().is_none_or(|(path, wanted)| contact.value(path).is_some_and(|value| is(&value, wanted)))
+            && self
+                .field
+                .as_ref()
+                .is_none_or(|(path, wanted)| contact.value(path).is_some_and(|value| is(&value, wanted)))
     }
 }
 

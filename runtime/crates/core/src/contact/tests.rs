@@ -79,7 +79,8 @@ fn read(document: &Value) -> Result<(Option<ContactId>, Wanted), Vec<wanted::Inv
 #[test]
 fn one_person_is_found_by_any_identity_however_it_is_written() {
     let mut book = Book::default();
-    let made = book.upsert(&json!({ "email": "Ana@Example.com", "phone": "+49 30 901820", "first_name": "Ana" })).unwrap();
+    let made =
+        book.upsert(&json!({ "email": "Ana@Example.com", "phone": "+49 30 901820", "first_name": "Ana" })).unwrap();
     assert_eq!(made.outcome, Outcome::Created);
     let id = made.after.unwrap().id;
     for document in [
@@ -92,7 +93,10 @@ fn one_person_is_found_by_any_identity_however_it_is_written() {
         assert_eq!((again.outcome, again.after.unwrap().id, again.event), (Outcome::Unchanged, id, None), "{document}");
     }
     let changed = book.upsert(&json!({ "phone": "+4930901820", "external_id": "A-1", "last_name": "Lima" })).unwrap();
-    assert_eq!((changed.outcome, changed.changed()), (Outcome::Changed, vec!["external_id".to_owned(), "last_name".to_owned()]));
+    assert_eq!(
+        (changed.outcome, changed.changed()),
+        (Outcome::Changed, vec!["external_id".to_owned(), "last_name".to_owned()])
+    );
     let contact = changed.after.unwrap();
     assert_eq!((contact.version, contact.name().as_deref()), (2, Some("Ana Lima")));
     assert_eq!(book.id_of(&json!({ "external_id": "A-1" })), id);
@@ -133,7 +137,10 @@ fn what_is_freed_can_be_taken_and_what_is_deleted_is_gone() {
 fn a_change_of_another_version_is_refused() {
     let mut book = Book::default();
     let ana = book.id_of(&json!({ "email": "ana@example.com" }));
-    let change = |version: u32| Wish::Change { id: ana, wanted: read(&json!({ "city": "Lisbon", "if_version": version })).unwrap().1 };
+    let change = |version: u32| Wish::Change {
+        id: ana,
+        wanted: read(&json!({ "city": "Lisbon", "if_version": version })).unwrap().1,
+    };
     let refusal = book.ask(change(7)).unwrap_err();
     assert!(matches!(refusal, Refusal::VersionMoved { expected: 7, actual: 1, .. }), "{refusal}");
     assert_eq!(book.ask(change(1)).unwrap().outcome, Outcome::Changed);
@@ -212,7 +219,10 @@ fn a_trigger_takes_the_changes_that_it_names() {
         (json!({ "changed": ["fields.plan"] }), [vec![], vec![Happened::Changed], vec![]]),
         (json!({ "changed": ["phone"] }), [vec![], vec![], vec![]]),
         (json!({ "tag_added": ["vip"] }), [vec![], vec![], vec![Happened::TagAdded]]),
-        (json!({ "tag_added": true, "tag_removed": ["new"] }), [vec![Happened::TagAdded], vec![], vec![Happened::TagAdded, Happened::TagRemoved]]),
+        (
+            json!({ "tag_added": true, "tag_removed": ["new"] }),
+            [vec![Happened::TagAdded], vec![], vec![Happened::TagAdded, Happened::TagRemoved]],
+        ),
         (json!({ "deleted": true }), [vec![], vec![], vec![]]),
     ];
     for (written, expected) in table {
@@ -232,12 +242,15 @@ fn a_circle_is_ended_and_explained() {
     loop {
         let next = if started % 2 == 0 { &ping } else { &pong };
         let Err(circle) = guard(&event, next, &limits) else {
-            event.chain.push(Link { workflow: next.clone(), run: RunId::from_parts(Timestamp::from_millis(started), 1) });
+            event
+                .chain
+                .push(Link { workflow: next.clone(), run: RunId::from_parts(Timestamp::from_millis(started), 1) });
             started += 1;
             continue;
         };
         let text = circle.to_string();
-        for part in ["`ping` and `pong`", "5 times already", "a `filter`", "by a person", &event.contact.id.to_string()] {
+        for part in ["`ping` and `pong`", "5 times already", "a `filter`", "by a person", &event.contact.id.to_string()]
+        {
             assert!(text.contains(part), "{text}");
         }
         break;

@@ -164,7 +164,9 @@ impl Reading<'_> {
             let names = self.definitions.iter().map(|definition| definition.name.as_str());
             let help = match similar(name, names) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None if field::standard(name).is_some() => format!("every contact has `{name}`: it stands beside `fields`, not in it"),
+                None if field::standard(name).is_some() => {
+                    format!("every contact has `{name}`: it stands beside `fields`, not in it")
+                }
                 None => format!("define it: flowcell contact field set {name} --kind text"),
             };
             return self.refuse(&pointer, &format!("no field `{name}` is defined in this workspace"), Some(help));
@@ -204,7 +206,9 @@ impl Reading<'_> {
     fn unknown(&mut self, name: &str, pointer: &str) {
         let is_custom = self.definitions.iter().any(|definition| definition.name.as_str() == name);
         let help = match similar(name, field::top_names()) {
-            _ if is_custom => format!("it is one of the workspace's own fields: write it in `fields`, {{\"fields\": {{\"{name}\": …}}}}"),
+            _ if is_custom => format!(
+                "it is one of the workspace's own fields: write it in `fields`, {{\"fields\": {{\"{name}\": …}}}}"
+            ),
             Some(near) => format!("did you mean `{near}`?"),
             None => "the workspace's own fields stand in `fields`".to_owned(),
         };

@@ -321,7 +321,8 @@ pub(super) fn check_root(name: &str, locals: &[&str]) -> Result<(), String> {
 }
 
 fn unknown_root(name: &str) -> String {
-    let known = "expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
+    let known =
+        "expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
     match crate::workflow::problem::similar(name, ROOTS) {
         Some(near) => format!("`{name}` is undefined; did you mean `{near}`? ({known})"),
         None => format!("`{name}` is undefined: {known}"),

@@ -14,7 +14,9 @@ use flowcell_core::contact::port::{Contacts, Written};
 use flowcell_core::contact::wanted::Wanted;
 use flowcell_core::contact::{Actor, Change, Contact, Identity, Note};
 use flowcell_core::id::{ContactEventId, ContactId, FieldName, NoteId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, Append, Changed, Clock as _, Delivery, Journal, RunFilter, RunIndex as _, StoreError};
+use flowcell_core::ports::{
+    Accepted, Append, Changed, Clock as _, Delivery, Journal, RunFilter, RunIndex as _, StoreError,
+};
 use flowcell_core::run::event::{Outcome, Recorded};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::TriggerKind;
@@ -44,7 +46,9 @@ struct Listeners {
 impl Listeners {
     fn of(world: &World) -> Arc<Self> {
         let workflows = world.others.iter().chain([&world.version]).filter_map(|version| {
-            let TriggerKind::Contact(on) = Authored::parse(&version.source).unwrap().workflow.trigger.kind else { return None };
+            let TriggerKind::Contact(on) = Authored::parse(&version.source).unwrap().workflow.trigger.kind else {
+                return None;
+            };
             let (workspace, workflow) = (version.workspace.clone(), version.id.clone());
             Some(ListeningWorkflow { workspace, workflow, version: version.version, trigger: "trigger".to_owned(), on })
         });
@@ -90,7 +94,11 @@ fn by_run(world: &World, control: &RunControl, (run, document): (RunId, &Value))
     write(&world.store, world.clock.now(), (document, by, chain));
 }
 
-fn dispatcher(world: &World, control: RunControl, (contacts, source): (Arc<dyn Contacts>, &Arc<Listeners>)) -> Dispatcher {
+fn dispatcher(
+    world: &World,
+    control: RunControl,
+    (contacts, source): (Arc<dyn Contacts>, &Arc<Listeners>),
+) -> Dispatcher {
     let (source, clock) = (Arc::clone(source) as _, world.clock.clone());
     Dispatcher::new(DispatcherPorts { control, contacts, source, clock, limits: ChainLimits::default() })
 }
@@ -99,7 +107,11 @@ fn dispatcher(world: &World, control: RunControl, (contacts, source): (Arc<dyn C
 fn work(world: &World, listeners: &Arc<Listeners>, control_is: Arc<OnceLock<RunControl>>) {
     let (world, listeners) = (world.clone(), Arc::clone(listeners));
     world.clone().block_on(async move {
-        if flowcell_core::ports::Definitions::head(&world.store, &world.version.workspace, &world.version.id).await.unwrap().is_none() {
+        if flowcell_core::ports::Definitions::head(&world.store, &world.version.workspace, &world.version.id)
+            .await
+            .unwrap()
+            .is_none()
+        {
             world.publish().await;
         }
         let (engine, control) = world.engine_here();
@@ -110,7 +122,8 @@ fn work(world: &World, listeners: &Arc<Listeners>, control_is: Arc<OnceLock<RunC
             world.sleep(std::time::Duration::from_hours(48)).await;
             shutdown.request();
         };
-        let (engine, dispatcher, ()) = tokio::join!(engine.run(shutdown.clone()), dispatcher.run(shutdown.clone()), end);
+        let (engine, dispatcher, ()) =
+            tokio::join!(engine.run(shutdown.clone()), dispatcher.run(shutdown.clone()), end);
         engine.unwrap();
         dispatcher.unwrap();
     });
@@ -177,7 +190,12 @@ impl Contacts for Dying {
     async fn find(&self, _: &WorkspaceId, _: &Identity) -> Result<Option<Contact>, StoreError> {
         unreachable!()
     }
-    async fn search(&self, _: &WorkspaceId, _: &ContactFilter, _: ContactPageRequest) -> Result<ContactPage, StoreError> {
+    async fn search(
+        &self,
+        _: &WorkspaceId,
+        _: &ContactFilter,
+        _: ContactPageRequest,
+    ) -> Result<ContactPage, StoreError> {
         unreachable!()
     }
     async fn notes(&self, _: &WorkspaceId, _: ContactId, _: (Option<NoteId>, usize)) -> Result<Vec<Note>, StoreError> {
@@ -234,7 +252,8 @@ fn each_change_starts_each_workflow_once_wherever_the_process_dies() {
                     first.sleep(std::time::Duration::from_hours(24 * days_down)).await;
                 });
                 work(&world, &listeners, Arc::default());
-                let mut started: Vec<String> = at_once(world.runs()).iter().map(|run| run.workflow.to_string()).collect();
+                let mut started: Vec<String> =
+                    at_once(world.runs()).iter().map(|run| run.workflow.to_string()).collect();
                 started.sort();
                 assert_eq!(started, ["moved", "moved", "welcome", "welcome"], "{point:?} {days_down}");
                 assert_eq!(at_once(world.store.waiting(10)).unwrap(), [], "{point:?}");
@@ -256,9 +275,11 @@ fn workflows_that_set_each_other_off_are_stopped_with_their_names() {
         by_run(seen.get().unwrap(), known.get().unwrap(), (call.run, &document));
         Answer::ok(json!({}))
     });
-    let world = world
-        .beside(&listening("ping", "{ tag_added: [ping] }", ONE))
-        .beside(&listening("pong", "{ tag_added: [pong] }", ONE));
+    let world = world.beside(&listening("ping", "{ tag_added: [ping] }", ONE)).beside(&listening(
+        "pong",
+        "{ tag_added: [pong] }",
+        ONE,
+    ));
     assert!(itself.set(world.clone()).is_ok());
     let listeners = Listeners::of(&world);
     let ana = by_hand(&world, &json!({ "email": "ana@example.com", "tags": ["ping"] }));

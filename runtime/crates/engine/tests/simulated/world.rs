@@ -159,6 +159,27 @@ impl World {
         (engine, control)
     }
 
+    /// Publishes and works for as long as `script` goes on; what it found.
+    pub(crate) fn work_while<F>(&self, script: impl FnOnce(World, RunControl) -> F + Send + 'static) -> F::Output
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let world = self.clone();
+        self.block_on(async move {
+            world.publish().await;
+            let (engine, control) = world.engine_here();
+            let shutdown = Shutdown::new();
+            let script = async {
+                let found = script(world, control).await;
+                shutdown.request();
+                found
+            };
+            let (ended, found) = tokio::join!(engine.run(shutdown.clone()), script);
+            ended.unwrap();
+            found
+        })
+    }
+
     /// Accepts one event and works, while `meanwhile` happens; ends two days after that.
     pub(crate) fn run_while<F>(&self, meanwhile: impl FnOnce(World, RunControl, RunId) -> F + Send + 'static) -> Run
     where

@@ -19,10 +19,11 @@ use super::EmbeddedStore;
 use super::codec::{self, Body, PayloadRef};
 use super::guard::without_panic;
 use super::journal::Rows;
+use super::people::RowsChange;
 use super::search::{next, previous};
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, ContactPart, Table, WorkspaceNumber};
-use super::writer::{ContactsWrite, RowsWrite, Write};
+use super::writer::{ContactsWrite, Write};
 use crate::rules;
 
 const WHAT: &str = "a contact";
@@ -106,7 +107,7 @@ impl Contacts for EmbeddedStore {
         let mut rows = Rows::default();
         rows.add(Table::Contacts, key, &definition)?;
         let rows = self.persist_payloads(rows).await?;
-        self.write_rows(RowsOf { rows, remove: Vec::new() }).await?;
+        self.write_rows(RowsChange { rows, remove: Vec::new() }).await?;
         self.drop_payloads(before).await;
         Ok(())
     }
@@ -139,7 +140,9 @@ impl Contacts for EmbeddedStore {
     }
 
     async fn dispatched(&self, events: &[(WorkspaceId, ContactEventId)]) -> Result<(), StoreError> {
-        let keys = events.iter().filter_map(|(workspace, event)| Some(tables::waiting(self.known_workspace(workspace)?, *event)));
+        let keys = events
+            .iter()
+            .filter_map(|(workspace, event)| Some(tables::waiting(self.known_workspace(workspace)?, *event)));
         self.remove_keys(keys.collect()).await
     }
 
@@ -172,12 +175,6 @@ impl Contacts for EmbeddedStore {
 /// Keys that are forgotten at a time: some hundred KiB of a group.
 const FORGOTTEN_MAX: usize = 1_000;
 
-/// Records to write and to remove.
-struct RowsOf {
-    rows: Vec<super::group::Row>,
-    remove: Vec<(Table, sled::IVec)>,
-}
-
 impl EmbeddedStore {
     /// Reads, and returns when what was read is durable.
     async fn look<T: Send + 'static>(
@@ -189,19 +186,13 @@ impl EmbeddedStore {
         Ok(found)
     }
 
-    async fn write_rows(&self, RowsOf { rows, remove }: RowsOf) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.writer.reserve().await?.send(Write::Rows(Box::new(RowsWrite { remove, rows, reply })));
-        self.writer.answer(answer).await
-    }
-
     async fn remove_keys(&self, keys: Vec<sled::IVec>) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
         let files = self.files_of(keys.clone()).await?;
         let remove = keys.into_iter().map(|key| (Table::Contacts, key)).collect();
-        self.write_rows(RowsOf { rows: Vec::new(), remove }).await?;
+        self.write_rows(RowsChange { rows: Vec::new(), remove }).await?;
         self.drop_payloads(files).await;
         Ok(())
     }

@@ -50,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) tail: Ring<WorkspaceNumber>,
     /// Held while it is looked up what goes and until it is gone.
     pub(crate) removal: tokio::sync::Mutex<Alone>,
+    /// Held while a user is written.
+    pub(crate) people: tokio::sync::Mutex<()>,
+    /// Held while inboxes are written; taken after [`Self::people`] by whoever needs both.
+    pub(crate) inboxes: tokio::sync::Mutex<()>,
     pub(crate) space: Space,
     /// Keys and records of the trees, in bytes.
     live_bytes: AtomicU64,
@@ -137,6 +141,8 @@ impl Shared {
             fresh: Fresh::default(),
             tail: Ring::new(group),
             removal: tokio::sync::Mutex::default(),
+            people: tokio::sync::Mutex::default(),
+            inboxes: tokio::sync::Mutex::default(),
             space,
             live_bytes: AtomicU64::new(live_bytes),
             path,

@@ -4,7 +4,9 @@
 
 use flowcell_core::contact::Identity;
 use flowcell_core::destination::DestinationId;
-use flowcell_core::id::{ConnectionName, ContactEventId, ContactId, EventId, FieldName, RunId, WorkflowId};
+use flowcell_core::id::{
+    ConnectionName, ContactEventId, ContactId, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -43,6 +45,12 @@ pub(crate) enum Table {
     Triggers = 14,
     /// Workspace (4), part (1, see [`ContactPart`]), … → what is kept of contacts.
     Contacts = 15,
+    /// Workspace (4), user (64, zeros after it) → a user.
+    People = 16,
+    /// Workspace (4), user (64), notification (16) → a message in the user's inbox.
+    Inbox = 17,
+    /// Workspace (4), SHA-256 of its key (32) → what a step was told of what it did.
+    Receipts = 18,
 }
 
 /// What is kept of contacts. The numbers are on disk: they never change.
@@ -86,10 +94,14 @@ impl ContactPart {
 pub(crate) enum TriggerPart {
     Reference = 1,
     Late = 2,
+    /// How far its polls have come.
+    Poll = 3,
+    /// What stands at its provider.
+    Subscription = 4,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -106,6 +118,9 @@ impl Table {
         Self::Destinations,
         Self::Triggers,
         Self::Contacts,
+        Self::People,
+        Self::Inbox,
+        Self::Receipts,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -126,6 +141,9 @@ impl Table {
             Self::Destinations => "destinations",
             Self::Triggers => "triggers",
             Self::Contacts => "contacts",
+            Self::People => "people",
+            Self::Inbox => "inbox",
+            Self::Receipts => "receipts",
         }
     }
 
@@ -158,7 +176,7 @@ pub(crate) type WorkspaceNumber = u32;
 /// The one key of [`Table::Meta`].
 pub(crate) const STATE_KEY: [u8; 4] = [0; 4];
 
-/// Bytes of a workflow id, or the name of a connection, in a key: the longest there is.
+/// Bytes of a workflow id, a user's id or the name of a connection in a key: the longest there is.
 const NAME_BYTES: usize = 64;
 
 pub(crate) fn workspace(number: WorkspaceNumber) -> sled::IVec {
@@ -244,6 +262,33 @@ pub(crate) fn definition(workspace: WorkspaceNumber, name: &FieldName) -> sled::
 
 pub(crate) fn remembered(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
     join(&[&contacts(workspace, ContactPart::Remembered), &Sha256::digest(key)])
+}
+
+pub(crate) fn person(workspace: WorkspaceNumber, id: &UserId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(id.as_str())])
+}
+
+/// What the keys of one inbox begin with.
+pub(crate) fn inbox(workspace: WorkspaceNumber, user: &UserId) -> sled::IVec {
+    person(workspace, user)
+}
+
+pub(crate) fn item(workspace: WorkspaceNumber, user: &UserId, id: NotificationId) -> sled::IVec {
+    join(&[&inbox(workspace, user), &id.to_bytes()])
+}
+
+/// The notification of an inbox's key.
+pub(crate) fn item_id(key: &[u8]) -> Option<NotificationId> {
+    key.last_chunk::<16>().map(|id| NotificationId::from_bytes(*id))
+}
+
+pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &Sha256::digest(key)])
+}
+
+/// Whether the key of [`Table::Triggers`] is of this part.
+pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
+    key.last() == Some(&(part as u8))
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

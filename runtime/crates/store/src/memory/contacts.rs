@@ -126,7 +126,8 @@ impl Contacts for MemoryStore {
         (before, limit): (Option<NoteId>, usize),
     ) -> Result<Vec<Note>, StoreError> {
         let state = self.state();
-        let of_contact = state.book.notes.iter().rev().filter(|((owner, contact, _), _)| owner == workspace && *contact == id);
+        let of_contact =
+            state.book.notes.iter().rev().filter(|((owner, contact, _), _)| owner == workspace && *contact == id);
         let notes = of_contact.filter(|((_, _, note), _)| before.is_none_or(|before| *note < before));
         Ok(notes.map(|(_, note)| note.clone()).take(limit).collect())
     }
@@ -138,7 +139,8 @@ impl Contacts for MemoryStore {
         (before, limit): (Option<u32>, usize),
     ) -> Result<Vec<Change>, StoreError> {
         let state = self.state();
-        let of_contact = state.book.history.iter().rev().filter(|((owner, contact, _), _)| owner == workspace && *contact == id);
+        let of_contact =
+            state.book.history.iter().rev().filter(|((owner, contact, _), _)| owner == workspace && *contact == id);
         let changes = of_contact.filter(|((_, _, version), _)| before.is_none_or(|before| *version < before));
         Ok(changes.map(|(_, change)| change.clone()).take(limit).collect())
     }

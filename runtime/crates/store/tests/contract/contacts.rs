@@ -70,7 +70,8 @@ pub(crate) async fn sixty_four_concurrent_upserts_of_one_person_make_one_contact
     });
     let written = at_once(&store, writes.collect()).await;
     assert_eq!(written.iter().filter(|one| one.outcome == Outcome::Created).count(), 1);
-    let versions: std::collections::BTreeSet<u32> = written.iter().map(|one| one.contact.as_ref().unwrap().version).collect();
+    let versions: std::collections::BTreeSet<u32> =
+        written.iter().map(|one| one.contact.as_ref().unwrap().version).collect();
     assert_eq!(versions, (1..=64).collect(), "each of them saw the one before");
     let store = store.restart();
     let contacts = all(&*store.contacts, ContactFilter::default()).await;
@@ -95,7 +96,9 @@ pub(crate) async fn concurrent_upserts_by_different_identities_make_one_contact(
     let other = done(&*store.contacts, upsert(40, &json!({ "email": "ben@example.com" }))).await.id;
     let merging = upsert(41, &json!({ "email": "ben@example.com", "phone": "+4930901820" }));
     let refusal = store.contacts.write(merging).await.unwrap().unwrap_err();
-    assert!(matches!(refusal, Refusal::TwoContacts { first, second, .. } if first == other && second == contacts[0].id));
+    assert!(
+        matches!(refusal, Refusal::TwoContacts { first, second, .. } if first == other && second == contacts[0].id)
+    );
 }
 
 pub(crate) async fn a_change_leaves_what_it_is_found_by_free_for_others(store: Backend) {
@@ -134,17 +137,24 @@ pub(crate) async fn what_a_change_sets_off_waits_until_it_is_dispatched(store: B
 }
 
 pub(crate) async fn the_same_key_is_answered_as_the_first_time(store: Backend) {
-    let with_key = |number: u64| {
-        ContactWrite { key: Some("run_1/note/1".to_owned()), ..upsert(number, &json!({ "email": "ana@example.com", "city": "Lisbon" })) }
+    let with_key = |number: u64| ContactWrite {
+        key: Some("run_1/note/1".to_owned()),
+        ..upsert(number, &json!({ "email": "ana@example.com", "city": "Lisbon" }))
     };
     let first = done(&*store.contacts, with_key(1)).await;
     assert_eq!((first.outcome, first.is_repeated), (Outcome::Created, false));
     done(&*store.contacts, upsert(2, &json!({ "email": "ana@example.com", "city": "Porto" }))).await;
     let store = store.restart();
     let again = done(&*store.contacts, with_key(3)).await;
-    assert_eq!((again.outcome, again.id, again.changed, again.is_repeated), (Outcome::Created, first.id, first.changed, true));
+    assert_eq!(
+        (again.outcome, again.id, again.changed, again.is_repeated),
+        (Outcome::Created, first.id, first.changed, true)
+    );
     assert_eq!(again.contact.unwrap().value("city"), Some(json!("Porto")), "what came meanwhile stays");
-    let note = |number| ContactWrite { key: Some("n".to_owned()), ..write(number, Wish::Note { id: first.id, text: "called".to_owned() }) };
+    let note = |number| ContactWrite {
+        key: Some("n".to_owned()),
+        ..write(number, Wish::Note { id: first.id, text: "called".to_owned() })
+    };
     let noted = done(&*store.contacts, note(4)).await;
     assert_eq!(done(&*store.contacts, note(5)).await.note, noted.note);
     assert_eq!(store.contacts.notes(&workspace(), first.id, (None, 10)).await.unwrap().len(), 1);
@@ -182,7 +192,8 @@ pub(crate) async fn contacts_are_searched_in_pages_within_their_workspace(store:
     let mut ids: Vec<ContactId> = Vec::new();
     for number in 1..=7_u64 {
         let plan = if number % 2 == 0 { "gold" } else { "free" };
-        let document = json!({ "email": format!("c{number}@example.com"), "fields": { "plan": plan }, "tags": ["all", plan] });
+        let document =
+            json!({ "email": format!("c{number}@example.com"), "fields": { "plan": plan }, "tags": ["all", plan] });
         ids.insert(0, done(contacts, upsert(number, &document)).await.id);
     }
     let other: WorkspaceId = "other".parse().unwrap();
@@ -191,7 +202,10 @@ pub(crate) async fn contacts_are_searched_in_pages_within_their_workspace(store:
     let mut paged = Vec::new();
     let mut before = None;
     loop {
-        let page = contacts.search(&workspace(), &ContactFilter::default(), ContactPageRequest { before, limit: 3 }).await.unwrap();
+        let page = contacts
+            .search(&workspace(), &ContactFilter::default(), ContactPageRequest { before, limit: 3 })
+            .await
+            .unwrap();
         paged.extend(page.contacts.iter().map(|contact| contact.id));
         before = page.next;
         if before.is_none() {
@@ -206,7 +220,8 @@ pub(crate) async fn contacts_are_searched_in_pages_within_their_workspace(store:
     ] {
         assert_eq!(all(contacts, filter).await.iter().map(|contact| contact.id).collect::<Vec<_>>(), gold);
     }
-    let email = ContactFilter { identity: Some(Identity::Email("c3@example.com".to_owned())), ..ContactFilter::default() };
+    let email =
+        ContactFilter { identity: Some(Identity::Email("c3@example.com".to_owned())), ..ContactFilter::default() };
     assert_eq!(all(contacts, email.clone()).await[0].id, ids[4]);
     assert!(all(contacts, ContactFilter { tag: Some("gold".to_owned()), ..email }).await.is_empty());
     assert_eq!(contacts.get(&other, ids[0]).await.unwrap(), None);
@@ -215,11 +230,16 @@ pub(crate) async fn contacts_are_searched_in_pages_within_their_workspace(store:
 pub(crate) async fn large_contacts_notes_and_definitions_survive_a_restart(store: Backend) {
     let contacts = &*store.contacts;
     contacts.define(&workspace(), definition("story")).await.unwrap();
-    let many = FieldDefinition { kind: Kind::Choice, options: (0..200).map(|n| format!("{n}-{}", "o".repeat(50))).collect(), ..definition("choice") };
+    let many = FieldDefinition {
+        kind: Kind::Choice,
+        options: (0..200).map(|n| format!("{n}-{}", "o".repeat(50))).collect(),
+        ..definition("choice")
+    };
     contacts.define(&workspace(), many.clone()).await.unwrap();
     contacts.define(&workspace(), many.clone()).await.unwrap();
     let tags: Vec<String> = (0..100).map(|number| format!("{number}-{}", "t".repeat(80))).collect();
-    let large = upsert(1, &json!({ "email": "ana@example.com", "tags": tags, "fields": { "story": "s".repeat(4_000) } }));
+    let large =
+        upsert(1, &json!({ "email": "ana@example.com", "tags": tags, "fields": { "story": "s".repeat(4_000) } }));
     let ana = done(contacts, large).await.id;
     done(contacts, write(2, Wish::Note { id: ana, text: "n".repeat(30_000) })).await;
     done(contacts, upsert(3, &json!({ "id": ana, "city": "Lisbon" }))).await;
@@ -229,7 +249,8 @@ pub(crate) async fn large_contacts_notes_and_definitions_survive_a_restart(store
     assert_eq!((contact.tags.len(), contact.version), (100, 2));
     assert_eq!(contacts.notes(&workspace(), ana, (None, 1)).await.unwrap()[0].text.len(), 30_000);
     assert_eq!(contacts.definitions(&workspace()).await.unwrap(), [many, definition("story")]);
-    let waiting: Vec<_> = contacts.waiting(10).await.unwrap().into_iter().map(|event| (workspace(), event.id)).collect();
+    let waiting: Vec<_> =
+        contacts.waiting(10).await.unwrap().into_iter().map(|event| (workspace(), event.id)).collect();
     contacts.dispatched(&waiting).await.unwrap();
     done(contacts, write(4, Wish::Delete { id: ana, if_version: None })).await;
     assert!(contacts.undefine(&workspace(), &"choice".parse().unwrap()).await.unwrap());

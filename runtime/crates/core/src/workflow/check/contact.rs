@@ -69,12 +69,16 @@ impl Check<'_> {
         }
         // A workflow that others call has the contact of the run that called it.
         let may_be_called = matches!(workflow.trigger.kind, TriggerKind::Manual);
-        let perhaps = bringing.iter().find(|(_, sight)| matches!(sight, Sight::Perhaps { .. } | Sight::Failed | Sight::InLoop { .. }));
+        let perhaps = bringing
+            .iter()
+            .find(|(_, sight)| matches!(sight, Sight::Perhaps { .. } | Sight::Failed | Sight::InLoop { .. }));
         let provide = "provide for its absence: `| default(…)`, the step's `missing`, or a condition with `is: exists`";
         match perhaps {
             _ if read.is_guarded => {}
             Some((step, _)) => {
-                let message = format!("the run has a contact only where step `{step}` has run, and this reads `contact` in all runs");
+                let message = format!(
+                    "the run has a contact only where step `{step}` has run, and this reads `contact` in all runs"
+                );
                 self.warn(&read.pointer, message, Some(provide.to_owned()));
             }
             None if may_be_called => {
@@ -122,15 +126,16 @@ impl Check<'_> {
     /// A contact as expressions read it.
     fn contact_schema(&self) -> Value {
         let text = || json!({ "type": "string" });
-        let mut properties: Map<String, Value> =
-            field::top_names().map(|name| (name.to_owned(), text())).collect();
+        let mut properties: Map<String, Value> = field::top_names().map(|name| (name.to_owned(), text())).collect();
         properties.insert("version".to_owned(), json!({ "type": "integer" }));
         properties.insert("tags".to_owned(), json!({ "type": "array", "items": { "type": "string" } }));
         let fields = match self.others.contact_fields() {
             None => json!({ "type": "object", "additionalProperties": true }),
             Some(custom) => {
-                let fields: Map<String, Value> =
-                    custom.iter().map(|field| (field.name.to_string(), json!({ "type": field.kind.json_type() }))).collect();
+                let fields: Map<String, Value> = custom
+                    .iter()
+                    .map(|field| (field.name.to_string(), json!({ "type": field.kind.json_type() })))
+                    .collect();
                 json!({ "type": "object", "properties": fields })
             }
         };

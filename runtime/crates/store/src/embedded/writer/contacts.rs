@@ -148,7 +148,8 @@ impl Look<'_> {
             self.shared.database().trees.get(Table::Contacts).scan_prefix(&prefix).keys().collect::<Result<Vec<_>, _>>()
         });
         let mut keys = stored.and_then(|keys| keys.map_err(|error| error.to_string())).map_err(damaged)?;
-        let fresh = self.group.changes().filter(|(table, key, _)| *table == Table::Contacts && key.starts_with(&prefix));
+        let fresh =
+            self.group.changes().filter(|(table, key, _)| *table == Table::Contacts && key.starts_with(&prefix));
         keys.extend(fresh.map(|(_, key, _)| key.clone()));
         Ok(keys)
     }
@@ -181,7 +182,8 @@ impl Edit<'_> {
             Some(contact) => self.put(tables::contact(workspace, id), contact)?,
             None => self.remove.extend(before.as_ref().map(|before| tables::contact(workspace, before.id))),
         }
-        let of_version = |version: u32| tables::of_contact(workspace, ContactPart::History, (id, &version.to_be_bytes()));
+        let of_version =
+            |version: u32| tables::of_contact(workspace, ContactPart::History, (id, &version.to_be_bytes()));
         self.put(of_version(event.change.version), &event.change)?;
         self.remove.extend(event.change.version.checked_sub(HISTORY_MAX).filter(|old| *old > 0).map(of_version));
         self.put(tables::waiting(workspace, event.id), event)
@@ -191,7 +193,9 @@ impl Edit<'_> {
         let encoded = codec::encode(Table::Contacts, &key, value)?;
         if let Some((file, payload)) = &encoded.payload {
             self.shared.payloads.write(file, payload).map_err(|error| match error {
-                WriteError::Write(error) => StoreError::Failed { message: format!("a payload file could not be written: {error}") },
+                WriteError::Write(error) => {
+                    StoreError::Failed { message: format!("a payload file could not be written: {error}") }
+                }
                 WriteError::Sync(error) => {
                     self.shared.stop(&format!("the sync of a payload file failed: {error}"));
                     StoreError::Stopped
