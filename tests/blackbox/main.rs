@@ -13,6 +13,7 @@ mod canaries;
 mod clock;
 mod command_line;
 mod connections;
+mod contacts;
 mod crash;
 mod delivery;
 mod edge;

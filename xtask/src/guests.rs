@@ -17,6 +17,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const GUESTS: [(&str, &str); 8] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
+    ("flowcell-contacts", "plugins/contacts"),
     ("flowcell-google-sheets", "plugins/google-sheets"),
     ("flowcell-notifications", "plugins/notifications"),
     ("hello-plugin", "examples/hello-plugin"),
