@@ -25,6 +25,7 @@ mod journal;
 mod links;
 mod oauth;
 mod pins;
+mod polling;
 mod redaction;
 mod rehearse;
 mod reply;
