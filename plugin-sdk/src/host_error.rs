@@ -9,7 +9,7 @@ use crate::ActionError;
 /// The failure of a call of [`crate::key_value`], [`crate::mail`], [`crate::inbox`] or [`crate::contacts`]. With `?` it becomes the action's own error, with the same code.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HostError {
-    /// `denied`, `conflict`, `not-found`, `invalid-input`, `too-large`, `quota`, `budget`, `unauthorized`, `rate-limited` or `unavailable`.
+    /// `denied`, `conflict`, `not-found`, `invalid-input`, `too-large`, `quota`, `budget`, `unauthorized`, `rejected`, `rate-limited` or `unavailable`.
     pub code: String,
     /// For people, from the host; a denial names the grant that would allow it.
     pub message: String,

@@ -29,6 +29,9 @@ pub struct Notification {
     pub link: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
+    /// Tells it from other messages of the step, whatever their order; none: its number among the step's writing calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub struct Person {
     /// `{"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<Value>,
+    /// There while it is one of their quiet hours: so long they last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_for_ms: Option<u64>,
     /// The ways they want to be reached, the first one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,

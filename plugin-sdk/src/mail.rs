@@ -23,6 +23,8 @@ pub struct Message {
     pub text: Option<String>,
     pub html: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// Tells it from other messages of the step, whatever their order; none: its number among the step's writing calls.
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,13 @@ impl Message {
     #[must_use]
     pub fn attach(mut self, name: impl Into<String>, media_type: impl Into<String>, content: Vec<u8>) -> Self {
         self.attachments.push(Attachment { name: name.into(), media_type: media_type.into(), content });
+        self
+    }
+
+    /// For a step that sends several, and not always all of them: under the same key it is the same message.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 

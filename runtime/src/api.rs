@@ -4,9 +4,11 @@ pub(crate) mod auth;
 pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod consent;
+pub(crate) mod contacts;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod notifications;
 pub(crate) mod options;
 pub(crate) mod plugins;
 pub(crate) mod quarantine;
@@ -20,6 +22,7 @@ pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod tail;
 pub(crate) mod triggers;
+pub(crate) mod users;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
@@ -88,6 +91,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v2/connections/{name}/plugins/{publisher}/{plugin}",
             put(connections::allow).delete(connections::disallow),
         )
+        .route("/api/v2/contacts", get(contacts::list).post(contacts::upsert))
+        .route("/api/v2/contacts/{id}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
+        .route("/api/v2/contacts/{id}/notes", get(contacts::notes::list).post(contacts::notes::add))
+        .route("/api/v2/contacts/{id}/history", get(contacts::notes::history))
+        .route("/api/v2/contact-fields", get(contacts::fields::list))
+        .route("/api/v2/contact-fields/{name}", put(contacts::fields::define).delete(contacts::fields::remove))
+        .route("/api/v2/users", get(users::list).post(users::add))
+        .route("/api/v2/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
+        .route("/api/v2/notifications", get(notifications::list).delete(notifications::delete_all))
+        .route("/api/v2/notifications/read", post(notifications::read_all))
+        .route("/api/v2/notifications/{id}", axum::routing::delete(notifications::delete))
+        .route("/api/v2/notifications/{id}/read", post(notifications::read))
+        .route("/api/v2/notifications/{id}/unread", post(notifications::unread))
         .route("/api/v2/secrets", get(secrets::show))
         .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))

@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{ConnectionName, RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Inbox;
+use flowcell_core::people::People;
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Polls, Retention, RunIndex, Schedules,
     Subscriptions, Tail, Triggers,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::time::Timestamp;
 use flowcell_engine::polling::PollHandle;
 use flowcell_engine::{ControlError, RunControl};
@@ -18,14 +22,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::options::OptionsCache;
 use crate::api::redaction::Redactions;
 use crate::api::tail::FOLLOWERS_MAX;
-use crate::api::options::OptionsCache;
 use crate::config::{Ingress, Triggers as TriggersConfig, size};
 use crate::connections::Broker;
 use crate::connections::keys::Keys;
 use crate::connections::oauth::Tokens;
 use crate::connections::oauth::consent::Consents;
+use crate::contacts::PublishedListeners;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -35,6 +40,7 @@ use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
 use crate::plugin_triggers::{PluginTriggers, Urls};
 use crate::schedules::PublishedSchedules;
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -47,6 +53,10 @@ pub(crate) struct Ports {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
+    pub(crate) contacts: Arc<dyn Contacts>,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) polls: Arc<dyn Polls>,
     pub(crate) subscriptions: Arc<dyn Subscriptions>,
     pub(crate) invoker: Arc<dyn Invoker>,
@@ -80,6 +90,8 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
+    /// What the dispatcher of changes of contacts looks at.
+    pub(crate) listeners: Arc<PublishedListeners>,
     /// What the poller and the subscriber look at; told here when a workflow is applied or a URL replaced.
     pub(crate) plugin_triggers: Arc<PluginTriggers>,
     /// Asks the poller.
@@ -99,6 +111,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// The one way out, for what the host itself sends on somebody's behalf.
     pub(crate) door: Door,
+    /// For mail, the way of the host's own.
+    pub(crate) mailer: Arc<Mailer>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -124,12 +138,18 @@ impl App {
         let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
         let scheduled =
             Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
+        let listeners = Arc::new(PublishedListeners::new(
+            WorkspaceId::default_workspace(),
+            Arc::clone(&ports.definitions),
+            Arc::clone(&tallies),
+        ));
         let urls = Urls { key: key.clone(), base_url: base_url.clone(), workspace: WorkspaceId::default_workspace() };
         let plugin_triggers =
             Arc::new(PluginTriggers::new(&ports, (Arc::clone(&settings.connections), Arc::clone(&tallies)), urls));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
+            listeners,
             plugin_triggers,
             polling: PollHandle::default(),
             options: OptionsCache::new(&settings.triggers),
@@ -138,10 +158,11 @@ impl App {
             tallies,
             redactions: Redactions::default(),
             control: settings.control,
-            connections: settings.connections,
-            tokens: settings.tokens,
             consents: Consents::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy)),
             keys: settings.keys,
+            tokens: settings.tokens,
+            mailer: settings.mailer,
+            connections: settings.connections,
             door: settings.door,
             waiting: settings.waiting,
             ports,
@@ -207,6 +228,7 @@ pub(crate) struct Settings {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keys: Keys,
     pub(crate) door: Door,
+    pub(crate) mailer: Arc<Mailer>,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -11,14 +11,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
     Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
-use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
+use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
 use flowcell_engine::polling::{Poller, PollerPorts};
+use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
 use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
 use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
@@ -41,6 +44,8 @@ use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
+use crate::services::inbox::Inboxes;
+use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -67,13 +72,21 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
+    let inboxes = Inboxes {
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
-            services: Arc::new(Services::default()),
+            services: Arc::new(Services { mailer: Arc::clone(&mailer), inboxes }),
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -89,6 +102,10 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        contacts: Arc::clone(&store) as _,
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        receipts,
         polls: Arc::clone(&store) as _,
         subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
@@ -113,6 +130,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         tokens,
         keys,
         door: door.clone(),
+        mailer,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -127,6 +145,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
     let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
@@ -150,6 +169,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        dispatcher,
         triggers,
     })
 }
@@ -166,7 +186,9 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });
 }
@@ -176,6 +198,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
         journal: Arc::clone(&ports.journal),
         queue: Arc::clone(store) as Arc<dyn RunQueue>,
         destinations: Arc::clone(store) as Arc<dyn Destinations>,
+        contacts: Arc::clone(&ports.contacts),
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -192,6 +215,16 @@ fn scheduler(app: &App) -> Scheduler {
         schedules: Arc::clone(&app.ports.schedules),
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
+    })
+}
+
+fn dispatcher(app: &App) -> Dispatcher {
+    Dispatcher::new(DispatcherPorts {
+        control: app.control.clone(),
+        contacts: Arc::clone(&app.ports.contacts),
+        source: Arc::clone(&app.listeners) as _,
+        clock: Arc::clone(&app.ports.clock),
+        limits: ChainLimits::default(),
     })
 }
 

@@ -26,6 +26,10 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 /// The largest answer that is read: a run with every attempt at its limits stays below.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// How long to wait before a broken stream is asked for again, and how often in a row: half a minute outlasts a restart.
+const EVENTS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const EVENTS_AGAIN_MAX: u32 = 30;
+
 /// Why there is no answer to work with.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
@@ -97,6 +101,22 @@ impl Client {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
         Err(self.refusal(head.status, &body))
+    }
+
+    /// The stream again, after it broke: for as long as a restart takes.
+    pub(crate) async fn events_again(&self, path: &str, last_id: Option<&str>) -> Result<Events, ClientError> {
+        let mut tries = 0;
+        loop {
+            tokio::time::sleep(EVENTS_AGAIN_AFTER).await;
+            tries += 1;
+            match self.events(path, last_id).await {
+                Err(ClientError::Problem(problem)) if problem.status != 503 => {
+                    return Err(ClientError::Problem(problem));
+                }
+                Err(_) if tries < EVENTS_AGAIN_MAX => {}
+                answered => return answered,
+            }
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {

@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod config;
 mod connections;
+mod contacts;
 mod data_dir;
 mod entropy;
 mod http;

@@ -124,7 +124,8 @@ pub(crate) fn asked(version: &WorkflowVersion, catalog: &dyn Catalog) -> Result<
     let TriggerKind::Plugin { uses, with } = &trigger.kind else { return Ok(None) };
     let pin = version.pins.get(uses).ok_or_else(|| format!("it has no plugin for `{uses}`"))?;
     let plugin = catalog.by_digest(&pin.digest).ok_or_else(|| format!("plugin {} is gone", pin.digest))?;
-    let member = plugin.manifest.trigger(&pin.member).ok_or_else(|| format!("its plugin has no trigger `{}`", pin.member))?;
+    let member =
+        plugin.manifest.trigger(&pin.member).ok_or_else(|| format!("its plugin has no trigger `{}`", pin.member))?;
     let what = match member.kind {
         Kind::Poll => {
             let least = member.interval.unwrap_or(Interval::DEFAULT).as_millis();
@@ -153,7 +154,19 @@ impl PollSource for PluginTriggers {
             let (What::Poll { every }, Some(version)) = (asked.what, head.published) else { return None };
             let Asked { what: _, digest, member, source, config, connection, dedupe } = Asked::clone(&asked);
             let (workspace, workflow, trigger) = (head.workspace, head.id, TRIGGER_ID.to_owned());
-            Some(PolledTrigger { workspace, workflow, version, trigger, digest, member, source, config, connection, every, dedupe })
+            Some(PolledTrigger {
+                workspace,
+                workflow,
+                version,
+                trigger,
+                digest,
+                member,
+                source,
+                config,
+                connection,
+                every,
+                dedupe,
+            })
         });
         Ok(polled.collect())
     }

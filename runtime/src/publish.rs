@@ -99,7 +99,9 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
             Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Ok(applied) => {
                 let cursor = match intent {
-                    Intent::Publish => app.plugin_triggers.of(&applied.head).await?.and_then(|asked| fate(polled.as_ref(), &asked)),
+                    Intent::Publish => {
+                        app.plugin_triggers.of(&applied.head).await?.and_then(|asked| fate(polled.as_ref(), &asked))
+                    }
                     Intent::Draft => None,
                 };
                 let applied = Applied { warnings, cursor, ..applied };

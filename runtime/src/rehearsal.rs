@@ -188,6 +188,7 @@ impl Stage {
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
                 destinations: Arc::clone(&store) as _,
+                contacts: Arc::clone(&store) as _,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -301,7 +302,7 @@ impl Stage {
 fn incoming(ready: &Ready, trigger: Value) -> Incoming {
     let workflow = &ready.workflow;
     let input = match &workflow.trigger.kind {
-        TriggerKind::Plugin { .. } | TriggerKind::Error => Input::Trusted,
+        TriggerKind::Plugin { .. } | TriggerKind::Error | TriggerKind::Contact(_) => Input::Trusted,
         TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Event { .. } => Input::Checked,
     };
     Incoming {

@@ -26,6 +26,7 @@ use crate::connections::users::Users;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 use crate::vault::source::KeySource;
 use crate::vault::{MasterKey, Vault};
@@ -68,6 +69,10 @@ impl Bench {
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
+            people: Arc::clone(&store) as _,
+            inbox: Arc::clone(&store) as _,
+            receipts: Arc::clone(&store) as _,
             polls: Arc::clone(&store) as _,
             subscriptions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
@@ -91,6 +96,7 @@ impl Bench {
                 index: Arc::clone(&ports.runs),
                 definitions: Arc::clone(&ports.definitions),
                 destinations,
+                contacts: Arc::clone(&ports.contacts),
                 invoker: Arc::clone(&ports.invoker),
                 catalog: Arc::clone(&ports.catalog),
                 clock: Arc::clone(&ports.clock),
@@ -110,6 +116,12 @@ impl Bench {
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
             tokens: Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::new(SystemClock))),
+            mailer: Mailer::new(
+                Arc::clone(&connections),
+                door.clone(),
+                Arc::clone(&ports.receipts),
+                Arc::clone(&ports.clock),
+            ),
             connections,
             door,
             keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Clock, Definitions, Retention, RunIndex, StoreError};
+use flowcell_core::receipt::KEPT;
 use flowcell_core::retention::{ByteCap, Picker, RetentionRules};
 use flowcell_core::search::FieldPath;
+use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::Settings;
 use flowcell_core::workflow::text::Located;
 use tokio_util::sync::CancellationToken;
@@ -187,6 +189,33 @@ pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = app.control.flush_destinations().await {
             tracing::warn!(%error, "how deliveries went was not written down; it is tried again");
+        }
+    }
+}
+
+/// How often old receipts are looked for: they are kept for days, and an hour more does no harm.
+const RECEIPTS_EVERY: Duration = Duration::from_hours(1);
+
+/// Forgets what steps did when nobody can ask for it any more, until `stop`.
+pub(crate) async fn forget_receipts(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let now = app.ports.clock.now();
+        let before = Timestamp::from_millis(
+            now.since(Timestamp::default()).saturating_sub(KEPT).as_millis().try_into().unwrap_or(0),
+        );
+        loop {
+            match app.ports.receipts.forget(before, STEP).await {
+                Ok(STEP) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old receipts of steps were not removed; it is tried again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(now + RECEIPTS_EVERY) => {}
         }
     }
 }

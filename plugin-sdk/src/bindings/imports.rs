@@ -117,6 +117,7 @@ pub(crate) fn mail_send(message: Message) -> Result<Receipt, HostError> {
         text: message.text,
         html: message.html,
         attachments: attachments.collect(),
+        key: message.key,
     })?;
     Ok(Receipt {
         message_id: receipt.message_id,

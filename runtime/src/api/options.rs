@@ -116,9 +116,9 @@ fn find(app: &App, id: &str, major: Option<u64>) -> Result<Arc<InstalledPlugin>,
     };
     let id: PluginId = id.parse().map_err(|_| missing())?;
     let plugins = app.ports.catalog.list();
-    let mut fitting = plugins.into_iter().filter(|plugin| {
-        plugin.manifest.id == id && major.is_none_or(|major| plugin.manifest.version.major == major)
-    });
+    let mut fitting = plugins
+        .into_iter()
+        .filter(|plugin| plugin.manifest.id == id && major.is_none_or(|major| plugin.manifest.version.major == major));
     fitting.next().ok_or_else(missing)
 }
 
@@ -176,15 +176,15 @@ fn problem(error: &InvokeError, asked: &str) -> Problem {
         }
         InvokeError::Connection(_) => Problem::new(Kind::ConnectionNeeded, format!("{error}.")),
         error if error.is_unauthorized() => {
-            let detail = format!("The other side refuses the connection: {error}. Its owner can give it another secret or consent again.");
+            let detail = format!(
+                "The other side refuses the connection: {error}. Its owner can give it another secret or consent again."
+            );
             Problem::new(Kind::ConnectionNeeded, detail)
         }
-        InvokeError::InvalidInput { .. } => {
-            Problem::new(Kind::InvalidInput, format!("{error}.")).with_errors(vec![fault(field.as_deref().unwrap_or(asked))])
-        }
-        error if field.is_some() => {
-            Problem::new(Kind::InvalidInput, format!("{error}.")).with_errors(field.iter().map(|field| fault(field)).collect())
-        }
+        InvokeError::InvalidInput { .. } => Problem::new(Kind::InvalidInput, format!("{error}."))
+            .with_errors(vec![fault(field.as_deref().unwrap_or(asked))]),
+        error if field.is_some() => Problem::new(Kind::InvalidInput, format!("{error}."))
+            .with_errors(field.iter().map(|field| fault(field)).collect()),
         error => match error.disposition() {
             Disposition::Transient { after_ms } => {
                 Problem::new(Kind::Busy, format!("The choices cannot be had now: {error}.")).retry_after_ms(after_ms)

@@ -1,6 +1,7 @@
-//! `flowcell plugin list|inspect|build|release`.
+//! `flowcell plugin list|inspect|build|examples|release`.
 
 pub(crate) mod build;
+pub(crate) mod examples;
 pub(crate) mod inspect;
 pub(crate) mod options;
 
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Build a plugin from its source: a Rust crate with a plugin.toml
     Build(build::Build),
+    /// Run the examples in a plugin's README and hold them against what it says
+    Examples(examples::Examples),
     /// Let a plugin out of quarantine; the runs that were parked for it go on
     Release(Release),
     /// Print what a plugin gives to choose from for a field

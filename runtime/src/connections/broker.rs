@@ -204,6 +204,13 @@ impl Broker {
         }
     }
 
+    /// The same for a mail, which is noted: it goes to where the connection's own settings say.
+    pub(crate) async fn admitted_for_mail(&self, asking: Asking<'_>) -> Result<StoredConnection, CredentialError> {
+        let stored = self.admitted(asking).await?;
+        self.notes.given((asking.workspace.clone(), asking.name.clone()), asking.plugin, self.clock.now());
+        Ok(stored)
+    }
+
     /// Takes note of what `inner` will be used for.
     pub(super) fn noted(&self, asking: Asking<'_>, inner: Arc<dyn Authorizer>) -> Arc<dyn Authorizer> {
         let place = (asking.workspace.clone(), asking.name.clone());

@@ -1,9 +1,11 @@
 //! What somebody wants a connection to be, and whether it can: names of headers, hosts, plugins, limits.
 
 use flowcell_core::capability::HttpRule;
-use flowcell_core::connection::{Binding, KeyPlace, Kind, OauthClient};
+use flowcell_core::connection::{Binding, KeyPlace, Kind, OauthClient, SmtpTls};
 use flowcell_core::plugin::PluginId;
 use url::{Host, Url};
+
+use crate::services::mail::{are_certificates, check_sender};
 
 /// Rules of a binding: an interface has one or a few hosts; more than this is a grant to the world.
 const HOSTS_MAX: usize = 50;
@@ -13,6 +15,9 @@ const PLUGINS_MAX: usize = 100;
 
 /// Characters of a note: a paragraph.
 pub(crate) const NOTE_MAX: usize = 1_000;
+
+/// Bytes of a connection's own certificates: a few of them.
+const CA_BYTES_MAX: usize = 32 * 1024;
 
 /// Headers that say where a message ends, where it goes or who may see it: a secret in one of them would break the request or be sent on.
 const NEVER_A_SECRET: [&str; 12] = [
@@ -67,6 +72,13 @@ pub(crate) fn warnings(kind: &Kind, bound: &Binding) -> Vec<String> {
             "The key goes into the query as `{name}`: servers and proxies write queries into their logs. Use a header, if the interface takes one."
         ));
     }
+    if let Kind::Smtp { host, tls: SmtpTls::None, .. } = kind
+        && !is_loopback(host)
+    {
+        warnings.push(format!(
+            "The password and every mail go to {host} without encryption: whoever is on the way can read them. Use `starttls` or `implicit`."
+        ));
+    }
     if !kind.only_signs() {
         let in_clear = bound.hosts.iter().filter(|rule| rule.scheme == "http" && !is_near(rule));
         warnings.extend(in_clear.map(|rule| {
@@ -106,13 +118,21 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
             printable("/settings/prefix", &signing.prefix)?;
             signing.timestamp_header.as_ref().map_or(Ok(()), |name| header("/settings/timestamp_header", name))
         }
-        Kind::Smtp { host, .. } if Host::parse(host).is_err() => {
-            wrong("/settings/host", "the mail server's host is not a host name or address".to_owned())
+        Kind::Smtp { host, sender, ca, .. } => {
+            if Host::parse(host).is_err() {
+                return wrong("/settings/host", "the mail server's host is not a host name or address".to_owned());
+            }
+            if let Some(error) = sender.as_ref().and_then(|sender| check_sender(sender).err()) {
+                return wrong("/settings/sender", error.message);
+            }
+            if ca.as_ref().is_some_and(|pem| pem.len() > CA_BYTES_MAX || !are_certificates(pem)) {
+                return wrong("/settings/ca", "it holds no certificates of an authority (PEM)".to_owned());
+            }
+            Ok(())
         }
         Kind::Bearer
         | Kind::Basic { .. }
         | Kind::StandardWebhooks { .. }
-        | Kind::Smtp { .. }
         | Kind::WebhookSecret
         | Kind::Plugin { .. } => Ok(()),
     }
@@ -160,7 +180,11 @@ fn encrypted(pointer: &'static str, url: &Url) -> Result<(), InvalidFact> {
 }
 
 fn is_near(rule: &HttpRule) -> bool {
-    rule.host == "localhost" || rule.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    is_loopback(&rule.host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether every rule of `narrower` stands in `wider`, word for word: then a change takes something away and adds nothing.

@@ -35,6 +35,9 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     InvalidWorkflow,
     InvalidConnection,
+    InvalidContact,
+    ContactConflict,
+    VersionMoved,
     SecretSealed,
     KeyNotExchanged,
     UnusablePlugin,
@@ -95,6 +98,13 @@ impl Kind {
             }
             Self::InvalidConnection => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
+            }
+            Self::InvalidContact => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-contact", "The contact cannot be as it is asked")
+            }
+            Self::ContactConflict => (StatusCode::CONFLICT, "contact-conflict", "Another contact stands in the way"),
+            Self::VersionMoved => {
+                (StatusCode::PRECONDITION_FAILED, "version-moved", "It is not the version that was named")
             }
             Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
             Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),

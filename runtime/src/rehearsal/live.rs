@@ -73,6 +73,7 @@ async fn act(
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
             destinations: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,

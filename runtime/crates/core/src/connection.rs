@@ -76,7 +76,18 @@ pub enum Kind {
     /// A Google service account: the host signs a JWT and exchanges it for a token (RFC 7523).
     GoogleServiceAccount { client_email: String, token_url: Url, scopes: Vec<String> },
     /// A mail server; used by the mail interface, never by HTTP.
-    Smtp { host: String, port: u16, tls: SmtpTls, username: String },
+    Smtp {
+        host: String,
+        port: u16,
+        tls: SmtpTls,
+        username: String,
+        /// What mails come from that name no sender, `Ana <ana@example.com>`; absent: the user name, which then is an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<String>,
+        /// Certificates (PEM) of an authority of one's own, which counts beside the public ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
+    },
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
@@ -182,8 +193,12 @@ pub enum SignatureEncoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SmtpTls {
+    /// It begins in the clear, and nothing but the wish for TLS is said there (RFC 3207).
     Starttls,
+    /// From the first byte on (RFC 8314).
     Implicit,
+    /// In the clear: for a server on this machine.
+    None,
 }
 
 /// Whether it can be used.

@@ -21,7 +21,7 @@ use crate::plugin::PluginId;
 use crate::ports::StoreError;
 use crate::time::Timestamp;
 
-pub use recorded::HostCall;
+pub use recorded::{HostCall, UNCERTAIN};
 
 /// One thing asked of the host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -85,7 +85,7 @@ impl HostRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct HostError {
-    /// `denied`, `conflict`, `not-found`, `invalid-input`, `too-large`, `quota`, `budget`, `unauthorized`, `rate-limited` or `unavailable`.
+    /// `denied`, `conflict`, `not-found`, `invalid-input`, `too-large`, `quota`, `budget`, `unauthorized`, `rejected`, `rate-limited` or `unavailable`.
     pub code: String,
     /// For people: what happened, and what to do about it.
     pub message: String,
@@ -186,6 +186,14 @@ impl Caller {
     /// Under which a writing call is remembered, so that a repeated attempt gets the first one's answer: `<idempotency key>/<nth>`.
     /// None for triggers, which have no key, and for calls that only read.
     pub fn ledger_key(&self) -> Option<String> {
+        self.ledger_key_of(None)
+    }
+
+    /// The same for a call that brings a name of its own, `<idempotency key>/=<key>`: it is remembered however many calls come before it.
+    pub fn ledger_key_of(&self, key: Option<&str>) -> Option<String> {
+        if let Some(key) = key {
+            return (!self.idempotency_key.is_empty()).then(|| format!("{}/={key}", self.idempotency_key));
+        }
         (self.nth > 0 && !self.idempotency_key.is_empty()).then(|| format!("{}/{}", self.idempotency_key, self.nth))
     }
 }

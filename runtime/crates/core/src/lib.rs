@@ -7,6 +7,7 @@
 pub mod capability;
 pub mod condition;
 pub mod connection;
+pub mod contact;
 pub mod destination;
 pub mod exchange;
 pub mod expression;
@@ -14,13 +15,17 @@ mod serde_text;
 
 pub mod host_call;
 pub mod id;
+pub mod inbox;
 pub mod infer;
 pub mod invoke;
+pub mod mail;
 pub mod manifest;
 pub mod manual_clock;
+pub mod people;
 pub mod plugin;
 pub mod polling;
 pub mod ports;
+pub mod receipt;
 pub mod record;
 pub mod redact;
 pub mod retention;

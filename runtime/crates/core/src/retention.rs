@@ -131,6 +131,7 @@ mod tests {
             events: 2,
             error_code: None,
             marks: Vec::new(),
+            contact: None,
         };
         Kept { summary, is_pinned: false }
     }

@@ -11,9 +11,7 @@ use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
 use flowcell_core::id::{ConnectionName, Digest, StepRef};
-use flowcell_core::invoke::{
-    ActionCall, CallRecord, Disposition, Invocation, InvokeError, UNAUTHORIZED, field_of,
-};
+use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError, UNAUTHORIZED, field_of};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
 use flowcell_core::redact::Redactor;
@@ -98,7 +96,9 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     };
     let (mut error, retry_at) = judge(&core.ports, &retry, error, failures);
     if error.code == UNAUTHORIZED && refusals >= REFUSALS_MAX {
-        let again = format!(" (its connection was refused {refusals} times before, whatever its owner did, so it is not waited for any longer)");
+        let again = format!(
+            " (its connection was refused {refusals} times before, whatever its owner did, so it is not waited for any longer)"
+        );
         error.message.push_str(&again);
     }
     place(&mut error, workflow, &step);
@@ -145,7 +145,9 @@ fn place(error: &mut StepError, workflow: &Prepared, step: &StepRef) {
 /// `refusals` how often it was waited for in vain.
 fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refusals: u32) -> Option<StepError> {
     let (name, reason, refused) = match (error, named) {
-        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }), _) => (name, reason.clone(), false),
+        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }), _) => {
+            (name, reason.clone(), false)
+        }
         (error, Some(name)) if error.is_unauthorized() && refusals < REFUSALS_MAX => {
             (name, format!("the other side refuses it ({error})"), true)
         }
@@ -154,7 +156,8 @@ fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refus
     let message = format!(
         "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
     );
-    let details = Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
+    let details =
+        Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
 }
 

@@ -7,6 +7,7 @@
 mod attempt;
 mod breaker;
 mod config;
+pub mod contacts;
 mod control;
 mod destinations;
 mod drive;

@@ -30,8 +30,8 @@ use crate::patience::Patience;
 use crate::shutdown::Shutdown;
 use crate::worker::EngineStopped;
 use agenda::{Agenda, Entry};
-pub use handle::{NotPolled, PollHandle};
 use handle::{Ask, Asks};
+pub use handle::{NotPolled, PollHandle};
 use poll::{Ended, Poll};
 
 /// A published workflow whose trigger is polled.
@@ -80,7 +80,13 @@ pub trait PollSource: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PollOutcome {
     /// It was answered; these many runs were started, and so on.
-    Answered { started: u64, duplicate: u64, skipped: u64, filtered: Vec<(EventId, Explanation)>, more: bool },
+    Answered {
+        started: u64,
+        duplicate: u64,
+        skipped: u64,
+        filtered: Vec<(EventId, Explanation)>,
+        more: bool,
+    },
     Failed(TriggerFailure),
     /// The plugin was not called.
     Held(Hold),
@@ -223,7 +229,8 @@ impl Poller {
         let state = match stored.filter(|state| state.source == trigger.source) {
             Some(state) if !state.is_ended => {
                 // A shorter interval, or a clock that was wrong, must not leave it asleep; failures wait for their time.
-                let latest = if state.failures == 0 && state.hold.is_none() { now + trigger.every } else { state.next_at };
+                let latest =
+                    if state.failures == 0 && state.hold.is_none() { now + trigger.every } else { state.next_at };
                 PollState { next_at: state.next_at.min(latest), ..state }
             }
             same => {

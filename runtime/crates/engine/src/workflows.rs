@@ -46,6 +46,8 @@ pub(crate) struct Prepared {
     pub(crate) pins: BTreeMap<Uses, Pin>,
     /// The workflow's `input`, if it says what it takes.
     pub(crate) input: Option<jsonschema::Validator>,
+    /// Whether an expression of it may read `contact`: whether the word stands in it.
+    pub(crate) names_contacts: bool,
     /// What is left out of the records of its calls.
     pub(crate) redaction: Arc<RedactionRules>,
     /// Where each part stands in its text.
@@ -186,7 +188,8 @@ fn prepare(
     };
     let hidden = compiled.workflow.settings.redact.iter().cloned();
     let redaction = Arc::new(RedactionRules::new(redacted_names, hidden));
-    Ok(Prepared { compiled, broken, calls, pins, input, redaction, located })
+    let names_contacts = version.source.contains("contact");
+    Ok(Prepared { compiled, broken, calls, pins, input, names_contacts, redaction, located })
 }
 
 fn join(problems: &[Problem]) -> String {

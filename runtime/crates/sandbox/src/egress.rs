@@ -24,6 +24,7 @@ mod record;
 mod rehearse;
 mod request;
 mod response;
+mod route;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub use ipnet::IpNet;
 pub use pass::{Budget, CallPass};
 pub use request::{OutboundRequest, is_forbidden_header};
 pub use response::OutboundResponse;
+pub use route::Routes;
 
 use address::AddressPolicy;
 use connect::{Connector, DialledAddress, Tracked};
@@ -65,6 +67,8 @@ pub struct EgressConfig {
     pub ceiling: Ceiling,
     /// `--egress-allow CIDR`: special addresses that may be dialled all the same. Metadata services stay closed.
     pub allow_addresses: Vec<IpNet>,
+    /// Origins whose requests go to another one.
+    pub routes: Routes,
     /// For resolving, TCP and TLS together. 10 s: three SYNs are sent in 7 s.
     pub connect_timeout: Duration,
     /// From the connection to the response's headers. 60 s: what reverse proxies commonly wait.
@@ -95,6 +99,7 @@ impl Default for EgressConfig {
         Self {
             ceiling: Ceiling::default(),
             allow_addresses: Vec::new(),
+            routes: Routes::default(),
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_mins(1),
             idle_body_timeout: Duration::from_secs(30),
@@ -127,6 +132,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     policy: Arc<AddressPolicy>,
     client: Client<Connector, Full<Bytes>>,
+    /// For what is no HTTP.
+    network: Network,
     /// The pool's connections live in tasks of this tracker.
     connections: TaskTracker,
     closing: CancellationToken,
@@ -147,7 +154,8 @@ impl Door {
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
         let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
-        let connector = Connector::new(network, Arc::clone(&policy), config.connect_timeout);
+        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout)
+            .with_routes(config.routes.clone());
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })
@@ -159,7 +167,7 @@ impl Door {
             .http1_max_headers(response::HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
             .build(connector);
-        Self { inner: Arc::new(Inner { config, clock, policy, client, connections, closing }) }
+        Self { inner: Arc::new(Inner { config, clock, policy, client, network, connections, closing }) }
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
@@ -213,6 +221,14 @@ impl Door {
         tokio::time::timeout(left, request::take(request, config.request_bytes_max)).await.unwrap_or_else(|_| {
             Err(SendError::timeout("the request's body was not complete when the time for it was over"))
         })
+    }
+
+    /// Opens a connection for a protocol of the host's own, such as SMTP: the name is resolved, judged and dialled here like that of a request,
+    /// within the operator's ceiling and the time to connect. Nothing of it is a guest's.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<tokio::net::TcpStream, SendError> {
+        let Inner { config, network, policy, .. } = &*self.inner;
+        config.ceiling.admit_host(host)?;
+        connect::dial(network.clone(), Arc::clone(policy), (host, port), config.connect_timeout).await
     }
 
     /// What time it is.

@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          fifteen trees (see `tables`)
+//! sled/          nineteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -21,6 +21,7 @@ mod blocks;
 mod codec;
 mod compaction;
 mod connections;
+mod contacts;
 mod definitions;
 mod delivered;
 mod destinations;
@@ -28,6 +29,7 @@ mod flush;
 mod fresh;
 mod group;
 mod guard;
+mod inbox;
 mod index;
 mod journal;
 mod lock;
@@ -35,6 +37,7 @@ mod manifest;
 mod mark;
 mod open;
 mod payload;
+mod people;
 mod polls;
 mod queue;
 mod retention;

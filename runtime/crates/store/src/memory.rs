@@ -1,5 +1,7 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
+mod contacts;
+mod people;
 mod polls;
 mod retention;
 mod search;
@@ -10,12 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Item;
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
     Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, PollState,
     Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition, TailRead,
     Triggers, WorkflowHead, WorkflowVersion,
 };
+use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
@@ -31,12 +36,18 @@ use crate::tail::{Grown, Ring};
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    contacts_changed: Arc<Notify>,
     tail: Arc<Ring<WorkspaceId>>,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Arc::default(), changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
+        Self {
+            state: Arc::default(),
+            changed: Arc::default(),
+            contacts_changed: Arc::default(),
+            tail: Arc::new(Ring::new(0)),
+        }
     }
 }
 
@@ -58,6 +69,10 @@ struct State {
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
+    book: contacts::Book,
+    people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
+    inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
+    receipts: BTreeMap<(WorkspaceId, String), Receipt>,
     polls: BTreeMap<(WorkspaceId, WorkflowId), PollState>,
     subscriptions: BTreeMap<(WorkspaceId, WorkflowId), SubscriptionState>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{Digest, EventId, WorkflowId};
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
     Append, DedupeTerms, Delivery, HookBinding, PollState, StoreError, WorkflowHead, WorkflowVersion,
 };
@@ -17,6 +18,9 @@ pub const DEDUPE_WINDOW: Duration = DedupeTerms::WINDOW_MAX;
 /// The most summaries one page of a list holds; a longer page is cut. 1,000 summaries are some 300 KiB of JSON, what an
 /// answer of the API may weigh.
 pub(crate) const PAGE_RUNS_MAX: usize = 1_000;
+
+/// The most contacts one page of a search holds; with their fields as much as a page of summaries.
+pub(crate) const PAGE_CONTACTS_MAX: usize = 200;
 
 /// An earlier delivery with the key of a new one.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +68,10 @@ pub(crate) fn check_polled(poll: &PollState, deliveries: &[Delivery]) -> Result<
         check_delivery(delivery)?;
         let is_own = delivery.workspace == poll.workspace;
         if !is_own || !events.insert(delivery.event) || !delivery.runs.iter().all(|run| runs.insert(run.id)) {
-            return Err(refused(format!("{} does not belong among what a poll of `{}` brought", delivery.event, poll.workflow)));
+            return Err(refused(format!(
+                "{} does not belong among what a poll of `{}` brought",
+                delivery.event, poll.workflow
+            )));
         }
     }
     Ok(())
@@ -187,6 +194,18 @@ pub(crate) fn check_revision(connection: &StoredConnection, revision: u32) -> Re
     Err(StoreError::Conflict {
         what: format!("connection `{}`", connection.connection.name),
         expected: connection.revision.saturating_sub(1),
+        actual: revision,
+    })
+}
+
+/// The same of a user.
+pub(crate) fn check_person(stored: &StoredPerson, revision: u32) -> Result<(), StoreError> {
+    if stored.revision == revision.saturating_add(1) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("user `{}`", stored.person.id),
+        expected: stored.revision.saturating_sub(1),
         actual: revision,
     })
 }

@@ -6,14 +6,20 @@
 mod backend;
 #[path = "contract/connections.rs"]
 mod connections;
+#[path = "contract/contacts.rs"]
+mod contacts;
 #[path = "contract/definitions.rs"]
 mod definitions;
 #[path = "contract/destinations.rs"]
 mod destinations;
+#[path = "contract/inbox.rs"]
+mod inbox;
 #[path = "contract/journal.rs"]
 mod journal;
 #[path = "contract/list.rs"]
 mod list;
+#[path = "contract/people.rs"]
+mod people;
 #[path = "contract/polls.rs"]
 mod polls;
 #[path = "contract/queue.rs"]
@@ -133,6 +139,21 @@ on_every_backend! {
         records_replace_those_before_and_are_listed_by_workspace_and_url,
         destinations_survive_a_restart,
     },
+    people::{
+        a_user_is_there_after_it_was_put_and_each_write_is_the_next_revision,
+        one_of_many_concurrent_writes_of_a_user_wins,
+        users_are_listed_by_id_within_their_workspace_and_survive_a_restart,
+        a_removed_user_takes_their_inbox_along,
+    },
+    inbox::{
+        a_message_is_in_every_recipients_inbox_newest_first_and_in_pages,
+        the_same_receipt_delivers_once_before_and_after_a_restart,
+        one_of_many_concurrent_deliveries_of_a_receipt_is_made,
+        a_receipt_that_is_too_old_does_not_count,
+        items_are_marked_read_and_unread_and_deleted,
+        an_inbox_keeps_its_newest,
+        receipts_are_kept_and_forgotten_by_their_time,
+    },
     schedules::{
         a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,
         a_cursor_belongs_to_one_trigger_of_one_workflow_of_one_workspace,
@@ -146,5 +167,15 @@ on_every_backend! {
         connections_are_listed_by_name_within_their_workspace,
         a_removed_connection_is_gone_and_its_name_is_free,
         connections_survive_a_restart_however_large,
+    },
+    contacts::{
+        sixty_four_concurrent_upserts_of_one_person_make_one_contact,
+        concurrent_upserts_by_different_identities_make_one_contact,
+        a_change_leaves_what_it_is_found_by_free_for_others,
+        what_a_change_sets_off_waits_until_it_is_dispatched,
+        the_same_key_is_answered_as_the_first_time,
+        a_deleted_contact_takes_notes_and_history_with_it,
+        contacts_are_searched_in_pages_within_their_workspace,
+        large_contacts_notes_and_definitions_survive_a_restart,
     },
 }

@@ -144,8 +144,7 @@ pub(crate) async fn edit(
     if let Some(note) = &edit.note {
         check_note(note)?;
     }
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    change(&app, &name, |connection| {
         if let Some(note) = &edit.note {
             connection.note.clone_from(note);
         }
@@ -158,10 +157,9 @@ pub(crate) async fn edit(
             }
             connection.bound.hosts.clone_from(hosts);
         }
-        kept(before, connection)
-    });
-    let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+        check(connection)
+    })
+    .await
 }
 
 /// `PUT /connections/{name}/plugins/{publisher}/{plugin}`: steps of this plugin may name it.
@@ -170,13 +168,11 @@ pub(crate) async fn allow(
     ApiPath(path): ApiPath<(ConnectionName, String, String)>,
 ) -> Result<Response, Problem> {
     let (name, plugin) = split(path)?;
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    change(&app, &name, |connection| {
         wanted::allow(&mut connection.bound.plugins, plugin.clone());
-        kept(before, connection)
-    });
-    let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+        check(connection)
+    })
+    .await
 }
 
 /// `DELETE /connections/{name}/plugins/{publisher}/{plugin}`.
@@ -185,19 +181,31 @@ pub(crate) async fn disallow(
     ApiPath(path): ApiPath<(ConnectionName, String, String)>,
 ) -> Result<Response, Problem> {
     let (name, plugin) = split(path)?;
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    change(&app, &name, |connection| {
         connection.bound.plugins.retain(|allowed| *allowed != plugin);
         // Without any plugin it is of no use, and still there: its owner may allow another.
+        Ok(())
+    })
+    .await
+}
+
+/// Changes what is known of a connection; its secret stays.
+async fn change(
+    app: &App,
+    name: &ConnectionName,
+    edit: impl Fn(&mut Connection) -> Result<(), Problem> + Send,
+) -> Result<Response, Problem> {
+    let changed = app.connections.change::<Problem>(&app.workspace, name, |before| {
+        let mut connection = before.connection.clone();
+        edit(&mut connection)?;
         Ok(Change { connection, usage: before.usage.clone(), secret: None })
     });
     let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+    Ok(json(StatusCode::OK, &view(app, &stored)))
 }
 
-fn kept(before: &StoredConnection, connection: Connection) -> Result<Change, Problem> {
-    wanted::check(&connection.kind, &connection.bound).map_err(invalid)?;
-    Ok(Change { connection, usage: before.usage.clone(), secret: None })
+fn check(connection: &Connection) -> Result<(), Problem> {
+    wanted::check(&connection.kind, &connection.bound).map_err(invalid)
 }
 
 fn split((name, publisher, plugin): (ConnectionName, String, String)) -> Result<(ConnectionName, PluginId), Problem> {

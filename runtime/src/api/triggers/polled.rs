@@ -60,7 +60,8 @@ pub(super) async fn poll(app: &App, head: &WorkflowHead) -> Result<Option<Value>
     // Before the poller has taken it up, there is no state, or one of what was polled before.
     let state = app.ports.polls.get(&app.workspace, &head.id).await?.filter(|state| state.source == asked.source);
     let every = duration::format(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
-    let mut document = json!({ "workflow": head.id, "version": head.published, "every": every, "has_begun": state.is_some() });
+    let mut document =
+        json!({ "workflow": head.id, "version": head.published, "every": every, "has_begun": state.is_some() });
     if let (Some(fields), Some(state)) = (document.as_object_mut(), state) {
         fields.extend(state_view(&state));
     }
@@ -126,7 +127,8 @@ pub(super) async fn subscription(app: &App, head: &WorkflowHead) -> Result<Optio
     let state = state.unwrap_or_else(|| SubscriptionState::new(app.workspace.clone(), head.id.clone()));
     let is_wanted = |registered: &flowcell_core::ports::Registered| {
         let wanted = &registered.wanted;
-        asked.as_ref().is_some_and(|asked| asked.source == wanted.source) && wanted.url_generation == head.hook_generation
+        asked.as_ref().is_some_and(|asked| asked.source == wanted.source)
+            && wanted.url_generation == head.hook_generation
     };
     let is = match (&state.current, &asked) {
         (Some(current), _) if is_wanted(current) && state.error.is_none() => "registered",

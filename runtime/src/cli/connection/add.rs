@@ -98,9 +98,15 @@ struct Settings {
     /// smtp: its port [default: 587]
     #[arg(long, value_name = "PORT")]
     smtp_port: Option<u16>,
-    /// smtp: starttls or implicit [default: starttls]
+    /// smtp: starttls, implicit, or none for a server on this machine [default: starttls]
     #[arg(long, value_name = "HOW")]
     smtp_tls: Option<String>,
+    /// smtp: whom mails come from that name no sender, `Ana <ana@example.com>` [default: the user's name]
+    #[arg(long, value_name = "ADDRESS")]
+    smtp_sender: Option<String>,
+    /// smtp: certificates (PEM) of an authority of your own
+    #[arg(long, value_name = "FILE")]
+    smtp_ca: Option<PathBuf>,
     /// plugin: the kind it declares, PUBLISHER/NAME/KIND
     #[arg(long, value_name = "KIND")]
     declared: Option<String>,
@@ -120,7 +126,12 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()
         .map_err(|_| Failure::Usage("the key file is not JSON; Google gives it as JSON".to_owned()))?;
-    let settings = args.settings.of(args.kind, key_file.as_ref()).map_err(Failure::Usage)?;
+    let mut settings = args.settings.of(args.kind, key_file.as_ref()).map_err(Failure::Usage)?;
+    if let (Some(file), Some(settings)) = (&args.settings.smtp_ca, settings.as_object_mut()) {
+        let pem = String::from_utf8(input::read_file(file, KEY_FILE_BYTES_MAX)?.to_vec());
+        let pem = pem.map_err(|_| Failure::Usage("the file of --smtp-ca holds no certificates (PEM)".to_owned()))?;
+        settings.insert("ca".to_owned(), json!(pem));
+    }
     let described = json!({ "kind": kind, "name": args.name, "settings": settings });
     let secret = match key_file.as_ref().and_then(|file| file.get("private_key")) {
         Some(private_key) => Some(json!({ "private_key": private_key })),
@@ -199,6 +210,7 @@ impl Settings {
                 put("port", json!(self.smtp_port.unwrap_or(587)));
                 put("tls", json!(self.smtp_tls.as_deref().unwrap_or("starttls")));
                 put("username", json!(need(&self.username, "username")?));
+                optional.push(("sender", &self.smtp_sender));
             }
             KindName::Plugin => {
                 let declared = need(&self.declared, "declared")?;

@@ -62,7 +62,10 @@ fn request(args: &Options) -> Result<(String, Value), Failure> {
     let (name, major) = match args.uses.split_once('@') {
         Some((name, major)) => {
             let number = major.parse::<u64>();
-            (name, Some(number.map_err(|_| anyhow::anyhow!("`{major}` is no major version: write a number, as in @1"))?))
+            (
+                name,
+                Some(number.map_err(|_| anyhow::anyhow!("`{major}` is no major version: write a number, as in @1"))?),
+            )
         }
         None => (args.uses.as_str(), None),
     };
@@ -83,8 +86,7 @@ fn request(args: &Options) -> Result<(String, Value), Failure> {
     }
     let mut document = json!({ "member": member, "field": args.field, "input": input });
     if let Some(fields) = document.as_object_mut() {
-        let optional =
-            [("connection", &args.connection), ("search", &args.search), ("after", &args.after)];
+        let optional = [("connection", &args.connection), ("search", &args.search), ("after", &args.after)];
         fields.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))));
         fields.extend(major.map(|major| ("major".to_owned(), json!(major))));
     }

@@ -190,6 +190,9 @@ impl<'w> Page<'w> {
                 self.line(step, "the event comes");
                 self.value(step, "", payload);
             }
+            RunEvent::ContactEnrolled { step, contact } => {
+                self.line(step, format!("contact {contact} is the run's from now on"));
+            }
             RunEvent::ChildEnded { step, outcome, output } => {
                 let said = match outcome {
                     Outcome::Succeeded => "the called run has succeeded".to_owned(),

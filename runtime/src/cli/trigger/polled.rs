@@ -34,13 +34,22 @@ fn outcome(outcome: &Value, output: &Output) {
     let count = |name: &str| at(outcome, name).as_u64().unwrap_or_default();
     match at(outcome, "/is").as_str() {
         Some("answered") => {
-            let counts = [("started", "/started"), ("known already", "/duplicate"), ("filtered", "/filtered"), ("skipped", "/skipped")];
+            let counts = [
+                ("started", "/started"),
+                ("known already", "/duplicate"),
+                ("filtered", "/filtered"),
+                ("skipped", "/skipped"),
+            ];
             let shown: Vec<String> = counts
                 .iter()
                 .filter(|(name, place)| *name == "started" || count(place) > 0)
                 .map(|(name, place)| format!("{} {name}", count(place)))
                 .collect();
-            let more = if at(outcome, "/has_more").as_bool() == Some(true) { "; there is more, which is asked for at once" } else { "" };
+            let more = if at(outcome, "/has_more").as_bool() == Some(true) {
+                "; there is more, which is asked for at once"
+            } else {
+                ""
+            };
             output.line(format!("{} {}{more}", output.paint(Style::Good, "✓"), shown.join(", ")));
         }
         Some("failed") => output.error(&text_of(outcome, "/error/message")),
@@ -65,9 +74,8 @@ pub(crate) fn poll(poll: &Value, output: &Output) {
     let success = text_of(poll, "/last_success_at");
     let success = if success.is_empty() { "never".to_owned() } else { success };
     output.line(format!("  succeeded   {success}"));
-    let cursor = at(poll, "/cursor_bytes")
-        .as_u64()
-        .map_or_else(|| "none yet".to_owned(), |bytes| format!("{bytes} bytes"));
+    let cursor =
+        at(poll, "/cursor_bytes").as_u64().map_or_else(|| "none yet".to_owned(), |bytes| format!("{bytes} bytes"));
     output.line(format!("  cursor      {cursor}"));
     let counts = at(poll, "/counts").as_object().into_iter().flatten();
     let counts: Vec<String> = counts.map(|(name, count)| format!("{count} {name}")).collect();
@@ -86,7 +94,9 @@ pub(crate) fn subscription(subscription: &Value, output: &Output) {
         _ => output.paint(Style::Bad, "not registered as it should be"),
     };
     output.line(format!("  URL is      {shown}"));
-    for (label, place) in [("since       ", "/registered_at"), ("expires     ", "/expires_at"), ("next        ", "/next_at")] {
+    for (label, place) in
+        [("since       ", "/registered_at"), ("expires     ", "/expires_at"), ("next        ", "/next_at")]
+    {
         let value = text_of(subscription, place);
         if !value.is_empty() {
             output.line(format!("    {label}{value}"));

@@ -12,6 +12,7 @@ use flowcell_sandbox::egress::EgressConfig;
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::StaticCatalog;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use self::endpoint::Fake;
@@ -360,18 +361,23 @@ async fn a_crash_between_answer_and_disk_is_said_clearly_and_consent_repairs_it(
     assert_eq!(lab.token().await.unwrap(), "a4");
 }
 
-#[tokio::test]
-async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refresh_token() {
+/// A call whose renewal has reached the token endpoint, which does not answer until it is released.
+async fn renewing() -> (Fake, Arc<Lab>, JoinHandle<Result<String, CredentialError>>) {
     let fake = Fake::numbered(3_600).await;
     let lab = Arc::new(Lab::consented(&fake).await);
     lab.pass(Duration::from_mins(11));
     fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
+    let call = TaskTracker::new().spawn({
         let lab = Arc::clone(&lab);
         async move { lab.token().await }
     });
     fake.until(1).await;
+    (fake, lab, call)
+}
+
+#[tokio::test]
+async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refresh_token() {
+    let (fake, lab, call) = renewing().await;
     lab.pass(Duration::from_secs(1));
     lab.change(|connection, secret| {
         connection.note = "mine".to_owned();
@@ -387,16 +393,7 @@ async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refres
 
 #[tokio::test]
 async fn a_consent_during_a_renewal_is_not_overwritten_by_it() {
-    let fake = Fake::numbered(3_600).await;
-    let lab = Arc::new(Lab::consented(&fake).await);
-    lab.pass(Duration::from_mins(11));
-    fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
-        let lab = Arc::clone(&lab);
-        async move { lab.token().await }
-    });
-    fake.until(1).await;
+    let (fake, lab, call) = renewing().await;
     lab.pass(Duration::from_secs(1));
     lab.change(|_, secret| {
         let SecretDocument::Oauth(secret) = secret else { panic!("no secret of OAuth") };
@@ -410,18 +407,9 @@ async fn a_consent_during_a_renewal_is_not_overwritten_by_it() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_its_renewal_to_finish_and_closing_waits_for_it() {
-    let fake = Fake::numbered(3_600).await;
-    let lab = Arc::new(Lab::consented(&fake).await);
-    lab.pass(Duration::from_mins(11));
-    fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
-        let lab = Arc::clone(&lab);
-        async move { lab.token().await }
-    });
-    fake.until(1).await;
+    let (fake, lab, call) = renewing().await;
     call.abort();
-    let closed = tasks.spawn({
+    let closed = TaskTracker::new().spawn({
         let lab = Arc::clone(&lab);
         async move { lab.tokens.close().await }
     });

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::service::{Service, ServiceCapabilities, ServiceRights};
-use super::{HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
+use super::{Denial, DeniedBy, HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
 use crate::plugin::PluginId;
 use crate::serde_text::serde_as_text;
 
@@ -138,7 +138,46 @@ impl Ceiling {
         self.deny_hosts.iter().any(|pattern| pattern.matches(&origin.host))
     }
 
+    /// Whether anybody may reach this host by another protocol than HTTP. Of an allow list the hosts count; schemes, ports and paths are HTTP's.
+    pub fn admit_host(&self, host: &str) -> Result<(), Denial> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let is_named = |rule: &HttpRule| super::rule::host_matches(&rule.host, &host);
+        if self.deny_hosts.iter().any(|pattern| pattern.matches(&host))
+            || !(self.allow.is_empty() || self.allow.iter().any(is_named))
+        {
+            return Err(Denial {
+                rule: DeniedBy::Ceiling,
+                message: format!(
+                    "the host `{host}` is denied: it lies outside what the operator of this server allows to anybody. \
+                     No grant can go beyond that; ask the operator"
+                ),
+                grant_to_add: None,
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn contains(&self, request: &RequestTarget<'_>) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|rule| rule.matches(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_holds_for_hosts_that_are_reached_by_other_protocols_too() {
+        let ceiling = |allow: &[&str], deny: &[&str]| Ceiling {
+            allow: allow.iter().map(|rule| rule.parse().unwrap()).collect(),
+            deny_hosts: deny.iter().map(|host| host.parse().unwrap()).collect(),
+        };
+        assert!(Ceiling::default().admit_host("mail.example.com").is_ok());
+        let allowed = ceiling(&["https://*.example.com/v1/*"], &["old.example.com"]);
+        assert!(allowed.admit_host("mail.example.com").is_ok());
+        assert!(allowed.admit_host("MAIL.example.com.").is_ok());
+        for denied in ["mail.example.org", "old.example.com", "OLD.example.com.", "10.0.0.1"] {
+            assert!(allowed.admit_host(denied).unwrap_err().message.contains("the operator"), "{denied}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Digest;
 
 /// A message to be sent. Answer: a [`Receipt`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Message {
     /// `Ana <ana@example.com>`; absent: the connection's own address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +26,9 @@ pub struct Message {
     pub html: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// Tells it from other messages of the step, whatever their order; absent: its number among the writing calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A file that goes with a message. The record keeps its size and its digest.

@@ -8,6 +8,9 @@ use crate::exchange::AnsweredBy;
 use crate::id::Digest;
 use crate::time::Timestamp;
 
+/// In the details of an error: the other side may have done it all the same.
+pub const UNCERTAIN: &str = "uncertain";
+
 /// One host call of an attempt. Documents, not types: a record is read for years.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostCall {
@@ -38,7 +41,10 @@ pub struct HostCall {
 impl HostCall {
     /// Whether it may have had an effect outside that nobody was told of. What Flowcell itself keeps is written once whatever happens; mail is not.
     pub fn is_uncertain(&self) -> bool {
-        self.cut_off && self.call == "mail.send"
+        let says_so = |error: &HostError| {
+            error.details.as_ref().and_then(|details| details.get(UNCERTAIN)).is_some_and(|uncertain| uncertain == true)
+        };
+        self.call == "mail.send" && (self.cut_off || self.outcome.as_ref().err().is_some_and(says_so))
     }
 
     /// Whether both asked for the same, as far as it was kept.

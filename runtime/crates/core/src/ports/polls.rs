@@ -92,7 +92,11 @@ pub enum Hold {
 
 impl PollState {
     /// A trigger that was never polled.
-    pub fn new((workspace, workflow, trigger): (WorkspaceId, WorkflowId, String), source: Digest, now: Timestamp) -> Self {
+    pub fn new(
+        (workspace, workflow, trigger): (WorkspaceId, WorkflowId, String),
+        source: Digest,
+        now: Timestamp,
+    ) -> Self {
         Self {
             workspace,
             workflow,

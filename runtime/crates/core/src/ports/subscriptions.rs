@@ -102,8 +102,11 @@ pub trait Subscriptions: Send + Sync {
     /// Writes a state; returns after the sync. `revision` is the stored one + 1, or 1 for the first; [`StoreError::Conflict`] otherwise.
     async fn put(&self, state: SubscriptionState) -> Result<(), StoreError>;
 
-    async fn get(&self, workspace: &WorkspaceId, workflow: &WorkflowId)
-    -> Result<Option<SubscriptionState>, StoreError>;
+    async fn get(
+        &self,
+        workspace: &WorkspaceId,
+        workflow: &WorkflowId,
+    ) -> Result<Option<SubscriptionState>, StoreError>;
 
     /// Every state of the workspace, by workflow.
     async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<SubscriptionState>, StoreError>;

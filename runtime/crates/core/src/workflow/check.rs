@@ -3,6 +3,7 @@
 
 mod calls;
 mod connection;
+mod contact;
 pub(super) mod fields;
 mod flow;
 mod known;

@@ -555,7 +555,7 @@ fn what_cannot_work_is_found_before_it_runs() {
             # an unknown filter
             w.yaml:15:19: there is no filter `lst`; did you mean `last`?
             # an unknown name
-            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
+            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             # an expression in a key
             w.yaml:14:9: the key `{{ trigger.key }}` has an expression in it; expressions are possible in values only
             # an unknown step

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::duration;
 use super::verify::Verify;
 use crate::condition::Condition;
+use crate::contact::event::ContactTrigger;
 use crate::id::ConnectionName;
 use crate::plugin::Uses;
 use crate::schedule::ScheduleSpec;
@@ -41,6 +42,8 @@ pub enum TriggerKind {
     Error,
     /// An event by name (`POST /api/v2/events`).
     Event { name: String },
+    /// A change of a contact, whoever makes it.
+    Contact(ContactTrigger),
 }
 
 /// How two deliveries are recognised as the same.
@@ -90,7 +93,11 @@ impl Trigger {
     pub fn uses(&self) -> Option<&Uses> {
         match &self.kind {
             TriggerKind::Plugin { uses, .. } => Some(uses),
-            TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Error | TriggerKind::Event { .. } => None,
+            TriggerKind::Schedule(_)
+            | TriggerKind::Manual
+            | TriggerKind::Error
+            | TriggerKind::Event { .. }
+            | TriggerKind::Contact(_) => None,
         }
     }
 
@@ -102,6 +109,7 @@ impl Trigger {
             TriggerKind::Manual => "manual",
             TriggerKind::Error => "error",
             TriggerKind::Event { .. } => "event",
+            TriggerKind::Contact(_) => "contact",
         }
     }
 }
@@ -123,6 +131,8 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<ContactTrigger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedupe: Option<Dedupe>,
@@ -139,8 +149,21 @@ struct Written {
 impl TryFrom<Written> for Trigger {
     type Error = String;
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { uses, with, schedule, manual, error, event, filter, dedupe, reply, verify, connection, every_ms } =
-            written;
+        let Written {
+            uses,
+            with,
+            schedule,
+            manual,
+            error,
+            event,
+            contact,
+            filter,
+            dedupe,
+            reply,
+            verify,
+            connection,
+            every_ms,
+        } = written;
         let with = with.unwrap_or_else(super::empty_object);
         let kinds = [
             uses.map(|uses| TriggerKind::Plugin { uses, with }),
@@ -148,11 +171,12 @@ impl TryFrom<Written> for Trigger {
             manual.filter(|manual| *manual).map(|_| TriggerKind::Manual),
             error.filter(|error| *error).map(|_| TriggerKind::Error),
             event.map(|name| TriggerKind::Event { name }),
+            contact.map(TriggerKind::Contact),
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
             (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify, connection, every_ms }),
-            _ => Err("exactly one of uses, schedule, manual, error, event is needed".to_owned()),
+            _ => Err("exactly one of uses, schedule, manual, error, event, contact is needed".to_owned()),
         }
     }
 }
@@ -170,6 +194,7 @@ impl From<Trigger> for Written {
             TriggerKind::Manual => written.manual = Some(true),
             TriggerKind::Error => written.error = Some(true),
             TriggerKind::Event { name } => written.event = Some(name),
+            TriggerKind::Contact(contact) => written.contact = Some(contact),
         }
         written
     }

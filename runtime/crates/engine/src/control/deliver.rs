@@ -79,8 +79,8 @@ impl RunControl {
                 workspace: workspace.clone(),
                 workflow: workflow.clone(),
                 version,
+                origin: Origin::of_trigger(&prepared.compiled.workflow.trigger.kind, &payload),
                 trigger: payload,
-                origin: Origin::default(),
             };
             drafted.add(core, &prepared, creation, now).await?;
         }

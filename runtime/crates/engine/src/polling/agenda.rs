@@ -112,9 +112,7 @@ impl Agenda {
 
     /// Those go on that were refused for a connection before `at`.
     pub(super) fn reconnected(&mut self, connection: &ConnectionName, at: Timestamp, now: Timestamp) {
-        let waits = |entry: &Entry| {
-            matches!(&entry.state.hold, Some(Hold::Reconnecting { connection: named, since }) if named == connection && *since < at)
-        };
+        let waits = |entry: &Entry| matches!(&entry.state.hold, Some(Hold::Reconnecting { connection: named, since }) if named == connection && *since < at);
         let waiting = self.waiting.iter().filter(|(_, (_, entry))| waits(entry));
         let places: Vec<Place> = waiting.map(|(place, _)| place.clone()).collect();
         for place in places {

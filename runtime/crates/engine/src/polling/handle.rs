@@ -39,11 +39,7 @@ impl Default for PollHandle {
 
 impl PollHandle {
     /// Asks the trigger now, whenever its time is; returns what became of that poll, or of one that was under way.
-    pub async fn poll_now(
-        &self,
-        workspace: &WorkspaceId,
-        workflow: &WorkflowId,
-    ) -> Result<PollOutcome, NotPolled> {
+    pub async fn poll_now(&self, workspace: &WorkspaceId, workflow: &WorkflowId) -> Result<PollOutcome, NotPolled> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask::Now { place: (workspace.clone(), workflow.clone()), reply };
         self.asks.send(ask).await.map_err(|_| NotPolled)?;

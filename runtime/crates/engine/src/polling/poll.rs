@@ -60,8 +60,7 @@ impl Poll {
                 tracing::error!(workflow = %trigger.workflow, %error, "what a poll brought was not stored; it is asked for again");
                 let now = self.now();
                 let message = format!("what it brought was not stored: {error}");
-                let failure =
-                    TriggerFailure { at: now, code: "store".to_owned(), message, field: None, details: None };
+                let failure = TriggerFailure { at: now, code: "store".to_owned(), message, field: None, details: None };
                 let (workspace, workflow) = trigger.place();
                 let stored = self.ports.polls.get(&workspace, &workflow).await.ok().flatten();
                 let next_at = now + after_failure(trigger.every, state.failures + 1, None, self.jitter());
@@ -125,10 +124,12 @@ impl Poll {
         let trigger = &self.entry.trigger;
         let mut runs = 0;
         for status in [RunStatus::Queued, RunStatus::Running] {
-            let filter = RunFilter { workflow: Some(trigger.workflow.clone()), status: Some(status), ..RunFilter::default() };
+            let filter =
+                RunFilter { workflow: Some(trigger.workflow.clone()), status: Some(status), ..RunFilter::default() };
             let limit = usize::try_from(self.config.backlog_max).unwrap_or(usize::MAX);
             let index = &self.ports.control.0.ports.index;
-            runs += index.search(&trigger.workspace, &filter, PageRequest { before: None, limit }).await?.runs.len() as u64;
+            runs +=
+                index.search(&trigger.workspace, &filter, PageRequest { before: None, limit }).await?.runs.len() as u64;
         }
         Ok(runs)
     }
@@ -166,13 +167,23 @@ impl Poll {
             match self.ports.control.deliver_polled(polled, &events).await {
                 Ok((state, brought)) => return Ok((state, answered(brought, more))),
                 Err(error) => match of_store(error) {
-                    Ok(error) if Patience::covers(&error) => patience.pause("storing what a poll brought", &error).await,
+                    Ok(error) if Patience::covers(&error) => {
+                        patience.pause("storing what a poll brought", &error).await
+                    }
                     Ok(StoreError::Refused { message }) => {
-                        return self.refuse(began, "event-refused", format!("an event of this poll cannot be stored: {message}")).await;
+                        return self
+                            .refuse(
+                                began,
+                                "event-refused",
+                                format!("an event of this poll cannot be stored: {message}"),
+                            )
+                            .await;
                     }
                     Ok(error) => return Err(error),
                     Err(error) => {
-                        let message = format!("{error}; nothing of this poll is stored, and nothing is lost: mend the workflow and apply it");
+                        let message = format!(
+                            "{error}; nothing of this poll is stored, and nothing is lost: mend the workflow and apply it"
+                        );
                         return self.refuse(began, code(&error), message).await;
                     }
                 },

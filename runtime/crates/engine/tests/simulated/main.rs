@@ -11,6 +11,7 @@
 
 mod world;
 
+mod contacts;
 mod crash;
 mod crowd;
 mod delivery;

@@ -4,6 +4,7 @@ pub(crate) mod station;
 
 mod rules;
 
+use flowcell_core::ports::Clock as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,7 +21,13 @@ const HOUR: Duration = Duration::from_hours(1);
 
 fn refused(code: &str, retryable: bool, retry_after_ms: Option<u64>) -> InvokeError {
     let details = Some(json!({ "field": "/list" }));
-    InvokeError::Action(ActionError { code: code.to_owned(), message: "no".to_owned(), retryable, retry_after_ms, details })
+    InvokeError::Action(ActionError {
+        code: code.to_owned(),
+        message: "no".to_owned(),
+        retryable,
+        retry_after_ms,
+        details,
+    })
 }
 
 fn all(count: u64) -> Vec<u64> {
@@ -133,7 +140,9 @@ fn a_refused_connection_is_waited_for_and_named_and_it_goes_on_by_itself() {
         station.provider.fail(move |number, _| (number < 3).then(|| error.clone()));
         station.work(MINUTE * 30, Crash::Never);
         assert_eq!(station.provider.count(), 1, "nobody is asked again and again");
-        let Some(Hold::Reconnecting { connection, since }) = station.state().hold else { panic!("{:?}", station.state()) };
+        let Some(Hold::Reconnecting { connection, since }) = station.state().hold else {
+            panic!("{:?}", station.state())
+        };
         assert_eq!(connection.as_str(), "crm");
         station.work_while(MINUTE * 10, Crash::Never, move |station| async move {
             station.sleep(MINUTE).await;
@@ -214,7 +223,10 @@ fn what_a_poll_brings_for_a_workflow_that_has_changed_meanwhile_is_not_stored() 
         station.sleep(Duration::from_secs(5)).await;
         station.source.set(vec![other]);
     });
-    assert_eq!((station.started(), station.source.became.lock().unwrap().clone()), (vec![], vec![PollOutcome::Superseded]));
+    assert_eq!(
+        (station.started(), station.source.became.lock().unwrap().clone()),
+        (vec![], vec![PollOutcome::Superseded])
+    );
     station.work(MINUTE, Crash::Never);
     assert_eq!((station.started(), station.state().source), (all(3), Digest::of(b"b")));
 }

@@ -114,7 +114,10 @@ fn a_run_parks_when_the_other_side_refuses_its_connection_and_goes_on_when_the_o
         world.sleep(Duration::from_secs(1)).await;
         let run = world.run(id).await;
         let Phase::Parked { reason } = &run.steps[0].phase else { panic!("{:?}", run.steps[0]) };
-        assert!(reason.contains("`crm`") && reason.contains("answered 401") && reason.contains("rotate crm"), "{reason}");
+        assert!(
+            reason.contains("`crm`") && reason.contains("answered 401") && reason.contains("rotate crm"),
+            "{reason}"
+        );
         assert_eq!((run.steps[0].reconnecting(), run.steps[0].refusals()), (Some(name()), 1));
         // The connection is as it was: nothing is tried again and again.
         assert_eq!(control.reconnected(&workspace, &name(), before).await.unwrap(), []);
@@ -141,7 +144,10 @@ fn rights_that_are_never_given_fail_the_run_after_three_waits() {
         }
     });
     let error = run.steps[0].error().unwrap();
-    assert_eq!((run.status(), error.code.as_str(), world.invoker.calls().len()), (RunStatus::Failed, "unauthorized", 4));
+    assert_eq!(
+        (run.status(), error.code.as_str(), world.invoker.calls().len()),
+        (RunStatus::Failed, "unauthorized", 4)
+    );
     assert!(error.message.contains("3 times before"), "{}", error.message);
 }
 
@@ -159,7 +165,8 @@ fn unauthorized_without_a_connection_or_meant_to_pass_fails_as_anything_else_doe
 
 #[test]
 fn an_error_about_a_field_says_which_line_of_the_workflow_it_is() {
-    let steps = "- id: a\n  uses: test/tools/charge@1\n  retry: { attempts: 1 }\n  with:\n    text: hello\n    sheet: Orders\n";
+    let steps =
+        "- id: a\n  uses: test/tools/charge@1\n  retry: { attempts: 1 }\n  with:\n    text: hello\n    sheet: Orders\n";
     for (error, at, line) in [
         (
             InvokeError::Action(ActionError {
@@ -184,6 +191,9 @@ fn an_error_about_a_field_says_which_line_of_the_workflow_it_is() {
         assert!(error.message.ends_with(&format!("({at}, line {line})")), "{}", error.message);
         let details = error.details.as_ref().unwrap();
         assert_eq!((details["at"].as_str(), details["line"].as_u64()), (Some(at), Some(line)));
-        assert_eq!(world.version.source.lines().nth(line as usize - 1).unwrap().trim().split(':').next(), at.rsplit('.').next());
+        assert_eq!(
+            world.version.source.lines().nth(line as usize - 1).unwrap().trim().split(':').next(),
+            at.rsplit('.').next()
+        );
     }
 }

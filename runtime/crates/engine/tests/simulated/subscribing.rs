@@ -49,7 +49,13 @@ impl Provider {
 
 fn refused(code: &str) -> InvokeError {
     let message = "no".to_owned();
-    InvokeError::Action(ActionError { code: code.to_owned(), message, retryable: false, retry_after_ms: None, details: None })
+    InvokeError::Action(ActionError {
+        code: code.to_owned(),
+        message,
+        retryable: false,
+        retry_after_ms: None,
+        details: None,
+    })
 }
 
 fn answer<T>(outcome: Result<T, InvokeError>) -> Invocation<T> {
@@ -138,7 +144,8 @@ impl Source {
 impl SubscriptionSource for Source {
     async fn subscribed(&self) -> Result<Vec<SubscribedTrigger>, StoreError> {
         let wanted = self.wanted.lock().unwrap().clone();
-        let trigger = |wanted| SubscribedTrigger { workspace: WorkspaceId::default_workspace(), workflow: workflow(), wanted };
+        let trigger =
+            |wanted| SubscribedTrigger { workspace: WorkspaceId::default_workspace(), workflow: workflow(), wanted };
         Ok(wanted.map(trigger).into_iter().collect())
     }
     fn callback_url(&self, workflow: &WorkflowId, wanted: &Wanted) -> String {
@@ -350,7 +357,9 @@ fn a_refused_connection_is_waited_for_and_it_goes_on_when_its_owner_acted() {
     office.fail(|_, number| (number < 1).then(|| refused("unauthorized")));
     office.source.want(Some(wanted("a", 1)));
     office.work(MINUTE * 30, Crash::Never);
-    let Some(Hold::Reconnecting { connection, since }) = office.state().unwrap().hold else { panic!("{:?}", office.state()) };
+    let Some(Hold::Reconnecting { connection, since }) = office.state().unwrap().hold else {
+        panic!("{:?}", office.state())
+    };
     assert_eq!((connection.as_str(), office.provider.calls.lock().unwrap().len()), ("crm", 1));
     *office.source.reconnected.lock().unwrap() = Some(since);
     office.work(MINUTE, Crash::Never);

@@ -133,6 +133,10 @@ impl CallCredentials {
         self.authorizer.refused().await.map_err(|error| self.failed(error))
     }
 
+    pub(super) fn note_error(&self, error: CredentialError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
     pub(super) fn take_error(&self) -> Option<CredentialError> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -212,7 +216,7 @@ impl CallCredentials {
 
     fn failed(&self, error: CredentialError) -> SendError {
         let shown = SendError::from(&error);
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.note_error(error);
         shown
     }
 }

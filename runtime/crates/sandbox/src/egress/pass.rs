@@ -185,6 +185,13 @@ impl CallPass {
         self.credentials.as_ref()
     }
 
+    /// A service of the host could not use the step's connection.
+    pub(crate) fn note_credential_error(&self, error: CredentialError) {
+        if let Some(credentials) = &self.credentials {
+            credentials.note_error(error);
+        }
+    }
+
     /// Why credentials could not be had, if that happened in this call.
     pub fn take_credential_error(&self) -> Option<CredentialError> {
         self.credentials.as_ref()?.take_error()

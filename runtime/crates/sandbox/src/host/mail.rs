@@ -21,6 +21,7 @@ impl mail::Host for State {
             text: message.text,
             html: message.html,
             attachments: attachments.map(|file| Attachment::new(file.name, file.media_type, file.content)).collect(),
+            key: message.key,
         };
         let answer = self.ask(HostRequest::Mail(message)).await;
         Ok(document::answered::<Receipt>(answer).map(|receipt| mail::Receipt {

@@ -8,6 +8,7 @@ mod rehearse;
 
 use std::sync::Arc;
 
+use flowcell_core::connection::CredentialError;
 use flowcell_core::exchange::AnsweredBy;
 use flowcell_core::host_call::{Caller, HostCall, HostError, HostRequest, HostServices};
 use flowcell_core::time::Timestamp;
@@ -204,6 +205,13 @@ impl Services {
             Source::Dry(port, overlay) => overlay.answer(&**port, caller, request).await,
             Source::Recorded(_) | Source::Nobody => (Err(HostError::unavailable("nobody answers here")), None),
         };
+        if let (Err(error), Some(name)) = (&outcome, &caller.connection)
+            && error.code == "unauthorized"
+        {
+            // Whatever the guest makes of it: the run waits for whoever the connection belongs to.
+            let (name, reason) = (name.clone(), error.message.clone());
+            pass.note_credential_error(CredentialError::NeedsReconnecting { name, reason });
+        }
         if let (Ok(answer), Some(contacts)) = (&mut outcome, &contacts) {
             admit::filter(contacts, answer);
         }

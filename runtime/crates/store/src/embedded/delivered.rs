@@ -13,10 +13,7 @@ use super::tracker::{Effect, Tracked};
 use super::writer::{DeliveredRows, Seen};
 
 /// The records of a delivery: those that may need payload files, and what else it comes to, without rows yet.
-pub(crate) fn delivered(
-    workspace: WorkspaceNumber,
-    delivery: &Delivery,
-) -> Result<(Rows, DeliveredRows), StoreError> {
+pub(crate) fn delivered(workspace: WorkspaceNumber, delivery: &Delivery) -> Result<(Rows, DeliveredRows), StoreError> {
     let seen = Seen {
         event: delivery.event,
         runs: delivery.runs.iter().map(|run| run.id).collect(),
@@ -58,8 +55,7 @@ pub(crate) fn delivered(
         None => None,
     };
     let (received_at, terms) = (seen.at, delivery.dedupe);
-    let delivered =
-        DeliveredRows { rows: Vec::new(), taken_if, dedupe, received_at, terms, accepted, effects, ended };
+    let delivered = DeliveredRows { rows: Vec::new(), taken_if, dedupe, received_at, terms, accepted, effects, ended };
     Ok((rows, delivered))
 }
 

@@ -54,6 +54,12 @@ impl Group {
         matches!(self.changes.get(&(table, key.clone())), Some(Some(_)))
     }
 
+    /// The record as the group leaves it; nothing when it does not touch it, and nothing in that when it removes it.
+    #[expect(clippy::option_option, reason = "it may leave it alone or take it away")]
+    pub(crate) fn pending(&self, table: Table, key: &sled::IVec) -> Option<Option<&[u8]>> {
+        self.changes.get(&(table, key.clone())).map(Option::as_deref)
+    }
+
     /// Writes a record, over an earlier one of this key.
     pub(crate) fn put(&mut self, row: Row) {
         self.bytes += row.key.len() + row.record.len();

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
 use super::blocks::Ended;
-use super::delivered::delivered;
 use super::codec::{self, PayloadRef};
+use super::delivered::delivered;
 use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
@@ -59,7 +59,12 @@ impl Rows {
     }
 
     /// As few records as the limit of a record in the tree allows: what is written together is mostly read together.
-    pub(crate) fn add_entries(&mut self, workspace: WorkspaceNumber, run: RunId, entries: &[Recorded]) -> Result<(), StoreError> {
+    pub(crate) fn add_entries(
+        &mut self,
+        workspace: WorkspaceNumber,
+        run: RunId,
+        entries: &[Recorded],
+    ) -> Result<(), StoreError> {
         let mut rest = entries;
         while let Some(first) = rest.first() {
             let key = tables::entry(workspace, run, first.seq);

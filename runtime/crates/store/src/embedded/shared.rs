@@ -50,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) tail: Ring<WorkspaceNumber>,
     /// Held while it is looked up what goes and until it is gone.
     pub(crate) removal: tokio::sync::Mutex<Alone>,
+    /// Held while a user is written.
+    pub(crate) people: tokio::sync::Mutex<()>,
+    /// Held while inboxes are written; taken after [`Self::people`] by whoever needs both.
+    pub(crate) inboxes: tokio::sync::Mutex<()>,
     pub(crate) space: Space,
     /// Keys and records of the trees, in bytes.
     live_bytes: AtomicU64,
@@ -58,6 +62,8 @@ pub(crate) struct Shared {
     indexed: RwLock<IndexedFields>,
     /// Told whenever a run may have become due.
     pub(crate) changed: Arc<Notify>,
+    /// Told whenever a contact has changed.
+    pub(crate) contacts_changed: Arc<Notify>,
     /// What the trees may show and the disk may not have.
     unsynced: watch::Sender<Unsynced>,
     life: AtomicU8,
@@ -94,12 +100,19 @@ pub(crate) struct StoredHead {
     pub(crate) token_hash: [u8; 32],
 }
 
-/// The runs of the group that is being made durable; none between two groups.
+/// The runs of the group that is being made durable, and whether it changes contacts; nothing between two groups.
 #[derive(Debug, Default)]
 struct Unsynced {
     /// Tells one group from the next.
     group: u64,
-    runs: HashSet<RunId>,
+    touched: Touched,
+}
+
+/// What a group changes that others read from the trees.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) runs: HashSet<RunId>,
+    pub(crate) contacts: bool,
 }
 
 /// Whether calls are answered.
@@ -128,11 +141,14 @@ impl Shared {
             fresh: Fresh::default(),
             tail: Ring::new(group),
             removal: tokio::sync::Mutex::default(),
+            people: tokio::sync::Mutex::default(),
+            inboxes: tokio::sync::Mutex::default(),
             space,
             live_bytes: AtomicU64::new(live_bytes),
             path,
             indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
+            contacts_changed: Arc::new(Notify::new()),
             unsynced: watch::Sender::new(Unsynced::default()),
             life: AtomicU8::new(Life::Open as u8),
             on_fatal,
@@ -206,31 +222,40 @@ impl Shared {
         self.end_group();
     }
 
-    /// Called before the group with these runs is applied.
-    pub(crate) fn begin_group(&self, runs: HashSet<RunId>) {
-        self.unsynced.send_modify(|unsynced| *unsynced = Unsynced { group: unsynced.group + 1, runs });
+    /// Called before the group that touches this is applied.
+    pub(crate) fn begin_group(&self, touched: Touched) {
+        self.unsynced.send_modify(|unsynced| *unsynced = Unsynced { group: unsynced.group + 1, touched });
     }
 
     /// Called when the group is durable, or never will be.
     pub(crate) fn end_group(&self) {
-        self.unsynced.send_modify(|unsynced| unsynced.runs = HashSet::new());
+        self.unsynced.send_modify(|unsynced| unsynced.touched = Touched::default());
     }
 
     /// Called after a read of `run`, or of all: returns when what it may have seen is durable, so that nothing is reported before. A worker
     /// never waits here: it claims a run when its last group is synced.
     pub(crate) async fn is_durable(&self, run: Option<RunId>) -> Result<(), StoreError> {
-        let may_show = |unsynced: &Unsynced| match run {
-            Some(run) => unsynced.runs.contains(&run),
-            None => !unsynced.runs.is_empty(),
+        let may_show = |touched: &Touched| match run {
+            Some(run) => touched.runs.contains(&run),
+            None => !touched.runs.is_empty(),
         };
+        self.group_is_durable(may_show).await
+    }
+
+    /// Called after a read of contacts: returns when what it may have seen is durable.
+    pub(crate) async fn contacts_are_durable(&self) -> Result<(), StoreError> {
+        self.group_is_durable(|touched| touched.contacts).await
+    }
+
+    async fn group_is_durable(&self, may_show: impl Fn(&Touched) -> bool) -> Result<(), StoreError> {
         let mut unsynced = self.unsynced.subscribe();
         let seen = {
             let now = unsynced.borrow_and_update();
-            may_show(&now).then_some(now.group)
+            may_show(&now.touched).then_some(now.group)
         };
         if let Some(group) = seen {
             // It ends with the store at the latest; the sender lives as long as `self`.
-            let _ = unsynced.wait_for(|now| now.group != group || now.runs.is_empty()).await;
+            let _ = unsynced.wait_for(|now| now.group != group || !may_show(&now.touched)).await;
         }
         self.check_alive()
     }

@@ -1,6 +1,7 @@
 //! Reads every record once when the store is opened and believes none of it: check sums, counts, the sequence of every
 //! journal against its summary, the last group against the mark. sled alone loses rows in silence (PROMISES §2).
 
+mod contacts;
 mod journals;
 mod parts;
 
@@ -198,10 +199,16 @@ impl<'a> Reader<'a> {
         self.scan((Table::Destinations, EVERYTHING), |reader, key, body| {
             reader.decode::<DestinationRecord>(Table::Destinations, key, body).map(drop)
         })?;
+        self.contacts()?;
         // Only that they can be read: nothing depends on them.
         self.scan((Table::Triggers, EVERYTHING), |reader, key, body| {
             reader.decode::<serde_json::Value>(Table::Triggers, key, body).map(drop)
         })?;
+        for table in [Table::People, Table::Inbox, Table::Receipts] {
+            self.scan((table, EVERYTHING), |reader, key, body| {
+                reader.decode::<serde_json::Value>(table, key, body).map(drop)
+            })?;
+        }
         Ok(directory)
     }
 

@@ -7,6 +7,7 @@
 
 mod apply;
 mod compact;
+mod contacts;
 
 use std::collections::HashSet;
 use std::io;
@@ -15,6 +16,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcell_core::connection::StoredConnection;
+use flowcell_core::contact::decide::{ContactWrite, Refusal};
+use flowcell_core::contact::port::Written;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use tokio::runtime::Runtime;
@@ -60,6 +63,7 @@ pub(crate) enum Write {
     Rows(Box<RowsWrite>),
     Trigger(Box<TriggerWrite>),
     Rotate(Box<RotateWrite>),
+    Contact(Box<ContactsWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -89,6 +93,7 @@ impl Write {
             | Self::Rows(_)
             | Self::Trigger(_)
             | Self::Rotate(_)
+            | Self::Contact(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -182,6 +187,14 @@ pub(crate) struct RotateWrite {
     /// Tokens that lead nowhere from now on.
     pub(crate) gone: Vec<[u8; 32]>,
     pub(crate) reply: Reply<()>,
+}
+
+/// What is asked of a contact; what becomes of it is decided here, where writes have an order.
+#[derive(Debug)]
+pub(crate) struct ContactsWrite {
+    pub(crate) workspace: WorkspaceNumber,
+    pub(crate) write: ContactWrite,
+    pub(crate) reply: Reply<Result<Written, Refusal>>,
 }
 
 /// The writer's queue, and its end.
@@ -345,7 +358,7 @@ impl Writer {
                 }
             }
             applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
-            self.shared.begin_group(applied.runs());
+            self.shared.begin_group(applied.touched());
             let durable = self.disk.make_durable(&self.shared, &applied.group);
             // A payload file whose sync failed stops the store from elsewhere.
             let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use flowcell_core::id::{WorkflowId, WorkspaceId};
-use flowcell_core::ports::{
-    Accepted, Delivery, PollState, Polls, StoreError, SubscriptionState, Subscriptions,
-};
+use flowcell_core::ports::{Accepted, Delivery, PollState, Polls, StoreError, SubscriptionState, Subscriptions};
 
 use super::MemoryStore;
 use crate::rules;

@@ -82,11 +82,8 @@ pub(crate) async fn a_delivery_that_came_before_starts_nothing_and_the_others_do
     // The first repeats what an earlier poll brought, the last what came just before it.
     let deliveries = vec![keyed(2, "a"), keyed(3, "b"), keyed(4, "b")];
     let accepted = store.polls.record(state("push", 2, "2"), deliveries).await.unwrap();
-    let runs = |accepted: &[Accepted]| {
-        accepted.iter().map(|one| (one.runs.clone(), one.duplicate)).collect::<Vec<_>>()
-    };
-    let expected =
-        [(vec![run_id(1)], true), (vec![run_id(3)], false), (vec![run_id(3)], true)];
+    let runs = |accepted: &[Accepted]| accepted.iter().map(|one| (one.runs.clone(), one.duplicate)).collect::<Vec<_>>();
+    let expected = [(vec![run_id(1)], true), (vec![run_id(3)], false), (vec![run_id(3)], true)];
     assert_eq!(runs(&accepted), expected);
     assert_eq!(store.queue.claim(at(10), 10).await.unwrap(), [run_id(1), run_id(3)]);
     assert!(matches!(store.journal.load(run_id(4)).await, Err(StoreError::NotFound { .. })));

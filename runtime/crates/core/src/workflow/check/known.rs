@@ -25,6 +25,7 @@ impl Check<'_> {
             "workflow" => object(json!({ "id": "", "name": "", "version": 0 })),
             "run" => object(json!({ "id": "", "created_at": "" })),
             "trigger" => self.trigger_output(),
+            "contact" => self.known_contact(),
             _ => Known::Anything,
         }
     }
@@ -57,6 +58,7 @@ impl Check<'_> {
         let keys = keys(rest)?;
         let (mut known, rest) = match (root, keys.as_slice()) {
             ("trigger", rest) => (self.trigger_output(), rest),
+            ("contact", rest) => (self.known_contact(), rest),
             ("steps", [Key::Name(step), Key::Name(output), rest @ ..]) if output == "output" => {
                 (self.output_of(step), rest)
             }
@@ -82,6 +84,7 @@ impl Check<'_> {
                     plugin.and_then(|plugin| plugin.manifest.trigger(&uses.member).map(|it| it.output.clone()));
                 output.map_or(Known::Anything, |output| Known::schema(&output))
             }
+            TriggerKind::Contact(_) => self.contact_trigger_output(),
             TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Error | TriggerKind::Event { .. } => {
                 Known::Anything
             }

@@ -77,6 +77,9 @@ impl Check<'_> {
             self.fits_place(read, &leaf);
             return;
         }
+        if root == "contact" {
+            self.has_contact(read);
+        }
         if root != "steps" {
             let known = self.root(root, read.field);
             let leaf = self.follow(read, root, known, &keys);

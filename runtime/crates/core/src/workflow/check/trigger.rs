@@ -9,6 +9,7 @@ use crate::workflow::trigger::{DedupeBy, Trigger, TriggerKind};
 
 impl Check<'_> {
     pub(super) fn trigger(&mut self) {
+        self.contact_trigger();
         let trigger = &self.authored.workflow.trigger;
         let TriggerKind::Plugin { uses, with } = &trigger.kind else { return };
         let mut places = Vec::new();
@@ -56,16 +57,28 @@ impl Check<'_> {
         }
         let has_no_request = format!("`{uses}` is asked what is new: no request comes");
         if trigger.verify.is_some() {
-            self.add("/trigger/verify", format!("{has_no_request} that could be verified"), Some("leave `verify` out".to_owned()));
+            self.add(
+                "/trigger/verify",
+                format!("{has_no_request} that could be verified"),
+                Some("leave `verify` out".to_owned()),
+            );
         }
         if trigger.reply.is_some() {
-            self.add("/trigger/reply", format!("{has_no_request} that could be answered"), Some("leave `reply` out".to_owned()));
+            self.add(
+                "/trigger/reply",
+                format!("{has_no_request} that could be answered"),
+                Some("leave `reply` out".to_owned()),
+            );
         }
         if let Some(dedupe) = &trigger.dedupe
             && !matches!(dedupe.by, DedupeBy::Path(_))
         {
             let help = "name a place in what comes: `dedupe: { path: id }`".to_owned();
-            self.add("/trigger/dedupe", format!("{has_no_request}, so there is neither header nor body to go by"), Some(help));
+            self.add(
+                "/trigger/dedupe",
+                format!("{has_no_request}, so there is neither header nor body to go by"),
+                Some(help),
+            );
         }
     }
 }

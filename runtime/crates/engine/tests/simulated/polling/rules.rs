@@ -14,7 +14,8 @@ use super::station::{Crash, MINUTE, Station};
 #[test]
 fn a_filter_is_asked_and_what_it_keeps_out_is_counted() {
     let world = Station::new("");
-    let source = world.world.version.source.replace("inbound@1\n", "inbound@1\n  filter: \"trigger.number % 2 == 0\"\n");
+    let source =
+        world.world.version.source.replace("inbound@1\n", "inbound@1\n  filter: \"trigger.number % 2 == 0\"\n");
     let station = publish_second(world, &source);
     station.provider.put(0..5);
     station.work(MINUTE, Crash::Never);
@@ -76,8 +77,10 @@ fn items_are_known_by_their_key_also_when_the_cursor_begins_anew() {
 #[test]
 fn the_workflows_own_key_comes_first() {
     let station = Station::new("").deduped(json!({ "path": "number", "window": "1h" }));
-    *station.provider.event.lock().unwrap() =
-        Box::new(|item| TriggerEvent { payload: json!({ "number": item["number"].as_u64().unwrap() % 3 }), dedupe_key: Some("one".to_owned()) });
+    *station.provider.event.lock().unwrap() = Box::new(|item| TriggerEvent {
+        payload: json!({ "number": item["number"].as_u64().unwrap() % 3 }),
+        dedupe_key: Some("one".to_owned()),
+    });
     station.provider.put(0..7);
     station.work(MINUTE, Crash::Never);
     assert_eq!(station.started(), [0, 1, 2]);
@@ -129,9 +132,11 @@ fn who_has_much_to_tell_comes_behind_everybody_who_is_due() {
     let version = sample::version(&other, 1, &*station.world.catalog);
     let world = station.world.clone();
     station.world.block_on(async move { sample::publish(&world.store, &version).await.unwrap() });
-    let other = PolledTrigger { workflow: "other".parse().unwrap(), every: Duration::from_secs(10), ..station.trigger() };
+    let other =
+        PolledTrigger { workflow: "other".parse().unwrap(), every: Duration::from_secs(10), ..station.trigger() };
     station.source.set(vec![station.trigger(), other]);
-    let station = Station { config: PollerConfig { polls_max: 1, backlog_max: 1_000_000, ..station.config }, ..station };
+    let station =
+        Station { config: PollerConfig { polls_max: 1, backlog_max: 1_000_000, ..station.config }, ..station };
     station.provider.put(0..500);
     station.provider.page.store(1, Ordering::SeqCst);
     *station.provider.delay.lock().unwrap() = Duration::from_millis(100);

@@ -332,7 +332,8 @@ impl Station {
 
     /// The numbers of the items that have runs, in their order.
     pub(crate) fn started(&self) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.runs().iter().map(|(trigger, _)| trigger["number"].as_u64().unwrap()).collect();
+        let mut numbers: Vec<u64> =
+            self.runs().iter().map(|(trigger, _)| trigger["number"].as_u64().unwrap()).collect();
         numbers.sort_unstable();
         numbers
     }

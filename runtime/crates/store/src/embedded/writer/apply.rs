@@ -4,21 +4,21 @@
 mod accept;
 mod trigger;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, RunId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Accepted, StoreError};
 
+use super::contacts::Contacts;
 use super::{
-    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
-    Write,
+    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite, Write,
 };
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
 use crate::embedded::group::{Group, Row};
 use crate::embedded::guard::without_panic;
-use crate::embedded::shared::{Directory, Shared};
+use crate::embedded::shared::{Directory, Shared, Touched};
 use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
@@ -28,13 +28,15 @@ pub(crate) use trigger::TriggerWrite;
 
 /// A group in the making.
 pub(crate) struct Applied<'a> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     pub(crate) group: Group,
     /// First deliveries of this group, by the key of their dedupe record.
     seen: HashMap<sled::IVec, Seen>,
     /// What this group adds to the directory.
     added: Directory,
     removed_hooks: Vec<[u8; 32]>,
+    /// What became of contacts.
+    pub(super) contacts: Contacts,
     /// What became of connections; none: removed.
     connections: HashMap<(WorkspaceId, ConnectionName), Option<StoredConnection>>,
     effects: Vec<Effect>,
@@ -60,6 +62,7 @@ impl<'a> Applied<'a> {
             seen: HashMap::new(),
             added: Directory::default(),
             removed_hooks: Vec::new(),
+            contacts: Contacts::default(),
             connections: HashMap::new(),
             effects: Vec::new(),
             grown: Vec::new(),
@@ -69,9 +72,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// The runs whose records the group changes.
-    pub(crate) fn runs(&self) -> HashSet<RunId> {
-        self.effects.iter().filter_map(Effect::written).collect()
+    /// What the group changes that others read from the trees.
+    pub(crate) fn touched(&self) -> Touched {
+        let runs = self.effects.iter().filter_map(Effect::written).collect();
+        Touched { runs, contacts: self.contacts.has_changes() }
     }
 
     pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
@@ -88,6 +92,7 @@ impl<'a> Applied<'a> {
             Write::Rows(write) => self.rows(*write),
             Write::Trigger(write) => self.trigger(*write),
             Write::Rotate(write) => self.rotate(*write),
+            Write::Contact(write) => self.contact(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -135,6 +140,7 @@ impl<'a> Applied<'a> {
         if has_work {
             shared.changed.notify_waiters();
         }
+        self.contacts.answer(shared);
         // A caller that is gone needs no answer.
         for answer in self.answers {
             match answer {
