@@ -28,6 +28,7 @@ mod links;
 mod oauth;
 mod pins;
 mod plugin_readmes;
+mod polling;
 mod redaction;
 mod rehearse;
 mod reply;

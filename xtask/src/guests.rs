@@ -21,6 +21,7 @@ const GUESTS: [(&str, &str); 8] = [
     ("flowcell-google-sheets", "plugins/google-sheets"),
     ("flowcell-notifications", "plugins/notifications"),
     ("hello-plugin", "examples/hello-plugin"),
+    ("fixture-feed", "tests/fixtures/feed"),
     ("fixture-hostile", "tests/fixtures/hostile"),
     ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
