@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// The packages to embed, by the name of their file.
-const PLUGINS: [&str; 4] =
+const PLUGINS: [&str; 5] =
     ["flowcell-webhook", "flowcell-custom-webhook", "flowcell-contacts", "flowcell-google-sheets", "flowcell-notifications"];
 
 fn main() {
