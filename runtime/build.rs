@@ -18,7 +18,7 @@ fn main() {
     let folder = here.join("../target/guests");
     let mut table = String::from("&[\n");
     let mut missing = Vec::new();
-    for name in PLUGINS {
+    for &name in PLUGINS {
         let file = folder.join(format!("{name}.wasm"));
         // Cargo looks again whenever the file changes, and also when it appears.
         println!("cargo:rerun-if-changed={}", file.display());
