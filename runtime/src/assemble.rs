@@ -45,6 +45,7 @@ use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
 use crate::services::inbox::Inboxes;
+use crate::services::key_value::PluginValues;
 use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
@@ -73,6 +74,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
     let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let values = PluginValues { store: Arc::clone(&store) as _, clock: Arc::clone(&clock) };
     let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
     let inboxes = Inboxes {
         people: Arc::clone(&store) as _,
@@ -86,7 +88,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
-            services: Arc::new(Services { mailer: Arc::clone(&mailer), inboxes }),
+            services: Arc::new(Services { values, mailer: Arc::clone(&mailer), inboxes }),
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -106,6 +108,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         people: Arc::clone(&store) as _,
         inbox: Arc::clone(&store) as _,
         receipts,
+        values: Arc::clone(&store) as _,
         polls: Arc::clone(&store) as _,
         subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
@@ -186,6 +189,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::sweep_values(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
     tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));

@@ -14,11 +14,13 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 6] = [
+const GUESTS: [(&str, &str); 8] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
+    ("flowcell-data", "plugins/data"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-hostile", "tests/fixtures/hostile"),
+    ("fixture-services", "tests/fixtures/services"),
     ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
 ];

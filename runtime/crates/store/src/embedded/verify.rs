@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         self.scan((Table::Triggers, EVERYTHING), |reader, key, body| {
             reader.decode::<serde_json::Value>(Table::Triggers, key, body).map(drop)
         })?;
-        for table in [Table::People, Table::Inbox, Table::Receipts] {
+        for table in [Table::People, Table::Inbox, Table::Receipts, Table::KeyValues] {
             self.scan((table, EVERYTHING), |reader, key, body| {
                 reader.decode::<serde_json::Value>(table, key, body).map(drop)
             })?;
