@@ -56,13 +56,19 @@ thread_local! {
     static DOUBLE: RefCell<Option<Double>> = const { RefCell::new(None) };
 }
 
+/// Answers each request by itself: a whole service, played.
+type Answering = Box<dyn FnMut(&Request) -> Answer>;
+
 #[derive(Default)]
 struct Double {
     expected: VecDeque<(String, String, Answer)>,
+    answering: Option<Answering>,
     requests: Vec<Request>,
     lines: Vec<(Level, String)>,
     /// What the next calls of other interfaces than HTTP fail with.
     failures: VecDeque<HostError>,
+    /// What fails after so many calls.
+    later: Option<(usize, HostError)>,
     values: key_value::Values,
     mails: Vec<Message>,
     /// Addresses that the mail server refuses.
@@ -74,6 +80,17 @@ struct Double {
 }
 
 impl Double {
+    fn is_due(&mut self) -> Option<HostError> {
+        let (calls, error) = self.later.take()?;
+        match calls.checked_sub(1) {
+            Some(calls) => {
+                self.later = Some((calls, error));
+                None
+            }
+            None => Some(error),
+        }
+    }
+
     fn people_of(&self, audience: &Value) -> Vec<Value> {
         let listed = |key: &str, value: &Value| audience[key].as_array().is_some_and(|listed| listed.contains(value));
         let is_meant = |person: &&Value| {
@@ -107,6 +124,11 @@ impl Harness {
     /// The next request must be this one, and is answered so. Call it once for each request, in their order.
     pub fn expect(&self, method: &str, url: &str, answer: Answer) {
         with(|double| double.expected.push_back((method.to_owned(), url.to_owned(), answer)));
+    }
+
+    /// From now on, requests are answered by a service that is played, in whatever order they come.
+    pub fn answer_with(&self, answering: impl FnMut(&Request) -> Answer + 'static) {
+        with(|double| double.answering = Some(Box::new(answering)));
     }
 
     /// What was sent so far.
@@ -144,6 +166,11 @@ impl Harness {
     /// The next call of `key_value`, `mail`, `inbox` or `contacts` fails so. Call it once for each failure, in their order.
     pub fn fail(&self, error: HostError) {
         with(|double| double.failures.push_back(error));
+    }
+
+    /// As many calls go well before the next one fails so.
+    pub fn fail_after(&self, calls: usize, error: HostError) {
+        with(|double| double.later = Some((calls, error)));
     }
 
     /// Lets time pass for what `key_value` keeps.

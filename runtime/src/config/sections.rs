@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flowcell_core::capability::Ceiling;
+use flowcell_sandbox::egress::Routes;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -131,7 +132,7 @@ section! {
         idle_connections_max: u64 = 128,
         idle_connection_ms: u64 = 30_000,
     }
-    extra { allow: Vec<IpNet>, ceiling: Ceiling }
+    extra { allow: Vec<IpNet>, ceiling: Ceiling, routes: Routes }
 }
 
 section! {

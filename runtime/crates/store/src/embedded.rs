@@ -13,10 +13,11 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          twenty trees (see `tables`)
+//! sled/          twenty-one trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
+mod blobs;
 mod blocks;
 mod codec;
 mod compaction;

@@ -5,7 +5,7 @@
 use flowcell_core::contact::Identity;
 use flowcell_core::destination::DestinationId;
 use flowcell_core::id::{
-    ConnectionName, ContactEventId, ContactId, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
+    ConnectionName, ContactEventId, ContactId, Digest, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
 };
 use flowcell_core::key_value::Space;
 use flowcell_core::plugin::PluginId;
@@ -53,9 +53,11 @@ pub(crate) enum Table {
     Inbox = 17,
     /// Workspace (4), SHA-256 of its key (32) → what a step was told of what it did.
     Receipts = 18,
+    /// Workspace (4), run (16), SHA-256 of the bytes (32) → a blob that the run keeps; its bytes are the payload file.
+    Blobs = 19,
     /// Workspace (4), SHA-256 of the plugin (32), part (1): 0 → what the plugin holds; 1, key → a value of all its workflows; 2, workflow (64), key → a
     /// value of one.
-    KeyValues = 19,
+    KeyValues = 20,
 }
 
 /// What is kept of contacts. The numbers are on disk: they never change.
@@ -106,7 +108,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -126,6 +128,7 @@ impl Table {
         Self::People,
         Self::Inbox,
         Self::Receipts,
+        Self::Blobs,
         Self::KeyValues,
     ];
 
@@ -150,6 +153,7 @@ impl Table {
             Self::People => "people",
             Self::Inbox => "inbox",
             Self::Receipts => "receipts",
+            Self::Blobs => "blobs",
             Self::KeyValues => "key_values",
         }
     }
@@ -325,6 +329,10 @@ pub(crate) fn workspace_of(key: &[u8]) -> Option<WorkspaceNumber> {
 /// Whether the key of [`Table::Triggers`] is of this part.
 pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
     key.last() == Some(&(part as u8))
+}
+
+pub(crate) fn blob(workspace: WorkspaceNumber, run: RunId, digest: &Digest) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes(), digest.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -11,8 +11,8 @@ use flowcell_core::invoke::CallRecord;
 use flowcell_core::key_value::KeyValues;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls, Retention,
-    RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
+    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
+    Retention, RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -33,6 +33,7 @@ pub(crate) struct Backend {
     pub(crate) connections: Arc<dyn Connections>,
     pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) people: Arc<dyn People>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) receipts: Arc<dyn Receipts>,
@@ -70,6 +71,7 @@ impl Backend {
             + Connections
             + Contacts
             + Destinations
+            + Blobs
             + People
             + Inbox
             + Receipts
@@ -94,6 +96,7 @@ impl Backend {
             connections: Arc::clone(&store) as _,
             contacts: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
             people: Arc::clone(&store) as _,
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
@@ -118,6 +121,7 @@ impl Backend {
             connections,
             contacts,
             destinations,
+            blobs,
             people,
             inbox,
             receipts,
@@ -140,7 +144,7 @@ impl Backend {
             tail,
             retention,
         ));
-        drop((people, inbox, receipts, values));
+        drop((blobs, people, inbox, receipts, values));
         drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {
