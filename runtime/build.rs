@@ -8,6 +8,7 @@ const PLUGINS: &[&str] = &[
     "flowcell-webhook",
     "flowcell-custom-webhook",
     "flowcell-contacts",
+    "flowcell-data",
     "flowcell-google-sheets",
     "flowcell-notifications",
 ];

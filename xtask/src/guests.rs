@@ -20,9 +20,11 @@ const GUESTS: &[(&str, &str)] = &[
     ("flowcell-contacts", "plugins/contacts"),
     ("flowcell-google-sheets", "plugins/google-sheets"),
     ("flowcell-notifications", "plugins/notifications"),
+    ("flowcell-data", "plugins/data"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-feed", "tests/fixtures/feed"),
     ("fixture-hostile", "tests/fixtures/hostile"),
+    ("fixture-services", "tests/fixtures/services"),
     ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
 ];

@@ -13,7 +13,7 @@
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
-//! sled/          nineteen trees (see `tables`)
+//! sled/          twenty-one trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -33,6 +33,7 @@ mod guard;
 mod inbox;
 mod index;
 mod journal;
+mod key_values;
 mod lock;
 mod manifest;
 mod mark;
