@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod blobs;
 mod canaries;
 mod clock;
 mod command_line;
@@ -27,6 +28,7 @@ mod links;
 mod oauth;
 mod pins;
 mod plugin_readmes;
+mod polling;
 mod redaction;
 mod rehearse;
 mod reply;

@@ -132,7 +132,6 @@ mod tests {
             error_code: None,
             contact: None,
             marks: Vec::new(),
-            contact: None,
         };
         Kept { summary, is_pinned: false }
     }
