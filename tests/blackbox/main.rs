@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod blobs;
 mod canaries;
 mod clock;
 mod command_line;

@@ -55,14 +55,14 @@ pub(crate) fn authorizer(
 pub(crate) struct Bound {
     name: ConnectionName,
     to: Vec<HttpRule>,
-    /// Kinds that only sign may go where the step may, when they name no host.
+    /// Kinds that only sign may go where the step may, when that was said.
     is_anywhere: bool,
 }
 
 impl Bound {
     pub(crate) fn of(connection: &Connection) -> Self {
         let to = connection.bound.hosts.clone();
-        let is_anywhere = to.is_empty() && connection.kind.only_signs();
+        let is_anywhere = connection.bound.anywhere && connection.kind.only_signs();
         Self { name: connection.name.clone(), to, is_anywhere }
     }
 

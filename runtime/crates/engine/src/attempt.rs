@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
@@ -151,18 +151,25 @@ fn place(error: &mut StepError, workflow: &Prepared, step: &StepRef) {
 /// Why a step is parked whose connection waits for its owner; nothing for other failures. `named` is the connection that the step names,
 /// `refusals` how often it was waited for in vain.
 fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refusals: u32) -> Option<StepError> {
-    let (name, reason, refused) = match (error, named) {
-        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }), _) => {
-            (name, reason.clone(), false)
+    let (name, reason, remedy, refused) = match (error, named) {
+        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }), _) => {
+            (name, reason.clone(), Some(*remedy), false)
         }
         (error, Some(name)) if error.is_unauthorized() && refusals < REFUSALS_MAX => {
-            (name, format!("the other side refuses it ({error})"), true)
+            (name, format!("the other side refuses it ({error})"), None, true)
         }
         _ => return None,
     };
-    let message = format!(
-        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
-    );
+    let does = match remedy {
+        Some(remedy @ Remedy::Consent) => format!("Consent again, in a browser, with `{}`", remedy.command(name)),
+        Some(remedy @ Remedy::Secret) => format!("Give it a new secret with `{}`", remedy.command(name)),
+        None => format!(
+            "Give it a new secret with `{}`, or consent again with `{}`",
+            Remedy::Secret.command(name),
+            Remedy::Consent.command(name)
+        ),
+    };
+    let message = format!("connection `{name}` needs its owner: {reason}. {does}; the run goes on then");
     let details =
         Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })

@@ -16,7 +16,7 @@ const HERE: &str = "https://api.example.com/v1/x";
 
 fn connection(kind: &Value, hosts: &[&str]) -> Connection {
     let mut connection = json!({
-        "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "plugins": ["acme/crm"] },
+        "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "anywhere": hosts.is_empty(), "plugins": ["acme/crm"] },
         "state": { "is": "ready" },
         "created_at": Timestamp::default(), "updated_at": Timestamp::default(),
     });

@@ -4,6 +4,7 @@ pub(crate) mod station;
 
 mod rules;
 
+use flowcell_core::ports::Clock as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
