@@ -98,7 +98,7 @@ impl Authorizer for StandardWebhooks {
         Ok(Additions {
             public: vec![(id, request.message_id.to_owned()), (timestamp, seconds)],
             headers: vec![(signature, Secret::new(signatures.join(" ")))],
-            query: Vec::new(),
+            ..Additions::default()
         })
     }
     /// Another signature would be the same.
