@@ -98,7 +98,8 @@ impl Authorizer for StandardWebhooks {
         Ok(Additions {
             public: vec![(id, request.message_id.to_owned()), (timestamp, seconds)],
             headers: vec![(signature, Secret::new(signatures.join(" ")))],
-            ..Additions::default()
+            query: Vec::new(),
+            path: None,
         })
     }
     /// Another signature would be the same.
