@@ -45,6 +45,7 @@ use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
+use crate::services::contacts::ContactService;
 use crate::services::inbox::Inboxes;
 use crate::services::mail::Mailer;
 use crate::token::TokenHash;
@@ -84,6 +85,11 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
+    let services = Arc::new(Services {
+        mailer: Arc::clone(&mailer),
+        inboxes,
+        contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
+    });
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
@@ -91,7 +97,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
             blobs: Arc::clone(&blobs),
-            services: Arc::new(Services { mailer: Arc::clone(&mailer), inboxes }),
+            services: Arc::clone(&services) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -124,6 +130,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         ..settings::engine(config, &key)
     };
     let engine = Engine::new(engine_config, engine_ports(&ports, &store));
+    services.contacts.connect(engine.control());
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),

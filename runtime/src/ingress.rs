@@ -158,7 +158,7 @@ pub(crate) async fn call(
         deadline: app.ports.clock.now() + Duration::from_millis(app.ingress.trigger_timeout_ms),
         config: route.config.clone(),
         request,
-        connection: None,
+        connection: route.published.workflow.trigger.connection.clone(),
     };
     let Invocation { outcome, record } = app.ports.invoker.on_webhook(call).await;
     let workflow = &route.hook.workflow;
