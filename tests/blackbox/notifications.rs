@@ -43,7 +43,8 @@ fn a_mail_is_sent_through_a_real_server_and_its_certificate_checked() {
     let server = Server::start();
     let ca = flowcell_tests::root().join("tests/tools/smtp/ca.pem");
     let port = smtp.port.to_string();
-    let more = ["--smtp-host", "127.0.0.1", "--smtp-port", &port, "--username", Smtp::USER, "--smtp-ca", ca.to_str().unwrap()];
+    let more =
+        ["--smtp-host", "127.0.0.1", "--smtp-port", &port, "--username", Smtp::USER, "--smtp-ca", ca.to_str().unwrap()];
     connect(&server, "mailer", ("smtp", Smtp::PASSWORD), &more);
     connect(&server, "stranger", ("smtp", Smtp::PASSWORD), &more[..6]);
     assert_eq!(server.cli(&["connection", "test", "mailer"]).code, Some(0));
@@ -125,7 +126,11 @@ fn an_address_that_is_a_secret_reaches_its_receiver_and_nobody_else() {
     const PATH: &str = "/services/T0SECRET00/B0SECRET00/xoxsecretsecretsecret";
     let chat = Receiver::answering(|_, request| {
         // What a careless service says back.
-        if request.target == PATH { Reply::status(200).body("ok") } else { Reply::status(404).body(request.target.clone()) }
+        if request.target == PATH {
+            Reply::status(200).body("ok")
+        } else {
+            Reply::status(404).body(request.target.clone())
+        }
     });
     let server = Server::start();
     connect(&server, "team-chat", ("webhook-url", &format!("{}{PATH}", chat.origin())), &[]);
