@@ -14,7 +14,7 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 7] = [
+const GUESTS: [(&str, &str); 8] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
     ("flowcell-google-sheets", "plugins/google-sheets"),
