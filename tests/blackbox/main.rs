@@ -8,10 +8,12 @@
 )]
 
 mod bad_input;
+mod blobs;
 mod canaries;
 mod clock;
 mod command_line;
 mod connections;
+mod contacts;
 mod crash;
 mod delivery;
 mod edge;

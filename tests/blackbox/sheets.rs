@@ -43,7 +43,7 @@ fn a_public_client_works_with_the_double() {
             "column": ["Email", "top@example.com", "ada@example.com", "grace@example.com", "eve@example.com", "f@example.com"],
             "row": ["ada@example.com", "Augusta", "13", "FALSE"],
             "formula": "=1+1",
-            "unformatted": [[13, "FALSE"]],
+            "unformatted": [[13, false]],
             "added": [[["a", "b"], ["1", "2"]], 10, 5],
             "copied": 20,
             "batch": [[["Email"], ["top@example.com"]], [["Name"]]],
@@ -123,6 +123,12 @@ impl Lab {
         assert_eq!(added.code, Some(0), "{added:?}");
     }
 
+    /// After a kill, with the same configuration.
+    fn restart(&mut self) {
+        let config = self.server.folder().join("flowcell.toml").to_str().unwrap().to_owned();
+        self.server.restart_with(Options { arguments: vec!["--config".to_owned(), config], ..Default::default() });
+    }
+
     /// A workflow of one step; returns its URL.
     fn apply(&self, action: &str, with: &Value) -> String {
         let mut input = json!({ "spreadsheet": "book", "worksheet": "Orders" });
@@ -194,8 +200,7 @@ fn a_step_that_is_killed_after_google_did_the_work_leaves_one_row() {
     eventually("the row is there", Duration::from_mins(1), || (lab.emails().len() == 4).then_some(()));
     lab.server.signal(Signal::KILL);
     lab.server.ended();
-    let config = lab.server.folder().join("flowcell.toml").to_str().unwrap().to_owned();
-    lab.server.restart_with(Options { arguments: vec!["--config".to_owned(), config], ..Default::default() });
+    lab.restart();
     let output = lab.succeeds(&run);
     assert_eq!((lab.emails().len(), &output["repeated"]), (4, &json!(true)), "{output}");
     // And one whose answer is lost on the way.
@@ -231,6 +236,83 @@ fn the_quota_is_waited_for_and_what_is_wrong_says_what_to_do() {
     let error = failed("look-up-row", &json!({ "where": { "column": "Email", "value": "x" } }));
     assert_eq!(error["code"], "forbidden", "{error}");
     assert!(error["message"].as_str().unwrap().contains("share it with flow@p.iam.gserviceaccount.com"), "{error}");
+}
+
+/// Asks the trigger now; returns how many runs it started.
+fn poll(server: &Server) -> u64 {
+    let answer = server.api("POST", "/api/v2/workflows/watch/trigger/poll", b"");
+    let document = answer.json();
+    assert_eq!((answer.status, &document["outcome"]["is"]), (200, &json!("answered")), "{document:#}");
+    document["outcome"]["started"].as_u64().unwrap()
+}
+
+/// The rows that started runs, in their order: `new ada@example.com 12.5`.
+fn started(server: &Server) -> Vec<String> {
+    let runs = server.api("GET", "/api/v2/runs?workflow=watch&limit=100", b"").json();
+    let mut rows: Vec<String> = runs["runs"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{runs:#}"))
+        .iter()
+        .map(|run| {
+            let shown = server.wait_for_run(run["id"].as_str().unwrap(), &["succeeded", "failed"]);
+            let row = &crate::last_attempt(&shown)["output"]["row"];
+            format!(
+                "{} {} {}",
+                row["change"].as_str().unwrap(),
+                row["values"]["Email"].as_str().unwrap(),
+                row["values"]["Total"]
+            )
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn new_and_changed_rows_start_one_run_each_whenever_the_server_is_killed() {
+    let mut lab = Lab::start();
+    let workflow = json!({
+        "id": "watch", "name": "Watch",
+        "trigger": {
+            "uses": "flowcell/google-sheets/row-changed@1", "connection": "google", "every": "1h",
+            "with": { "spreadsheet": "book", "worksheet": "Orders", "key": "Email" },
+        },
+        "steps": [{ "id": "keep", "set": { "row": "{{ trigger }}" } }],
+    });
+    lab.server.apply(&workflow.to_string());
+    assert_eq!(poll(&lab.server), 0, "what is there already starts nothing");
+    lab.google.world().sheet_mut("book", "Orders").put(4, 0, &json!("new@example.com"));
+    lab.google.world().sheet_mut("book", "Orders").put(1, 2, &json!(13));
+    assert_eq!(poll(&lab.server), 2);
+    assert_eq!(poll(&lab.server), 0);
+    // Killed between the fetch and the storage.
+    lab.google.world().sheet_mut("book", "Orders").put(5, 0, &json!("last@example.com"));
+    let calls = lab.google.world().calls().len();
+    lab.google.world().fail("values:batchGet", Fault::Slow(Duration::from_secs(30)));
+    std::thread::scope(|scope| {
+        let server = &lab.server;
+        let path = "/api/v2/workflows/watch/trigger/poll";
+        let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+        let (url, authorization) = (format!("{}{path}", server.origin()), format!("Bearer {}", token.trim()));
+        let asked =
+            scope.spawn(move || flowcell_tests::request("POST", &url, &[("authorization", &authorization)], b""));
+        eventually("the rows are asked for", Duration::from_mins(1), || {
+            (lab.google.world().calls().len() >= calls + 2).then_some(())
+        });
+        server.signal(Signal::KILL);
+        assert!(
+            !asked.join().unwrap().is_ok_and(|answer| answer.status == 200),
+            "it was killed before it could answer"
+        );
+    });
+    lab.server.ended();
+    lab.restart();
+    // The poll is made again, by itself or now.
+    poll(&lab.server);
+    assert_eq!(
+        started(&lab.server),
+        ["changed ada@example.com 13", "new last@example.com null", "new new@example.com null"]
+    );
 }
 
 #[test]

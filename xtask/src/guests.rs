@@ -14,10 +14,12 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 8] = [
+const GUESTS: &[(&str, &str)] = &[
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
+    ("flowcell-contacts", "plugins/contacts"),
     ("flowcell-google-sheets", "plugins/google-sheets"),
+    ("flowcell-notifications", "plugins/notifications"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-feed", "tests/fixtures/feed"),
     ("fixture-hostile", "tests/fixtures/hostile"),

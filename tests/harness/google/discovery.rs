@@ -126,6 +126,7 @@ impl Discovery {
             (None, false) => return Err(Refusal::invalid(format!("{} takes no body", method.id))),
             (Some(_), true) => json!({}),
             (Some(_), false) => serde_json::from_slice(&request.body)
+                .map(without_nulls)
                 .map_err(|error| Refusal::invalid(format!("Invalid JSON payload received. {error}")))?,
         };
         if let Some(schema) = &method.request {
@@ -187,6 +188,18 @@ fn converted(api: &str, schema: &Value) -> Value {
         made.insert("additionalProperties".to_owned(), converted(api, others));
     }
     Value::Object(made)
+}
+
+/// Google's servers take a member that is null for one that is not there (ProtoJSON).
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let there = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(there.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
 }
 
 fn check_parameter(name: &str, value: &str, parameter: &Value) -> Result<(), Refusal> {
