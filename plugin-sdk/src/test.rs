@@ -56,9 +56,13 @@ thread_local! {
     static DOUBLE: RefCell<Option<Double>> = const { RefCell::new(None) };
 }
 
+/// Answers each request by itself: a whole service, played.
+type Answering = Box<dyn FnMut(&Request) -> Answer>;
+
 #[derive(Default)]
 struct Double {
     expected: VecDeque<(String, String, Answer)>,
+    answering: Option<Answering>,
     requests: Vec<Request>,
     lines: Vec<(Level, String)>,
     /// What the next calls of other interfaces than HTTP fail with.
@@ -107,6 +111,11 @@ impl Harness {
     /// The next request must be this one, and is answered so. Call it once for each request, in their order.
     pub fn expect(&self, method: &str, url: &str, answer: Answer) {
         with(|double| double.expected.push_back((method.to_owned(), url.to_owned(), answer)));
+    }
+
+    /// From now on, requests are answered by a service that is played, in whatever order they come.
+    pub fn answer_with(&self, answering: impl FnMut(&Request) -> Answer + 'static) {
+        with(|double| double.answering = Some(Box::new(answering)));
     }
 
     /// What was sent so far.

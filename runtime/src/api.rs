@@ -10,6 +10,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod notifications;
+pub(crate) mod options;
 pub(crate) mod plugins;
 pub(crate) mod preview;
 pub(crate) mod quarantine;
@@ -53,6 +54,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/workflows/{id}/runs", post(start::start))
         .route("/api/v2/workflows/{id}/trigger", get(triggers::show))
         .route("/api/v2/workflows/{id}/trigger/rotate-url", post(triggers::rotate::rotate))
+        .route("/api/v2/workflows/{id}/trigger/poll", get(triggers::polled::show).post(triggers::polled::now))
         .route("/api/v2/workflows/{id}/requests", get(triggers::requests::list))
         .route("/api/v2/workflows/{id}/requests/tail", get(triggers::tail::follow))
         .route("/api/v2/workflows/{id}/reference", get(triggers::reference::show).post(triggers::reference::save))
@@ -110,6 +112,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
+        .route("/api/v2/plugins/{publisher}/{name}/options", post(options::list))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))
         .with_state(Arc::clone(&app));
     // What answers for unknown routes and methods stands inside the check as well: without a token nobody learns what there is.

@@ -6,6 +6,7 @@ pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -19,8 +20,10 @@ use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
 use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
+use flowcell_engine::polling::{Poller, PollerPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, EngineConfig, Shutdown};
+use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -107,6 +110,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         people: Arc::clone(&store) as _,
         inbox: Arc::clone(&store) as _,
         receipts,
+        polls: Arc::clone(&store) as _,
+        subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
         rehearsal: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
@@ -122,6 +127,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
+        triggers: config.triggers.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
@@ -145,6 +151,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
     let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
+    let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -168,6 +175,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         engine,
         scheduler,
         dispatcher,
+        triggers,
     })
 }
 
@@ -223,6 +231,29 @@ fn dispatcher(app: &App) -> Dispatcher {
         clock: Arc::clone(&app.ports.clock),
         limits: ChainLimits::default(),
     })
+}
+
+/// Asks plugins what is new, and keeps the URLs of triggers registered.
+fn triggers(
+    app: &Arc<App>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), EngineStopped>> + use<> {
+    let ports = PollerPorts {
+        control: app.control.clone(),
+        polls: Arc::clone(&app.ports.polls),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+    };
+    let poller = Poller::new(settings::poller(config), ports, &app.polling);
+    let subscriber = Subscriber::new(SubscriberPorts {
+        control: app.control.clone(),
+        subscriptions: Arc::clone(&app.ports.subscriptions),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+        timeout: Duration::from_millis(config.triggers.subscribe_timeout_ms),
+    });
+    async move { tokio::try_join!(poller.run(shutdown.clone()), subscriber.run(shutdown)).map(drop) }
 }
 
 /// Every route there is.

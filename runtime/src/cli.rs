@@ -219,6 +219,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
+        Command::Plugin(plugin::Command::Options(options)) => {
+            with_server(&global, environment, async |client| plugin::options::run(&options, client, output).await)
+        }
         Command::Plugin(plugin::Command::Release(release)) => {
             with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
         }

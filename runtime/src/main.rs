@@ -18,6 +18,7 @@ mod data_dir;
 mod entropy;
 mod http;
 mod ingress;
+mod plugin_triggers;
 mod preview;
 mod publish;
 mod rehearsal;

@@ -242,9 +242,13 @@ pub(crate) async fn release_reconnected(app: Arc<App>, stop: CancellationToken) 
 async fn reconnected(app: &App) -> anyhow::Result<()> {
     for stored in app.connections.list(&app.workspace).await? {
         if stored.connection.state == flowcell_core::connection::State::Ready {
-            app.control.reconnected(&app.workspace, &stored.connection.name).await?;
+            let (name, at) = (&stored.connection.name, stored.connection.updated_at);
+            app.polling.reconnected(name, at).await;
+            app.control.reconnected(&app.workspace, name, at).await?;
         }
     }
+    // Subscriptions look at connections themselves.
+    app.plugin_triggers.tell();
     Ok(())
 }
 

@@ -31,6 +31,7 @@ mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;
+mod sheets;
 mod shutdown;
 mod signatures;
 mod tools;

@@ -14,9 +14,10 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 6] = [
+const GUESTS: [(&str, &str); 7] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
+    ("flowcell-google-sheets", "plugins/google-sheets"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-hostile", "tests/fixtures/hostile"),
     ("fixture-thief", "tests/fixtures/thief"),

@@ -166,7 +166,7 @@ async fn callback(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
 async fn connected_page(app: &App, Connected { stored, can_renew }: &Connected) -> Response {
     let name = &stored.connection.name;
     let mut text = format!("`{name}` is connected. You can close this page.");
-    match app.control.reconnected(&app.workspace, name).await {
+    match app.reconnected(name, app.ports.clock.now()).await {
         Ok(runs) if runs.is_empty() => {}
         Ok(runs) => {
             let _ = write!(text, " Runs that waited for it go on: {}.", runs.len());

@@ -77,7 +77,7 @@ fn check_startable(published: &Published) -> Result<(), Problem> {
         _ if workflow.input.is_some() => Ok(()),
         other => {
             let by = match other {
-                TriggerKind::Plugin { uses, .. } => format!("requests to its trigger's URL (`{uses}`)"),
+                TriggerKind::Plugin { uses, .. } => format!("its trigger (`{uses}`)"),
                 TriggerKind::Event { name } => format!("the event `{name}` (`POST /api/v2/events`)"),
                 TriggerKind::Contact(_) => "changes of contacts (`flowcell contact`, `/api/v2/contacts`)".to_owned(),
                 TriggerKind::Error => "failures of other workflows".to_owned(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flowcell_core::retention::RetentionRules;
+use flowcell_engine::polling::PollerConfig;
 use flowcell_engine::{BreakerSettings, EngineConfig};
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
@@ -41,6 +42,15 @@ pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
         custom_values: Arc::new(config.custom_values.clone().into()),
         redacted_names: Arc::from(config.redaction.names.clone()),
         ..EngineConfig::new(flowcell_engine::InstanceKey::new(&key.derive("idempotency")))
+    }
+}
+
+pub(super) fn poller(config: &Config) -> PollerConfig {
+    let ours = &config.triggers;
+    PollerConfig {
+        polls_max: size(ours.polls_max),
+        timeout: Duration::from_millis(ours.poll_timeout_ms),
+        backlog_max: ours.backlog_max,
     }
 }
 
@@ -85,6 +95,7 @@ pub(crate) fn egress(config: &Config) -> EgressConfig {
     let ours = &config.egress;
     EgressConfig {
         ceiling: ours.ceiling.clone(),
+        routes: ours.routes.clone(),
         allow_addresses: ours.allow.clone(),
         connect_timeout: Duration::from_millis(ours.connect_timeout_ms),
         first_byte_timeout: Duration::from_millis(ours.first_byte_timeout_ms),

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod examples;
 pub(crate) mod inspect;
+pub(crate) mod options;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Examples(examples::Examples),
     /// Let a plugin out of quarantine; the runs that were parked for it go on
     Release(Release),
+    /// Print what a plugin gives to choose from for a field
+    Options(options::Options),
 }
 
 #[derive(Debug, Args)]

@@ -140,6 +140,9 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
     for trigger in items(&applied, "/triggers") {
         output.line(format!("  {}  {}", output.paint(Style::Faint, "trigger"), started_by(trigger)));
     }
+    if let Some(said) = after_cursor(&applied) {
+        output.line(format!("  {}   {said}", output.paint(Style::Faint, "polls")));
+    }
     for warning in items(&applied, "/warnings") {
         let place = format!("{}:{}:{}", args.file.display(), at(warning, "/line"), at(warning, "/column"));
         output.warning(&format!("{place}: {}", printable(&text_of(warning, "/message"))));
@@ -148,6 +151,15 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
         output.line(format!("  {}", after_draft(&applied)));
     }
     Ok(())
+}
+
+/// Where the next poll of its trigger goes on.
+fn after_cursor(applied: &Value) -> Option<&'static str> {
+    match at(applied, "/cursor").as_str()? {
+        "kept" => Some("go on where they were: `uses`, `with` and `connection` are the same"),
+        "reset" => Some("begin anew: `uses`, `with` or `connection` has changed, so the former cursor means nothing"),
+        _ => Some("begin now"),
+    }
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::app::Ports;
 pub(crate) struct User {
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
-    /// Those that name it.
+    /// Those that name it; `trigger` among them, if that does.
     pub(crate) steps: Vec<String>,
     /// Those that name none, where it is their action's default.
     pub(crate) default_steps: Vec<String>,
@@ -46,7 +46,10 @@ impl Users {
             let Some(version) = self.definitions.version(workspace, &head.id, number).await? else { continue };
             // What an older Flowcell took and this one cannot read runs no more.
             let Ok(Authored { workflow, .. }) = Authored::parse(&version.source) else { continue };
-            let (steps, default_steps) = self.steps(&workflow, name);
+            let (mut steps, default_steps) = self.steps(&workflow, name);
+            if workflow.trigger.connection.as_ref() == Some(name) {
+                steps.insert(0, crate::app::TRIGGER_ID.to_owned());
+            }
             let verifies =
                 matches!(&workflow.trigger.verify, Some(Verify::By(scheme)) if scheme.secret() == Some(name));
             if verifies || !steps.is_empty() || !default_steps.is_empty() {

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     TriggerRejected,
     PayloadUnusable,
     InvalidInput,
+    ConnectionNeeded,
+    NoOptions,
     FilterFailed,
     KeyReused,
     HeadersTooLarge,
@@ -118,6 +120,10 @@ impl Kind {
             Self::InvalidInput => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "The input does not fit the workflow")
             }
+            Self::ConnectionNeeded => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "connection-needed", "The connection cannot be used as it is")
+            }
+            Self::NoOptions => (StatusCode::BAD_GATEWAY, "no-options", "The plugin gives no choices"),
             Self::FilterFailed => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "filter-failed", "The trigger's filter cannot be asked about this")
             }

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use flowcell_core::id::Digest;
 use flowcell_core::ports::DedupeTerms;
+use flowcell_core::workflow::dedupe::short;
 use flowcell_core::workflow::trigger::{Dedupe, DedupeBy};
 use http::HeaderMap;
 use serde_json::Value;
 
 /// By this header a sender promises that the body is the same whenever the key is (IETF draft-ietf-httpapi-idempotency-key-header §2.7).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-/// Longer values stand in a key by their hash. Provider ids have below 100 bytes; the store takes keys of any length.
-const VALUE_BYTES_MAX: usize = 256;
 
 /// What of a request is looked at, kept while the trigger's plugin has the rest.
 #[derive(Debug)]
@@ -64,11 +62,8 @@ impl Sent {
 
     /// The key of one event: the value at a path of its payload, else the sender's own id for it.
     pub(crate) fn of_event(&self, rule: Option<&Dedupe>, payload: &Value, own: Option<String>) -> Option<Key> {
-        if let Some(rule) = rule
-            && let DedupeBy::Path(path) = &rule.by
-            && let Some(value) = at(payload, path)
-        {
-            return Some(self.key(format!("path:{path}:{}", short(&value)), window(rule)));
+        if let Some((rule, key)) = rule.and_then(|rule| Some((rule, rule.key_of(payload)?))) {
+            return Some(self.key(key, window(rule)));
         }
         self.signed.clone().or(own).map(|key| self.key(key, DedupeTerms::WINDOW_MAX))
     }
@@ -89,26 +84,6 @@ impl Sent {
 
 fn window(rule: &Dedupe) -> Duration {
     Duration::from_millis(rule.window_ms)
-}
-
-fn short(value: &str) -> String {
-    if value.len() <= VALUE_BYTES_MAX { value.to_owned() } else { Digest::of(value.as_bytes()).to_string() }
-}
-
-/// The value at a path such as `body.items[0].id`, as text; nothing when it is missing, null or empty.
-fn at(payload: &Value, path: &str) -> Option<String> {
-    let mut value = payload;
-    for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty()) {
-        value = match value {
-            Value::Array(items) => items.get(part.parse::<usize>().ok()?)?,
-            value => value.get(part)?,
-        };
-    }
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        value => Some(value.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One call into a plugin, as data: what goes in, what comes out, and how every failure is classified.
 
+mod failure;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ use crate::host_call::HostCall;
 use crate::id::{ConnectionName, Digest, RunId, StepRef, WorkflowId, WorkspaceId};
 use crate::record::Ambient;
 use crate::time::Timestamp;
+
+pub use failure::{UNAUTHORIZED, field_of};
 
 /// A call of an action for one attempt of a step.
 #[derive(Debug, Clone)]

@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod manual_clock;
 pub mod people;
 pub mod plugin;
+pub mod polling;
 pub mod ports;
 pub mod receipt;
 pub mod record;

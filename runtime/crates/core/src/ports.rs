@@ -2,7 +2,9 @@
 
 mod blobs;
 mod destinations;
+mod polls;
 mod schedules;
+mod subscriptions;
 mod triggers;
 
 use std::sync::Arc;
@@ -31,7 +33,9 @@ pub use crate::search::{PageRequest, RunFilter, RunPage};
 pub use blobs::{Blobs, NoBlobs};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
+pub use polls::{Hold, PollCounts, PollState, Polls, TriggerFailure};
 pub use schedules::{ScheduleCursor, Schedules};
+pub use subscriptions::{Registered, SubscriptionState, Subscriptions, Wanted};
 pub use triggers::{LateCallers, LateUse, Reference, Triggers};
 
 /// Why the store could not do something.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod compiled;
+pub mod dedupe;
 pub mod duration;
 pub mod parse;
 pub mod problem;

@@ -10,8 +10,8 @@ use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
-use flowcell_core::id::{Digest, StepRef};
-use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
+use flowcell_core::id::{ConnectionName, Digest, StepRef};
+use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError, UNAUTHORIZED, field_of};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
 use flowcell_core::redact::Redactor;
@@ -20,7 +20,7 @@ use flowcell_core::run::fold::{Phase, Run, StepState};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::{RETRY_AFTER_MAX, RetryPolicy};
-use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED};
+use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED, REFUSALS_MAX, REFUSED};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
@@ -88,12 +88,20 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
     let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
     let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
-    let reconnecting = needs_reconnecting(&error);
+    let refusals = run.steps.get(&step).map_or(0, StepState::refusals);
+    let reconnecting = needs_reconnecting(&error, action.connection.as_ref(), refusals);
     let retry = match workflow.compiled.steps.get(step.id()).map(|step| &step.kind) {
         Some(CompiledKind::Action { retry, .. }) => retry.clone(),
         _ => RetryPolicy::default(),
     };
-    let (error, retry_at) = judge(&core.ports, &retry, error, failures);
+    let (mut error, retry_at) = judge(&core.ports, &retry, error, failures);
+    if error.code == UNAUTHORIZED && refusals >= REFUSALS_MAX {
+        let again = format!(
+            " (its connection was refused {refusals} times before, whatever its owner did, so it is not waited for any longer)"
+        );
+        error.message.push_str(&again);
+    }
+    place(&mut error, workflow, &step);
     let input = Some(input);
     if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
         let (reason, error) = quarantined(digest, &action.uses, &error.message);
@@ -120,18 +128,41 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     (reason, error)
 }
 
-/// Why a step is parked whose connection waits for its owner; nothing for other failures.
-fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
-    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }) = error else {
-        return None;
+/// Says in an error which line of the workflow it is about, where it names a field of the step's input.
+fn place(error: &mut StepError, workflow: &Prepared, step: &StepRef) {
+    let Some(field) = field_of(error.details.as_ref()).map(str::to_owned) else { return };
+    let placed = workflow.compiled.workflow.all_steps().find(|placed| placed.step.id == *step.id());
+    let Some(placed) = placed else { return };
+    let place = workflow.place(&format!("{}/with{field}", placed.pointer));
+    error.message = format!("{} ({place})", error.message);
+    if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
+        details.insert("at".to_owned(), json!(place.path));
+        details.insert("line".to_owned(), json!(place.line));
+    }
+}
+
+/// Why a step is parked whose connection waits for its owner; nothing for other failures. `named` is the connection that the step names,
+/// `refusals` how often it was waited for in vain.
+fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refusals: u32) -> Option<StepError> {
+    let (name, reason, remedy, refused) = match (error, named) {
+        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }), _) => {
+            (name, reason.clone(), Some(*remedy), false)
+        }
+        (error, Some(name)) if error.is_unauthorized() && refusals < REFUSALS_MAX => {
+            (name, format!("the other side refuses it ({error})"), None, true)
+        }
+        _ => return None,
     };
+    let rotate = Remedy::Secret.command(name);
     let does = match remedy {
-        Remedy::Consent => "Consent again, in a browser, with",
-        Remedy::Secret => "Give it a new secret with",
+        Some(Remedy::Consent) => format!("Consent again, in a browser, with `{}`", Remedy::Consent.command(name)),
+        Some(Remedy::Secret) => format!("Give it a new secret with `{rotate}`"),
+        // Its kind is not known here.
+        None => format!("Give it a new secret with `{rotate}`, or consent again"),
     };
-    let command = remedy.command(name);
-    let message = format!("connection `{name}` needs its owner: {reason}. {does} `{command}`; the run goes on then");
-    let details = Some(json!({ "connection": name }));
+    let message = format!("connection `{name}` needs its owner: {reason}. {does}; the run goes on then");
+    let details =
+        Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
 }
 
@@ -189,6 +220,8 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
         },
         Err(error) => error,
     };
+    let mut error = error;
+    place(&mut error, workflow, step);
     let (step, call) = (step.clone(), CallRecord::default());
     let failed = RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
     Readied::End(Box::new(failed))

@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliver;
 mod destinations;
 mod filter;
+mod polled;
 mod rerun;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use flowcell_core::run::place::locals;
 use flowcell_core::run::rerun::RerunRefusal;
 use flowcell_core::run::resume::ResumeLinks as _;
 use flowcell_core::run::state::StepState;
+use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use flowcell_core::workflow::settings::Settings;
 use serde_json::Value;
@@ -27,6 +29,7 @@ use serde_json::Value;
 pub use self::create::CreateError;
 pub(crate) use self::deliver::REPLACED;
 pub use self::deliver::{Delivered, Incoming, Input};
+pub(crate) use self::polled::{Brought, PolledFor};
 use crate::contacts;
 use crate::engine::Core;
 use crate::outside::{self, OutsideError};
@@ -266,14 +269,16 @@ impl RunControl {
         self.repeat_parked(workspace, &Mark::Quarantined(*digest), |state| state.quarantine() == Some(*digest)).await
     }
 
-    /// The runs go on that wait for the owner of this connection. Returns them.
+    /// The runs go on that wait for the owner of this connection, who acted at `at`. Returns them.
     pub async fn reconnected(
         &self,
         workspace: &WorkspaceId,
         name: &ConnectionName,
+        at: Timestamp,
     ) -> Result<Vec<RunId>, ControlError> {
-        let mark = Mark::Reconnecting(name.clone());
-        self.repeat_parked(workspace, &mark, |state| state.reconnecting().as_ref() == Some(name)).await
+        let (mark, now) = (Mark::Reconnecting(name.clone()), self.0.ports.clock.now());
+        let goes_on = |state: &StepState| state.reconnecting().as_ref() == Some(name) && state.goes_on_after(at, now);
+        self.repeat_parked(workspace, &mark, goes_on).await
     }
 
     /// Makes the parked steps again of which `is_it` holds, in every run with the mark.

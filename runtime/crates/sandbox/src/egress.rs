@@ -25,6 +25,7 @@ mod record;
 mod rehearse;
 mod request;
 mod response;
+mod route;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub use ipnet::IpNet;
 pub use pass::{Budget, CallPass};
 pub use request::{OutboundRequest, is_forbidden_header};
 pub use response::OutboundResponse;
+pub use route::Routes;
 
 use address::AddressPolicy;
 use connect::{Connector, DialledAddress, Tracked};
@@ -67,6 +69,8 @@ pub struct EgressConfig {
     pub ceiling: Ceiling,
     /// `--egress-allow CIDR`: special addresses that may be dialled all the same. Metadata services stay closed.
     pub allow_addresses: Vec<IpNet>,
+    /// Origins whose requests go to another one.
+    pub routes: Routes,
     /// For resolving, TCP and TLS together. 10 s: three SYNs are sent in 7 s.
     pub connect_timeout: Duration,
     /// From the connection to the response's headers. 60 s: what reverse proxies commonly wait.
@@ -97,6 +101,7 @@ impl Default for EgressConfig {
         Self {
             ceiling: Ceiling::default(),
             allow_addresses: Vec::new(),
+            routes: Routes::default(),
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_mins(1),
             idle_body_timeout: Duration::from_secs(30),
@@ -151,7 +156,8 @@ impl Door {
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
         let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
-        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout);
+        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout)
+            .with_routes(config.routes.clone());
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod people;
+mod polls;
 mod retention;
 mod search;
 
@@ -17,8 +18,8 @@ use flowcell_core::inbox::Item;
 use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
     Accepted, Append, Blobs, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers,
-    Reference, RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
-    WorkflowVersion,
+    PollState, Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition,
+    TailRead, Triggers, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
@@ -74,6 +75,8 @@ struct State {
     people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
     inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
     receipts: BTreeMap<(WorkspaceId, String), Receipt>,
+    polls: BTreeMap<(WorkspaceId, WorkflowId), PollState>,
+    subscriptions: BTreeMap<(WorkspaceId, WorkflowId), SubscriptionState>,
 }
 
 #[derive(Debug)]
@@ -169,21 +172,33 @@ impl Journal for MemoryStore {
 }
 
 impl State {
-    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
-        let key =
-            delivery.dedupe_key.as_ref().map(|key| (delivery.workspace.clone(), delivery.trigger.clone(), key.clone()));
-        if let Some(earlier) = key.as_ref().and_then(|key| self.dedupe.get(key))
-            && rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?
-            && let Some(first) = self.events.get(&earlier.event)
-        {
-            return Ok(Accepted { duplicate: true, ..first.clone() });
+    /// The delivery that this one repeats.
+    fn first(&self, delivery: &Delivery) -> Result<Option<&Accepted>, StoreError> {
+        let Some(earlier) = key_of(delivery).and_then(|key| self.dedupe.get(&key)) else { return Ok(None) };
+        let repeats = rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?;
+        Ok(self.events.get(&earlier.event).filter(|_| repeats))
+    }
+
+    /// Refuses a delivery whose ids are taken, unless it repeats an earlier one.
+    fn check(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        if self.first(delivery)?.is_some() {
+            return Ok(());
         }
         if self.events.contains_key(&delivery.event) {
-            return Err(rules::already_there(&delivery));
+            return Err(rules::already_there(delivery));
         }
-        if let Some(taken) = delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
-            return Err(rules::exists(&taken.id.to_string()));
+        match delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
+            Some(taken) => Err(rules::exists(&taken.id.to_string())),
+            None => Ok(()),
         }
+    }
+
+    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
+        if let Some(first) = self.first(&delivery)? {
+            return Ok(Accepted { duplicate: true, ..first.clone() });
+        }
+        self.check(&delivery)?;
+        let key = key_of(&delivery);
         let runs = delivery.runs.iter().map(|run| run.id).collect();
         let accepted = Accepted { event: delivery.event, runs, duplicate: false };
         self.events.insert(delivery.event, accepted.clone());
@@ -218,6 +233,12 @@ impl State {
         }
         Ok(self.queue.set_due(append.run, kept.summary.due_at))
     }
+}
+
+/// By what a delivery is recognised.
+fn key_of(delivery: &Delivery) -> Option<(WorkspaceId, String, String)> {
+    let key = delivery.dedupe_key.clone()?;
+    Some((delivery.workspace.clone(), delivery.trigger.clone(), key))
 }
 
 #[async_trait]

@@ -1,12 +1,15 @@
 //! What every backend checks before it writes, so that no backend is more lenient than another. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use flowcell_core::blob::RUN_BYTES_MAX;
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{Digest, EventId, RunId};
+use flowcell_core::id::{Digest, EventId, RunId, WorkflowId};
 use flowcell_core::people::StoredPerson;
-use flowcell_core::ports::{Append, DedupeTerms, Delivery, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::ports::{
+    Append, DedupeTerms, Delivery, HookBinding, PollState, StoreError, WorkflowHead, WorkflowVersion,
+};
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::time::Timestamp;
 
@@ -57,6 +60,35 @@ pub(crate) fn check_delivery(delivery: &Delivery) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Refuses deliveries of a poll that are not of its workspace, do not begin right, or share an id.
+pub(crate) fn check_polled(poll: &PollState, deliveries: &[Delivery]) -> Result<(), StoreError> {
+    let (mut events, mut runs) = (HashSet::new(), HashSet::new());
+    for delivery in deliveries {
+        check_delivery(delivery)?;
+        let is_own = delivery.workspace == poll.workspace;
+        if !is_own || !events.insert(delivery.event) || !delivery.runs.iter().all(|run| runs.insert(run.id)) {
+            return Err(refused(format!(
+                "{} does not belong among what a poll of `{}` brought",
+                delivery.event, poll.workflow
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a state of a trigger that is not the next after `stored` (0: there is none yet).
+pub(crate) fn check_trigger_revision(workflow: &WorkflowId, revision: u64, stored: u64) -> Result<(), StoreError> {
+    if revision == stored.saturating_add(1) {
+        return Ok(());
+    }
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Err(StoreError::Conflict {
+        what: format!("what is kept about the trigger of `{workflow}`"),
+        expected: small(revision.saturating_sub(1)),
+        actual: small(stored),
+    })
 }
 
 /// Refuses entries that are not consecutive, or a summary that does not count them. Returns the first entry's `seq`.

@@ -22,6 +22,8 @@ mod journal;
 mod list;
 #[path = "contract/people.rs"]
 mod people;
+#[path = "contract/polls.rs"]
+mod polls;
 #[path = "contract/queue.rs"]
 mod queue;
 #[path = "contract/retention.rs"]
@@ -113,6 +115,16 @@ on_every_backend! {
         failed_runs_stay_longer_where_it_is_said,
         the_rules_of_a_workflow_come_before_the_operators,
         runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
+    },
+    polls::{
+        what_a_poll_brought_and_its_cursor_are_written_together,
+        a_state_that_is_not_the_next_is_a_conflict_and_nothing_of_its_runs_is_there,
+        one_delivery_that_cannot_be_written_keeps_everything_else_out,
+        a_delivery_that_came_before_starts_nothing_and_the_others_do,
+        one_of_many_concurrent_polls_wins_with_all_its_runs,
+        large_cursors_and_payloads_are_there_after_a_restart,
+        states_are_listed_by_workflow_within_their_workspace,
+        subscriptions_follow_one_another_and_survive_a_restart,
     },
     triggers::{
         a_reference_is_there_after_a_restart_and_is_written_over,

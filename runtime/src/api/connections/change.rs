@@ -83,7 +83,7 @@ pub(crate) async fn rotate(
         })
         .await?;
     let released = match stored.connection.state {
-        Usable::Ready => app.control.reconnected(&app.workspace, &name).await?,
+        Usable::Ready => app.reconnected(&name, app.ports.clock.now()).await?,
         _ => Vec::new(),
     };
     let mut document = view(&app, &stored);

@@ -7,6 +7,7 @@ use super::duration;
 use super::verify::Verify;
 use crate::condition::Condition;
 use crate::contact::event::ContactTrigger;
+use crate::id::ConnectionName;
 use crate::plugin::Uses;
 use crate::schedule::ScheduleSpec;
 
@@ -23,6 +24,10 @@ pub struct Trigger {
     pub reply: Option<Reply>,
     /// How the sender proves who it is, of a plugin's trigger; without it the URL's secrecy has to do.
     pub verify: Option<Verify>,
+    /// Whose credentials the door adds to the requests of a plugin's trigger.
+    pub connection: Option<ConnectionName>,
+    /// How often a plugin's polling trigger is asked; as often as its manifest says when absent.
+    pub every_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +86,7 @@ pub struct Reply {
 impl Trigger {
     /// A trigger of this kind with nothing else to it.
     pub fn of(kind: TriggerKind) -> Self {
-        Self { kind, filter: None, dedupe: None, reply: None, verify: None }
+        Self { kind, filter: None, dedupe: None, reply: None, verify: None, connection: None, every_ms: None }
     }
 
     /// What a plugin's trigger names.
@@ -135,12 +140,30 @@ struct Written {
     reply: Option<Reply>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<Verify>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionName>,
+    #[serde(rename = "every", with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    every_ms: Option<u64>,
 }
 
 impl TryFrom<Written> for Trigger {
     type Error = String;
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { uses, with, schedule, manual, error, event, contact, filter, dedupe, reply, verify } = written;
+        let Written {
+            uses,
+            with,
+            schedule,
+            manual,
+            error,
+            event,
+            contact,
+            filter,
+            dedupe,
+            reply,
+            verify,
+            connection,
+            every_ms,
+        } = written;
         let with = with.unwrap_or_else(super::empty_object);
         let kinds = [
             uses.map(|uses| TriggerKind::Plugin { uses, with }),
@@ -152,7 +175,7 @@ impl TryFrom<Written> for Trigger {
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
-            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify }),
+            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify, connection, every_ms }),
             _ => Err("exactly one of uses, schedule, manual, error, event, contact is needed".to_owned()),
         }
     }
@@ -160,8 +183,8 @@ impl TryFrom<Written> for Trigger {
 
 impl From<Trigger> for Written {
     fn from(trigger: Trigger) -> Self {
-        let Trigger { kind, filter, dedupe, reply, verify } = trigger;
-        let mut written = Self { filter, dedupe, reply, verify, ..Self::default() };
+        let Trigger { kind, filter, dedupe, reply, verify, connection, every_ms } = trigger;
+        let mut written = Self { filter, dedupe, reply, verify, connection, every_ms, ..Self::default() };
         match kind {
             TriggerKind::Plugin { uses, with } => {
                 written.uses = Some(uses);

@@ -107,7 +107,11 @@ fn dispatcher(
 fn work(world: &World, listeners: &Arc<Listeners>, control_is: Arc<OnceLock<RunControl>>) {
     let (world, listeners) = (world.clone(), Arc::clone(listeners));
     world.clone().block_on(async move {
-        if flowcell_core::ports::Definitions::head(&world.store, &world.version.workspace, &world.version.id).await.unwrap().is_none() {
+        if flowcell_core::ports::Definitions::head(&world.store, &world.version.workspace, &world.version.id)
+            .await
+            .unwrap()
+            .is_none()
+        {
             world.publish().await;
         }
         let (engine, control) = world.engine_here();

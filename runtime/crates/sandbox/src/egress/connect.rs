@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use super::address::{AddressPolicy, Refusal};
 use super::error::{SendError, find};
+use super::route::Routes;
 
 /// Addresses tried for one connection: a dual-stack pair and a few replicas. All are judged, however many there are.
 const DIALLED_MAX: usize = 6;
@@ -211,6 +212,7 @@ impl Service<Uri> for Guarded {
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<Guarded>,
+    routes: Arc<Routes>,
     timeout: Duration,
 }
 
@@ -225,7 +227,14 @@ impl Connector {
             .enable_http1()
             .enable_http2()
             .wrap_connector(guarded);
-        Self { https, timeout }
+        Self { https, routes: Arc::default(), timeout }
+    }
+}
+
+impl Connector {
+    /// Dials what the operator says instead of some origins.
+    pub(super) fn with_routes(self, routes: Routes) -> Self {
+        Self { routes: Arc::new(routes), ..self }
     }
 }
 
@@ -238,7 +247,7 @@ impl Service<Uri> for Connector {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.https.call(uri);
+        let connecting = self.https.call(self.routes.instead_of(&uri).unwrap_or(uri));
         let limit = self.timeout;
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {

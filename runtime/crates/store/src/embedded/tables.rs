@@ -96,6 +96,10 @@ impl ContactPart {
 pub(crate) enum TriggerPart {
     Reference = 1,
     Late = 2,
+    /// How far its polls have come.
+    Poll = 3,
+    /// What stands at its provider.
+    Subscription = 4,
 }
 
 impl Table {
@@ -288,6 +292,11 @@ pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
 
 pub(crate) fn blob(workspace: WorkspaceNumber, run: RunId, digest: &Digest) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &run.to_bytes(), digest.as_bytes()])
+}
+
+/// Whether the key of [`Table::Triggers`] is of this part.
+pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
+    key.last() == Some(&(part as u8))
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -19,8 +19,7 @@ use flowcell_core::connection::StoredConnection;
 use flowcell_core::contact::decide::{ContactWrite, Refusal};
 use flowcell_core::contact::port::Written;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
-use flowcell_core::time::Timestamp;
+use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,7 +35,7 @@ use super::tracker::Effect;
 use super::{Options, ignore_poison};
 use crate::tail::Grown;
 use apply::Applied;
-pub(crate) use apply::Seen;
+pub(crate) use apply::{DeliveredRows, Seen, TriggerWrite};
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
 /// a larger group would make everybody wait longer and the disk no busier (PROMISES §1, 1).
@@ -62,6 +61,7 @@ pub(crate) enum Write {
     Cursor(Box<CursorWrite>),
     Connection(Box<ConnectionWrite>),
     Rows(Box<RowsWrite>),
+    Trigger(Box<TriggerWrite>),
     Rotate(Box<RotateWrite>),
     Contact(Box<ContactsWrite>),
     /// Gives a workspace its number.
@@ -91,6 +91,7 @@ impl Write {
             | Self::Cursor(_)
             | Self::Connection(_)
             | Self::Rows(_)
+            | Self::Trigger(_)
             | Self::Rotate(_)
             | Self::Contact(_)
             | Self::Workspace { .. }
@@ -104,16 +105,7 @@ impl Write {
 
 #[derive(Debug)]
 pub(crate) struct AcceptWrite {
-    pub(crate) rows: Vec<Row>,
-    /// Keys that must be free: those of the event and of its runs.
-    pub(crate) taken_if: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) dedupe: Option<Row>,
-    pub(crate) received_at: Timestamp,
-    pub(crate) terms: DedupeTerms,
-    pub(crate) accepted: Accepted,
-    pub(crate) effects: Vec<Effect>,
-    /// Runs that have ended before they began, for the index.
-    pub(crate) ended: Vec<Ended>,
+    pub(crate) delivered: DeliveredRows,
     pub(crate) reply: Reply<Accepted>,
 }
 

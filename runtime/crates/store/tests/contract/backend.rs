@@ -10,8 +10,8 @@ use flowcell_core::inbox::Inbox;
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
-    RunIndex, RunQueue, Schedules, Tail, Triggers,
+    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
+    Retention, RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -38,6 +38,8 @@ pub(crate) struct Backend {
     pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
+    pub(crate) polls: Arc<dyn Polls>,
+    pub(crate) subscriptions: Arc<dyn Subscriptions>,
 }
 
 enum Kind {
@@ -73,6 +75,8 @@ impl Backend {
             + Receipts
             + Tail
             + Retention
+            + Polls
+            + Subscriptions
             + 'static,
     >(
         kind: Kind,
@@ -94,7 +98,9 @@ impl Backend {
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
-            retention: store,
+            retention: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: store,
         }
     }
 
@@ -117,6 +123,8 @@ impl Backend {
             receipts,
             tail,
             retention,
+            polls,
+            subscriptions,
         } = self;
         drop((
             journal,
@@ -132,6 +140,7 @@ impl Backend {
             retention,
         ));
         drop((blobs, people, inbox, receipts));
+        drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

@@ -1,18 +1,18 @@
 //! What a group of writes comes to: changes of records, of what is kept in memory, and answers. Decides what only the order
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
+mod accept;
+mod trigger;
+
 use std::collections::{BTreeSet, HashMap};
 
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
-use flowcell_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use flowcell_core::id::{ConnectionName, WorkspaceId};
+use flowcell_core::ports::{Accepted, StoreError};
 
 use super::contacts::Contacts;
 use super::{
-    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
-    Write,
+    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite, Write,
 };
 use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
 use crate::embedded::codec::{self, Body};
@@ -23,17 +23,8 @@ use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
 use crate::tail::Grown;
-
-/// The record of [`Table::Dedupe`]: the first delivery with a key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Seen {
-    pub(crate) event: EventId,
-    pub(crate) runs: Vec<RunId>,
-    pub(crate) at: Timestamp,
-    /// The SHA-256 of its body, where it counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) body: Option<Digest>,
-}
+pub(crate) use accept::{DeliveredRows, Seen};
+pub(crate) use trigger::TriggerWrite;
 
 /// A group in the making.
 pub(crate) struct Applied<'a> {
@@ -51,11 +42,14 @@ pub(crate) struct Applied<'a> {
     effects: Vec<Effect>,
     grown: Vec<Grown<WorkspaceNumber>>,
     ended: Vec<Ended>,
+    /// The revisions of triggers' states that this group writes.
+    revisions: HashMap<sled::IVec, u64>,
     answers: Vec<Answer>,
 }
 
 enum Answer {
     Accepted(Reply<Accepted>, Result<Accepted, StoreError>),
+    Polled(Reply<Vec<Accepted>>, Result<Vec<Accepted>, StoreError>),
     Done(Reply<()>, Result<(), StoreError>),
     Workspace(Reply<WorkspaceNumber>, Result<WorkspaceNumber, StoreError>),
 }
@@ -73,6 +67,7 @@ impl<'a> Applied<'a> {
             effects: Vec::new(),
             grown: Vec::new(),
             ended: Vec::new(),
+            revisions: HashMap::new(),
             answers: Vec::new(),
         }
     }
@@ -86,12 +81,16 @@ impl<'a> Applied<'a> {
     pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
         match write {
             Write::Remove(write) => self.remove(*write, blocks),
-            Write::Accept(write) => self.accept(*write),
+            Write::Accept(write) => {
+                let accepted = self.accept(write.delivered);
+                self.answers.push(Answer::Accepted(write.reply, accepted));
+            }
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
             Write::Connection(write) => self.connection(*write),
             Write::Rows(write) => self.rows(*write),
+            Write::Trigger(write) => self.trigger(*write),
             Write::Rotate(write) => self.rotate(*write),
             Write::Contact(write) => self.contact(*write),
             Write::Workspace { name, reply } => {
@@ -146,76 +145,11 @@ impl<'a> Applied<'a> {
         for answer in self.answers {
             match answer {
                 Answer::Accepted(reply, result) => drop(reply.send(result)),
+                Answer::Polled(reply, result) => drop(reply.send(result)),
                 Answer::Done(reply, result) => drop(reply.send(result)),
                 Answer::Workspace(reply, result) => drop(reply.send(result)),
             }
         }
-    }
-
-    fn accept(&mut self, write: AcceptWrite) {
-        let first = match &write.dedupe {
-            Some(row) => match self.first(&row.key, write.received_at, &write.terms) {
-                Ok(first) => first,
-                Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
-            },
-            None => None,
-        };
-        if let Some(first) = first {
-            let accepted = Accepted { event: first.event, runs: first.runs, duplicate: true };
-            return self.answers.push(Answer::Accepted(write.reply, Ok(accepted)));
-        }
-        for (table, key) in &write.taken_if {
-            match self.is_taken(*table, key) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let error = rules::exists(&write.accepted.event.to_string());
-                    return self.answers.push(Answer::Accepted(write.reply, Err(error)));
-                }
-                Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
-            }
-        }
-        if let Some(row) = write.dedupe {
-            let (event, runs) = (write.accepted.event, write.accepted.runs.clone());
-            let seen = Seen { event, runs, at: write.received_at, body: write.terms.body };
-            self.seen.insert(row.key.clone(), seen);
-            self.group.put(row);
-        }
-        for row in write.rows {
-            self.group.put(row);
-        }
-        for effect in &write.effects {
-            if let Effect::Created { run, tracked, .. } = effect {
-                self.grown.push(Grown {
-                    workspace: tracked.workspace,
-                    run: *run,
-                    first_seq: 0,
-                    next_seq: tracked.events,
-                });
-            }
-        }
-        self.effects.extend(write.effects);
-        self.ended.extend(write.ended);
-        self.answers.push(Answer::Accepted(write.reply, Ok(write.accepted)));
-    }
-
-    /// The delivery that one at `now` with this key repeats.
-    fn first(&self, key: &sled::IVec, now: Timestamp, terms: &DedupeTerms) -> Result<Option<Seen>, StoreError> {
-        let seen = match self.seen.get(key) {
-            Some(seen) => Some(seen.clone()),
-            None => self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?,
-        };
-        let Some(seen) = seen else { return Ok(None) };
-        let earlier = rules::Earlier { event: seen.event, at: seen.at, body: seen.body };
-        Ok(rules::repeats(earlier, now, terms)?.then_some(seen))
-    }
-
-    fn is_taken(&self, table: Table, key: &sled::IVec) -> Result<bool, StoreError> {
-        if self.group.writes(table, key) {
-            return Ok(true);
-        }
-        without_panic(|| self.shared.database().trees.get(table).contains_key(key))
-            .and_then(|found| found.map_err(|error| error.to_string()))
-            .map_err(|problem| StoreError::Damaged { what: format!("the table `{}`", table.name()), problem })
     }
 
     fn append(&mut self, write: AppendWrite) {
