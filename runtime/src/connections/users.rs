@@ -18,8 +18,10 @@ pub(crate) struct User {
     /// Those that name it; `trigger` among them, if that does.
     pub(crate) steps: Vec<String>,
     /// Those that name none, where it is their action's default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) default_steps: Vec<String>,
     /// Whether its trigger verifies requests with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) verifies: bool,
 }
 
