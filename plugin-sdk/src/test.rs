@@ -67,6 +67,8 @@ struct Double {
     lines: Vec<(Level, String)>,
     /// What the next calls of other interfaces than HTTP fail with.
     failures: VecDeque<HostError>,
+    /// What fails after so many calls.
+    later: Option<(usize, HostError)>,
     values: key_value::Values,
     mails: Vec<Message>,
     /// Addresses that the mail server refuses.
@@ -78,6 +80,17 @@ struct Double {
 }
 
 impl Double {
+    fn is_due(&mut self) -> Option<HostError> {
+        let (calls, error) = self.later.take()?;
+        match calls.checked_sub(1) {
+            Some(calls) => {
+                self.later = Some((calls, error));
+                None
+            }
+            None => Some(error),
+        }
+    }
+
     fn people_of(&self, audience: &Value) -> Vec<Value> {
         let listed = |key: &str, value: &Value| audience[key].as_array().is_some_and(|listed| listed.contains(value));
         let is_meant = |person: &&Value| {
@@ -153,6 +166,11 @@ impl Harness {
     /// The next call of `key_value`, `mail`, `inbox` or `contacts` fails so. Call it once for each failure, in their order.
     pub fn fail(&self, error: HostError) {
         with(|double| double.failures.push_back(error));
+    }
+
+    /// As many calls go well before the next one fails so.
+    pub fn fail_after(&self, calls: usize, error: HostError) {
+        with(|double| double.later = Some((calls, error)));
     }
 
     /// Lets time pass for what `key_value` keeps.

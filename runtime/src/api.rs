@@ -1,6 +1,7 @@
 //! The REST API, `/api/v2`: what the CLI and the web page use, and nothing else does more.
 
 pub(crate) mod auth;
+pub(crate) mod blobs;
 pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod consent;
@@ -11,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod notifications;
 pub(crate) mod options;
 pub(crate) mod plugins;
+pub(crate) mod preview;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod redaction;
@@ -47,6 +49,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/api/v2/server", get(server::show))
         .route("/api/v2/workflows", get(workflows::list).post(workflows::apply))
+        .route("/api/v2/workflows/preview", post(preview::preview))
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/workflows/{id}/runs", post(start::start))
         .route("/api/v2/workflows/{id}/trigger", get(triggers::show))
@@ -58,6 +61,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/events", post(events::send))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/blobs/{digest}", get(blobs::show))
         .route("/api/v2/runs/{id}/events", get(tail::run))
         .route("/api/v2/events", get(tail::all))
         .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))

@@ -10,8 +10,8 @@ use flowcell_core::id::{ConnectionName, RunId, StepRef, WorkflowId, WorkspaceId}
 use flowcell_core::inbox::Inbox;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Polls, Retention, RunIndex, Schedules,
-    Subscriptions, Tail, Triggers,
+    Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Polls, Rehearsal, Retention,
+    RunIndex, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::time::Timestamp;
@@ -53,6 +53,7 @@ pub(crate) struct Ports {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) people: Arc<dyn People>,
     pub(crate) inbox: Arc<dyn Inbox>,
@@ -60,6 +61,7 @@ pub(crate) struct Ports {
     pub(crate) polls: Arc<dyn Polls>,
     pub(crate) subscriptions: Arc<dyn Subscriptions>,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) rehearsal: Arc<dyn Rehearsal>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -14,7 +14,7 @@ use axum::Router;
 use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Blobs, Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::app::{App, Phase, Ports, Preparer, Settings};
+use crate::blobs::RelatedBlobs;
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
 use crate::connections::keys::Unreadable;
@@ -44,6 +45,7 @@ use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
+use crate::services::contacts::ContactService;
 use crate::services::inbox::Inboxes;
 use crate::services::mail::Mailer;
 use crate::token::TokenHash;
@@ -72,6 +74,9 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
+    let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
+    let blobs: Arc<dyn Blobs> = Arc::new(RelatedBlobs::new(Arc::clone(&store) as _, Arc::clone(&journal)));
     let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
     let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
     let inboxes = Inboxes {
@@ -80,20 +85,24 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
+    let services = Arc::new(Services {
+        mailer: Arc::clone(&mailer),
+        inboxes,
+        contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
+    });
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
-            services: Arc::new(Services { mailer: Arc::clone(&mailer), inboxes }),
+            blobs: Arc::clone(&blobs),
+            services: Arc::clone(&services) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         },
     )?);
-    let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
-    let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
     let ports = Ports {
         journal: Arc::clone(&journal),
         runs: Arc::clone(&store) as Arc<dyn RunIndex>,
@@ -102,6 +111,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        blobs,
         contacts: Arc::clone(&store) as _,
         people: Arc::clone(&store) as _,
         inbox: Arc::clone(&store) as _,
@@ -109,6 +119,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         polls: Arc::clone(&store) as _,
         subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
+        rehearsal: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
         clock: Arc::clone(&clock),
@@ -119,6 +130,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         ..settings::engine(config, &key)
     };
     let engine = Engine::new(engine_config, engine_ports(&ports, &store));
+    services.contacts.connect(engine.control());
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),

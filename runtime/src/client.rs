@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::response::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -59,6 +60,19 @@ impl Client {
     /// `GET /api/v2/{path}`; `path` may have a query.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.send(Method::GET, path, None).await
+    }
+
+    /// `GET /api/v2/{path}` of bytes.
+    pub(crate) async fn download(&self, path: &str) -> Result<Bytes, ClientError> {
+        let request =
+            self.request(Method::GET, path).body(Full::default()).map_err(|error| self.unreachable(&error))?;
+        let (head, body) = self.exchange(request).await?;
+        if !head.status.is_success() {
+            return Err(self.refusal(head.status, &body));
+        }
+        let (name, value) = api::MARK;
+        let is_ours = head.headers.get(name) == Some(&value);
+        if is_ours { Ok(body) } else { Err(ClientError::Foreign { server: self.shown(), status: head.status }) }
     }
 
     /// `POST /api/v2/{path}` with a workflow file.
@@ -147,16 +161,7 @@ impl Client {
         }
         let body = body.map(|(_, bytes)| bytes).unwrap_or_default();
         let request = request.body(Full::new(body)).map_err(|error| self.unreachable(&error))?;
-        let exchange = async {
-            let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
-            Ok((head, body))
-        };
-        let (head, body) = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(self.no_answer(format!("nothing came within {} s", TIMEOUT.as_secs()))))?;
+        let (head, body) = self.exchange(request).await?;
         let status = head.status;
         let foreign = || ClientError::Foreign { server: self.shown(), status };
         let (name, value) = api::MARK;
@@ -165,6 +170,20 @@ impl Client {
             return if is_ours { serde_json::from_slice(&body).map_err(|_| foreign()) } else { Err(foreign()) };
         }
         Err(self.refusal(status, &body))
+    }
+
+    /// One answer, whole.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(Parts, Bytes), ClientError> {
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
+            Ok((head, body))
+        };
+        tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(self.no_answer(format!("nothing came within {} s", TIMEOUT.as_secs()))))
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {

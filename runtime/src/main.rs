@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod assemble;
+mod blobs;
 mod built_in;
 mod cli;
 mod client;
@@ -18,6 +19,7 @@ mod entropy;
 mod http;
 mod ingress;
 mod plugin_triggers;
+mod preview;
 mod publish;
 mod rehearsal;
 mod schedules;

@@ -193,15 +193,16 @@ impl SubscriptionSource for PluginTriggers {
         let all = self.all().await?.into_iter();
         let subscribed = all.filter(|(_, asked)| asked.what == What::Subscription).map(|(head, asked)| {
             let Asked { what: _, digest, member, source, config, connection, dedupe: _ } = Asked::clone(&asked);
-            let wanted = Wanted { digest, member, source, config, connection, url_generation: head.hook_generation };
+            let (url_generation, base_url) = (head.hook_generation, self.urls.base_url.clone());
+            let wanted = Wanted { digest, member, source, config, connection, url_generation, base_url };
             SubscribedTrigger { workspace: head.workspace, workflow: head.id, wanted }
         });
         Ok(subscribed.collect())
     }
 
-    fn callback_url(&self, workflow: &WorkflowId, generation: u32) -> String {
-        let Urls { key, base_url, workspace } = &self.urls;
-        format!("{base_url}/hooks/{}", key.hook_token(workspace, workflow, TRIGGER_ID, generation))
+    fn callback_url(&self, workflow: &WorkflowId, wanted: &Wanted) -> String {
+        let token = self.urls.key.hook_token(&self.urls.workspace, workflow, TRIGGER_ID, wanted.url_generation);
+        format!("{}/hooks/{token}", wanted.base_url)
     }
 
     fn changed(&self) -> Changed {

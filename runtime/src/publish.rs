@@ -1,6 +1,6 @@
 //! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
 
-mod others;
+pub(crate) mod others;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -126,7 +126,7 @@ fn fate(stored: Option<&PollState>, asked: &Asked) -> Option<CursorFate> {
 }
 
 /// Every `uses` of the workflow with the plugin it means today.
-fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
+pub(crate) fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
     let uses = workflow.uses().map(|(_, uses)| uses);
     uses.map(|uses| match app.ports.catalog.resolve(uses) {
         Ok(plugin) => Ok((uses.clone(), plugin)),

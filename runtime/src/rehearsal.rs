@@ -18,7 +18,9 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
 use flowcell_core::manual_clock::ManualClock;
-use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, NoBlobs, RunFilter, RunIndex, RunQueue,
+};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
@@ -129,6 +131,7 @@ impl Stage {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
                 credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
+                blobs: Arc::new(NoBlobs),
                 services: Arc::new(flowcell_sandbox::NoServices),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -1,6 +1,7 @@
 //! What plugins may ask of the host besides requests: one module for each service. Here is only the way to them: the sandbox has held a request against
 //! manifest, grant and sizes, and records what comes back.
 
+pub(crate) mod contacts;
 pub(crate) mod inbox;
 pub(crate) mod mail;
 
@@ -17,6 +18,7 @@ use self::mail::Mailer;
 pub(crate) struct Services {
     pub(crate) mailer: Arc<Mailer>,
     pub(crate) inboxes: Inboxes,
+    pub(crate) contacts: contacts::ContactService,
 }
 
 #[async_trait]
@@ -26,7 +28,7 @@ impl HostServices for Services {
             HostRequest::KeyValue(_) => Err(not_here("key-value")),
             HostRequest::Mail(message) => mail::answer(&self.mailer, caller, message).await,
             HostRequest::Inbox(request) => inbox::answer(&self.inboxes, caller, request).await,
-            HostRequest::Contacts(_) => Err(not_here("contacts")),
+            HostRequest::Contacts(request) => self.contacts.call(caller, request).await,
             // The sandbox knows them itself.
             HostRequest::Connection => Err(not_here("connection")),
         }

@@ -7,7 +7,8 @@ use axum::body::Body;
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
-use flowcell_core::ports::{InstalledPlugin, Invoker, Journal};
+use flowcell_core::ports::{InstalledPlugin, Invoker, Journal, Rehearsal};
+use flowcell_core::record::{Answers, Recording, Replay};
 use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
@@ -69,6 +70,7 @@ impl Bench {
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
             contacts: Arc::clone(&store) as _,
             people: Arc::clone(&store) as _,
             inbox: Arc::clone(&store) as _,
@@ -76,6 +78,7 @@ impl Bench {
             polls: Arc::clone(&store) as _,
             subscriptions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
+            rehearsal: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,
             clock: Arc::new(SystemClock),
@@ -231,6 +234,19 @@ impl Invoker for ScriptedTrigger {
             Ok(WebhookOutcome::Events(vec![event(json!({ "body": body, "path": call.request.path }), None)]))
         };
         Invocation { outcome, record: CallRecord::default() }
+    }
+}
+
+#[async_trait]
+impl Rehearsal for ScriptedTrigger {
+    async fn dry_run(&self, call: ActionCall, _: &Answers) -> Invocation<Value> {
+        Invocation { outcome: Ok(call.input), record: CallRecord::default() }
+    }
+    async fn dry_run_webhook(&self, call: WebhookCall, _: &Answers) -> Invocation<WebhookOutcome> {
+        self.on_webhook(call).await
+    }
+    async fn replay(&self, _: &Recording) -> Replay {
+        unreachable!("nothing is replayed here")
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn send(request: Request) -> Result<Response, SendError> {
 
 /// Plays one call, unless it is to fail.
 fn play<T>(play: impl FnOnce(&mut Double) -> Result<T, HostError>) -> Result<T, HostError> {
-    with(|double| match double.failures.pop_front() {
+    with(|double| match double.failures.pop_front().or_else(|| double.is_due()) {
         Some(error) => Err(error),
         None => play(double),
     })

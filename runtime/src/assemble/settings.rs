@@ -83,6 +83,7 @@ pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
             wall: Duration::from_millis(ours.wall_ceiling_ms),
             http_requests: ours.http_requests_ceiling,
             fuel: ours.fuel_ceiling,
+            ..Ceiling::default()
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
         seed_key: Some(SeedKey::from_bytes(key.derive("guest randomness"))),

@@ -1,5 +1,7 @@
 //! `flowcell workflow apply|list|show|start`.
 
+mod preview;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Run a workflow file in this process, without a server; with --dry nothing leaves
     Run(Rehearse),
+    /// Show what one step would send, with the server's connections, and send nothing
+    Preview(preview::Preview),
     /// Start a run by hand
     Start(Start),
     /// Give a step of a workflow file another id, in every expression that reads it too
@@ -100,6 +104,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
         Command::Run(_) => Ok(()), // needs no server and was answered before
+        Command::Preview(args) => preview::run(&args, client, output).await,
         Command::Start(args) => start::run(&args, client, output).await,
         Command::RenameStep(args) => rename_step(&args, output),
     }

@@ -47,6 +47,17 @@ pub(crate) struct InvalidFact {
 pub(crate) fn check(kind: &Kind, bound: &Binding) -> Result<(), InvalidFact> {
     check_kind(kind)?;
     let is_for_steps = !matches!(kind, Kind::WebhookSecret);
+    if bound.anywhere && !kind.only_signs() {
+        let message = "its secret itself is sent, so it has to name where: `anywhere` is for kinds that only sign";
+        return wrong("/anywhere", message.to_owned());
+    }
+    if bound.anywhere && !bound.hosts.is_empty() {
+        return wrong("/anywhere", "it is for any host, or for the `hosts` that it names, not both".to_owned());
+    }
+    if kind.only_signs() && is_for_steps && bound.hosts.is_empty() && !bound.anywhere {
+        let message = "name the hosts that it signs for, or say `anywhere: true`: the secret never leaves, its signatures may go anywhere then";
+        return wrong("/hosts", message.to_owned());
+    }
     let sends_over_http = is_for_steps && !kind.only_signs() && !matches!(kind, Kind::Smtp { .. });
     if sends_over_http && bound.hosts.is_empty() {
         let message =
@@ -108,8 +119,14 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
             wrong("/settings/username", "a user name cannot contain control characters".to_owned())
         }
         Kind::OauthClientCredentials(client) => oauth(client),
-        Kind::OauthCode { authorize_url, client } => {
+        Kind::OauthCode { authorize_url, issuer, client } => {
             encrypted("/settings/authorize_url", authorize_url)?;
+            if issuer.as_ref().is_some_and(|issuer| issuer.parse::<Url>().is_err()) {
+                return wrong(
+                    "/settings/issuer",
+                    "an issuer is a URL, written exactly as the server writes it".to_owned(),
+                );
+            }
             oauth(client)
         }
         Kind::GoogleServiceAccount { token_url, .. } => encrypted("/settings/token_url", token_url),
@@ -133,6 +150,7 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
         Kind::Bearer
         | Kind::Basic { .. }
         | Kind::StandardWebhooks { .. }
+        | Kind::WebhookUrl
         | Kind::WebhookSecret
         | Kind::Plugin { .. } => Ok(()),
     }
@@ -188,9 +206,10 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Whether every rule of `narrower` stands in `wider`, word for word: then a change takes something away and adds nothing.
-pub(crate) fn only_takes_away(narrower: &[HttpRule], wider: &[HttpRule]) -> bool {
-    // No rule at all means anywhere, for what only signs.
-    (!narrower.is_empty() || wider.is_empty()) && (wider.is_empty() || narrower.iter().all(|rule| wider.contains(rule)))
+pub(crate) fn only_takes_away(narrower: &[HttpRule], wider: &Binding) -> bool {
+    // No rule at all would be nowhere, or anywhere again.
+    (!narrower.is_empty() || wider.hosts.is_empty())
+        && (wider.anywhere || narrower.iter().all(|rule| wider.hosts.contains(rule)))
 }
 
 /// Adds a plugin, once.
@@ -212,6 +231,7 @@ mod tests {
 
     fn checked(kind: Value, hosts: &[&str], plugins: &[&str]) -> Result<(), InvalidFact> {
         let bound = Binding {
+            anywhere: false,
             hosts: hosts.iter().map(|rule| rule.parse().unwrap()).collect(),
             plugins: plugins.iter().map(|id| id.parse().unwrap()).collect(),
         };
@@ -225,7 +245,20 @@ mod tests {
         assert_eq!(checked(bearer.clone(), &hosts, &plugins), Ok(()));
         assert_eq!(checked(bearer.clone(), &[], &plugins).unwrap_err().pointer, "/hosts");
         assert_eq!(checked(bearer, &hosts, &[]).unwrap_err().pointer, "/plugins");
-        assert_eq!(checked(json!({ "kind": "standard-webhooks", "settings": {} }), &[], &plugins), Ok(()));
+        let signing = json!({ "kind": "standard-webhooks", "settings": {} });
+        assert_eq!(checked(signing.clone(), &[], &plugins).unwrap_err().pointer, "/hosts");
+        assert_eq!(checked(signing.clone(), &hosts, &plugins), Ok(()));
+        let anywhere = |kind: &Value, hosts: &[&str]| {
+            let bound = Binding {
+                hosts: hosts.iter().map(|rule| rule.parse().unwrap()).collect(),
+                anywhere: true,
+                plugins: vec!["acme/crm".parse().unwrap()],
+            };
+            check(&serde_json::from_value(kind.clone()).unwrap(), &bound).map_err(|error| error.pointer)
+        };
+        assert_eq!(anywhere(&signing, &[]), Ok(()));
+        assert_eq!(anywhere(&signing, &hosts), Err("/anywhere"));
+        assert_eq!(anywhere(&json!({ "kind": "bearer" }), &[]), Err("/anywhere"));
         assert_eq!(checked(json!({ "kind": "webhook-secret" }), &[], &[]), Ok(()));
     }
 
@@ -252,7 +285,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_query_or_in_the_clear_is_warned_about() {
         let of = |kind: Value, host: &str| {
-            let bound = Binding { hosts: vec![host.parse().unwrap()], plugins: Vec::new() };
+            let bound = Binding { hosts: vec![host.parse().unwrap()], anywhere: false, plugins: Vec::new() };
             warnings(&serde_json::from_value(kind).unwrap(), &bound).join("\n")
         };
         let query = json!({ "kind": "api-key", "settings": { "query": { "name": "key" } } });
@@ -268,12 +301,14 @@ mod tests {
     #[test]
     fn hosts_are_taken_away_without_the_secret_and_added_only_with_it() {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<HttpRule>>();
-        let wide = rules(&["https://a.example", "GET https://b.example/v1/*"]);
+        let bound = |hosts: Vec<HttpRule>, anywhere| Binding { hosts, anywhere, plugins: Vec::new() };
+        let all = rules(&["https://a.example", "GET https://b.example/v1/*"]);
+        let wide = bound(all.clone(), false);
         assert!(only_takes_away(&rules(&["https://a.example/*"]), &wide));
-        assert!(only_takes_away(&wide, &wide));
+        assert!(only_takes_away(&all, &wide));
         assert!(!only_takes_away(&rules(&["https://a.example", "https://c.example"]), &wide));
         assert!(!only_takes_away(&rules(&["https://b.example/v1/*"]), &wide));
-        assert!(!only_takes_away(&[], &wide), "none means anywhere for what only signs");
-        assert!(only_takes_away(&wide, &[]), "and from anywhere every rule takes something away");
+        assert!(!only_takes_away(&[], &wide));
+        assert!(only_takes_away(&all, &bound(Vec::new(), true)), "from anywhere every rule takes something away");
     }
 }

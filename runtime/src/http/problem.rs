@@ -422,7 +422,8 @@ impl Problem {
             | InvokeError::InvalidInput { .. }
             | InvokeError::CpuExhausted { .. }
             | InvokeError::FuelExhausted { .. }
-            | InvokeError::MemoryExhausted { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
+            | InvokeError::MemoryExhausted { .. }
+            | InvokeError::BlobNotKept { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
             InvokeError::Unavailable { .. } | InvokeError::Connection(_) => {
                 tracing::error!(%error, "a trigger cannot be called");
                 Self::new(

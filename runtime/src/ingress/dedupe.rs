@@ -19,6 +19,8 @@ pub(crate) struct Sent {
     headers: HeaderMap,
     /// Where it can count: of a workflow that goes by it, or beside an `Idempotency-Key`.
     body: Option<Digest>,
+    /// What the request's signature covers, where its trigger verifies one.
+    signed: Option<String>,
 }
 
 /// What a delivery is recognised by.
@@ -32,12 +34,20 @@ impl Sent {
     pub(crate) fn new(headers: HeaderMap, body: &[u8], rule: Option<&Dedupe>) -> Self {
         let by_body = matches!(rule.map(|rule| &rule.by), Some(DedupeBy::Body(_)));
         let counts = by_body || headers.contains_key(IDEMPOTENCY_KEY);
-        Self { headers, body: counts.then(|| Digest::of(body)) }
+        Self { headers, body: counts.then(|| Digest::of(body)), signed: None }
+    }
+
+    /// Deliveries go by what their signature covers, unless the workflow says by what they go.
+    pub(crate) fn signed(mut self, key: Option<String>) -> Self {
+        self.signed = key;
+        self
     }
 
     /// The key of everything that the request brings: a header, or its whole body.
     pub(crate) fn of_request(&self, rule: Option<&Dedupe>) -> Option<Key> {
-        let rule = rule?;
+        let Some(rule) = rule else {
+            return self.signed.clone().map(|text| self.key(text, DedupeTerms::WINDOW_MAX));
+        };
         let text = match &rule.by {
             DedupeBy::Header(name) => {
                 let value = self.headers.get(name.as_str()).map(|value| String::from_utf8_lossy(value.as_bytes()))?;
@@ -55,7 +65,7 @@ impl Sent {
         if let Some((rule, key)) = rule.and_then(|rule| Some((rule, rule.key_of(payload)?))) {
             return Some(self.key(key, window(rule)));
         }
-        own.map(|own| self.key(own, DedupeTerms::WINDOW_MAX))
+        self.signed.clone().or(own).map(|key| self.key(key, DedupeTerms::WINDOW_MAX))
     }
 
     /// The standard header of the API's own requests.
@@ -112,6 +122,21 @@ mod tests {
             assert_eq!(of(without), "webhook-id:1", "the sender's own id, where the path leads nowhere");
         }
         assert!(sent.of_request(Some(&path)).is_none());
+    }
+
+    #[test]
+    fn what_is_signed_goes_before_ids_that_are_not_and_after_what_the_workflow_says() {
+        let request = |rule: Option<&Dedupe>| sent(&[("x-id", "7")], rule).signed(Some("body:d".into()));
+        assert_eq!(request(None).of_request(None).unwrap().text, "body:d");
+        assert_eq!(request(None).of_request(None).unwrap().terms.window, DedupeTerms::WINDOW_MAX);
+        let header = rule(DedupeBy::Header("X-Id".into()));
+        assert_eq!(request(Some(&header)).of_request(Some(&header)).unwrap().text, "x-id:7");
+        let path = rule(DedupeBy::Path("id".into()));
+        let of =
+            |payload: Value| request(Some(&path)).of_event(Some(&path), &payload, Some("webhook-id:1".into())).unwrap();
+        assert_eq!(of(json!({"id": 5})).text, "path:id:5");
+        assert_eq!(of(json!({})).text, "body:d");
+        assert!(request(Some(&path)).of_request(Some(&path)).is_none());
     }
 
     #[test]

@@ -18,7 +18,7 @@ type Asked = (WorkflowId, Option<u32>);
 
 /// What the store said when the check began.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     found: HashMap<Asked, Found>,
     connections: HashMap<ConnectionName, Connection>,
     contact_fields: Vec<FieldDefinition>,
@@ -43,7 +43,7 @@ impl Others for Stored {
 
 impl Stored {
     /// Reads the workflows that `source` calls or names as its error workflow, and those that they call.
-    pub(super) async fn named_in(app: &App, source: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn named_in(app: &App, source: &str) -> Result<Self, StoreError> {
         let mut stored = Self::default();
         // A text that cannot be read names nothing; the check says what is wrong with it.
         let Ok(Authored { workflow, .. }) = Authored::parse(source) else { return Ok(stored) };

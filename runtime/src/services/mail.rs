@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use flowcell_core::connection::{Asking, Connection, CredentialError, Kind, State, StoredConnection};
+use flowcell_core::connection::{Asking, Connection, CredentialError, Kind, Remedy, State, StoredConnection};
 use flowcell_core::host_call::mail::{Message, Receipt};
 use flowcell_core::host_call::{Caller, HostError};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
@@ -233,7 +233,7 @@ impl Mailer {
         match written.await {
             Ok(_) => {
                 tracing::error!(connection = %name, reason, "a mail server refuses a connection's password: runs that use it park until it has another");
-                CredentialError::NeedsReconnecting { name: name.clone(), reason }.into()
+                CredentialError::NeedsReconnecting { name: name.clone(), reason, remedy: Remedy::Secret }.into()
             }
             Err(error) => {
                 tracing::error!(connection = %name, %error, "that a connection needs another password could not be written down");

@@ -270,6 +270,9 @@ pub enum InvokeError {
     /// Every instance slot stayed busy for as long as the call was willing to wait.
     #[error("no sandbox was free within {waited_ms} ms: more calls are under way than the server runs at once")]
     Busy { waited_ms: u64 },
+    /// What an output names could not be kept.
+    #[error("the response's body could not be kept: {message}")]
+    BlobNotKept { message: String, retryable: bool },
     /// The connection that the step names cannot be used.
     #[error(transparent)]
     Connection(#[from] CredentialError),
@@ -288,7 +291,9 @@ impl InvokeError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Action(error) if error.retryable => Disposition::Transient { after_ms: error.retry_after_ms },
-            Self::DeadlineExceeded { .. } | Self::Busy { .. } => Disposition::Transient { after_ms: None },
+            Self::DeadlineExceeded { .. } | Self::Busy { .. } | Self::BlobNotKept { retryable: true, .. } => {
+                Disposition::Transient { after_ms: None }
+            }
             Self::Connection(CredentialError::Unavailable { retry_after_ms, .. }) => {
                 Disposition::Transient { after_ms: *retry_after_ms }
             }
@@ -301,6 +306,7 @@ impl InvokeError {
             | Self::LimitExceeded { .. }
             | Self::InvalidOutput { .. }
             | Self::InvalidInput { .. }
+            | Self::BlobNotKept { .. }
             | Self::Unavailable { .. } => Disposition::Permanent,
         }
     }
@@ -319,6 +325,7 @@ impl InvokeError {
             Self::InvalidInput { .. } => "invalid-input",
             Self::Unavailable { .. } => "plugin-unavailable",
             Self::Busy { .. } => "busy",
+            Self::BlobNotKept { .. } => "blob-not-kept",
             Self::Connection(error) => error.code(),
         }
     }

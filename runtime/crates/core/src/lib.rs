@@ -4,6 +4,7 @@
 //! Nothing here does IO, reads a clock, draws randomness or spawns a task; a test asserts that no crate that could is in reach.
 //! Read in this order: [`run::event`] (what can happen), [`run::plan`] (what should happen), [`ports`] (what makes it happen).
 
+pub mod blob;
 pub mod capability;
 pub mod condition;
 pub mod connection;

@@ -1,6 +1,7 @@
 //! The manifest: what a plugin says of itself, as data. It is written as `plugin.toml`, embedded as JSON in the component's custom section
 //! [`SECTION`], and read without running anything.
 
+mod changelog;
 mod connection;
 pub mod lint;
 pub mod options;
@@ -16,6 +17,7 @@ use crate::capability::{
 use crate::plugin::{PluginId, Version};
 use crate::run::retry::ScheduleName;
 
+pub use changelog::Release;
 pub use connection::{ConnectionKind, ConnectionSlot, SECRET_MARK};
 
 /// The component-level custom section that holds the manifest as JSON.
@@ -44,6 +46,9 @@ pub struct Manifest {
     /// An emoji or a short SVG (at most 4 KiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icon: Option<String>,
+    /// What its versions brought, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changelog: Vec<Release>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionManifest>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,5 +1,6 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
+mod blobs;
 mod destinations;
 mod polls;
 mod schedules;
@@ -29,6 +30,7 @@ use crate::time::Timestamp;
 mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use blobs::{Blobs, NoBlobs};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use polls::{Hold, PollCounts, PollState, Polls, TriggerFailure};

@@ -130,8 +130,8 @@ mod tests {
             due_at: None,
             events: 2,
             error_code: None,
-            marks: Vec::new(),
             contact: None,
+            marks: Vec::new(),
         };
         Kept { summary, is_pinned: false }
     }

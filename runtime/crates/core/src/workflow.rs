@@ -7,6 +7,7 @@ pub mod duration;
 pub mod parse;
 pub mod problem;
 pub mod rename;
+pub mod response;
 pub mod schema;
 pub mod settings;
 pub mod step;

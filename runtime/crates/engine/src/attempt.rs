@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
@@ -36,6 +36,13 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 /// What an input may measure: the contract's numbers (`wit/README.md`, promise 1). What exceeds them reaches neither plugin nor journal.
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_DEPTH_MAX: usize = 64;
+
+/// The code by which an action says that it has time, together with when it wants to be called again: somebody's quiet hours, a digest that is open.
+/// That is no failure, so the step's `retry` does not count it.
+const DEFERRED: &str = "deferred";
+
+/// So often in a row: quiet hours of people all around the world end within a day or two. Beyond it, the step's `retry` decides.
+const DEFERRALS_MAX: u32 = 100;
 
 /// The code of an attempt that was not made, because its destination is disabled.
 const DESTINATION_DISABLED: &str = "destination-disabled";
@@ -144,18 +151,25 @@ fn place(error: &mut StepError, workflow: &Prepared, step: &StepRef) {
 /// Why a step is parked whose connection waits for its owner; nothing for other failures. `named` is the connection that the step names,
 /// `refusals` how often it was waited for in vain.
 fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refusals: u32) -> Option<StepError> {
-    let (name, reason, refused) = match (error, named) {
-        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }), _) => {
-            (name, reason.clone(), false)
+    let (name, reason, remedy, refused) = match (error, named) {
+        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }), _) => {
+            (name, reason.clone(), Some(*remedy), false)
         }
         (error, Some(name)) if error.is_unauthorized() && refusals < REFUSALS_MAX => {
-            (name, format!("the other side refuses it ({error})"), true)
+            (name, format!("the other side refuses it ({error})"), None, true)
         }
         _ => return None,
     };
-    let message = format!(
-        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
-    );
+    let does = match remedy {
+        Some(remedy @ Remedy::Consent) => format!("Consent again, in a browser, with `{}`", remedy.command(name)),
+        Some(remedy @ Remedy::Secret) => format!("Give it a new secret with `{}`", remedy.command(name)),
+        None => format!(
+            "Give it a new secret with `{}`, or consent again with `{}`",
+            Remedy::Secret.command(name),
+            Remedy::Consent.command(name)
+        ),
+    };
+    let message = format!("connection `{name}` needs its owner: {reason}. {does}; the run goes on then");
     let details =
         Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
@@ -344,7 +358,14 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 /// What is written down about a failure, and when the step is tried again.
 fn judge(ports: &Ports, retry: &RetryPolicy, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
-    let delay = retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let delay = match (&error, disposition) {
+        (InvokeError::Action(said), Disposition::Transient { after_ms: Some(ms) })
+            if said.code == DEFERRED && failures <= DEFERRALS_MAX && Duration::from_millis(ms) <= RETRY_AFTER_MAX =>
+        {
+            Some(Duration::from_millis(ms))
+        }
+        _ => retry.next_delay(disposition, failures, draw(&*ports.entropy)),
+    };
     let mut message = error.to_string();
     let mut retryable = false;
     if let Disposition::Transient { after_ms } = disposition {

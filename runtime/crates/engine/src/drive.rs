@@ -13,6 +13,7 @@ mod give_up;
 mod write;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -310,7 +311,9 @@ impl<'e> Drive<'e> {
         match happened {
             Happened::Landed(landed) => {
                 let event = attempt::conclude(self.core, &self.workflow, &self.run, *landed);
-                self.note(event)
+                self.note(event)?;
+                // What the step itself has brought from outside, such as the run's contact, is there for the next one.
+                if pin!(self.poked.notified()).enable() { self.catch_up().await } else { Ok(()) }
             }
             Happened::HeldLongEnough => self.write(Durability::NextGroup).await,
             Happened::Poked => self.catch_up().await,

@@ -39,8 +39,8 @@ pub struct SubscribedTrigger {
 pub trait SubscriptionSource: Send + Sync {
     async fn subscribed(&self) -> Result<Vec<SubscribedTrigger>, StoreError>;
 
-    /// The trigger's URL of this generation.
-    fn callback_url(&self, workflow: &WorkflowId, generation: u32) -> String;
+    /// The trigger's URL that is wanted, or was.
+    fn callback_url(&self, workflow: &WorkflowId, wanted: &Wanted) -> String;
 
     /// Resolves at the first change after the call: subscribe before looking, so that nothing is missed. An owner who acts on a connection is a
     /// change too.

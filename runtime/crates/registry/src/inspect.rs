@@ -41,6 +41,9 @@ impl<'a> Report<'a> {
     }
 }
 
+/// Versions whose changes are printed; JSON has them all.
+const RELEASES_SHOWN: usize = 3;
+
 /// Describes a package in plain text.
 pub fn describe(package: &Package) -> String {
     Report::of(package).to_string()
@@ -65,7 +68,7 @@ impl fmt::Display for Report<'_> {
                 let kind = match trigger.kind {
                     TriggerKind::Webhook if trigger.subscribes => "called by HTTP requests; registers its URL itself",
                     TriggerKind::Webhook => "called by HTTP requests",
-                    TriggerKind::Poll => "asks from time to time",
+                    TriggerKind::Poll => "asks from time to time what is new",
                 };
                 (trigger.id.as_str(), trigger.title.as_str(), kind)
             }),
@@ -81,6 +84,12 @@ impl fmt::Display for Report<'_> {
         section(f, "Capabilities", self.capabilities.iter())?;
         section(f, "Connections", self.connections.iter())?;
         section(f, "Limits it asks for, per call", limits(&manifest.limits).iter())?;
+        let changes = manifest.changelog.iter().take(RELEASES_SHOWN);
+        section(
+            f,
+            "Changes",
+            changes.flat_map(|release| release.changes.iter().map(move |change| format!("{}  {change}", release.version))),
+        )?;
         let width = self.imports.iter().map(String::len).max().unwrap_or_default();
         section(
             f,

@@ -22,7 +22,7 @@ use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, WebhookCall, WebhookRequest};
 use flowcell_core::manifest::{Manifest, SECTION};
 use flowcell_core::plugin::Uses;
-use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _};
+use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _, NoBlobs};
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{Compiler, child::child_main};
 use flowcell_sandbox::egress::{Door, EgressConfig};
@@ -61,6 +61,7 @@ async fn measure(plugin: One, action: String, input: Value) {
         ),
         grants: Arc::new(StaticGrants::default()),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
         services: Arc::new(NoServices),
         clock,
         entropy: Arc::new(Random),

@@ -15,6 +15,7 @@
 //! to a request, never to a connection. A name that resolves elsewhere later does not move an open connection.
 
 pub mod address;
+mod blobs;
 mod connect;
 mod credentials;
 mod echo;
@@ -42,6 +43,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use blobs::CallBlobs;
 pub use connect::{Dial, Network, Resolve, SystemDial, SystemResolve};
 pub use error::{SendError, SendErrorCode};
 pub use ipnet::IpNet;
@@ -171,13 +173,24 @@ impl Door {
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
-    pub async fn send(&self, pass: &CallPass, request: OutboundRequest) -> Result<OutboundResponse, SendError> {
+    pub async fn send(&self, pass: &CallPass, mut request: OutboundRequest) -> Result<OutboundResponse, SendError> {
         let config = &self.inner.config;
+        let filled = blobs::fill(&mut request, pass, config).await;
         let mut entry = Entry::begin(pass, &request, self.inner.clock.now(), config.recorded());
         let asked = pass.clock().passed();
-        let outcome = match pass.source() {
-            Source::Recorded(recorded) => rehearse::replay(recorded, pass, request, &mut entry, config),
-            Source::Network | Source::Pinned(_) => self.inner.exchange(pass, request, &mut entry).await,
+        let outcome = match (filled, pass.source()) {
+            (Err(error), _) => Err(error),
+            (Ok(_), Source::Recorded(recorded)) => rehearse::replay(recorded, pass, request, &mut entry, config),
+            (Ok(answer), Source::Network | Source::Pinned(_)) => {
+                let mut outcome = self.inner.exchange(pass, request, &mut entry).await;
+                if let Ok(response) = &mut outcome
+                    && let Some(facts) = blobs::keep(answer, response, pass)
+                {
+                    entry.set_head(response.status, &response.headers);
+                    entry.set_kept(&facts);
+                }
+                outcome
+            }
         };
         let took = entry.finish(outcome.as_ref().err());
         pass.clock().advance_to(asked.saturating_add(took));

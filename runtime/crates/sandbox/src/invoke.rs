@@ -3,6 +3,7 @@
 mod classify;
 mod convert;
 mod guest;
+mod keep;
 pub(crate) mod limiter;
 pub(crate) mod meter;
 mod trigger;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flowcell_core::blob;
 use flowcell_core::capability::{Rights, StepScope};
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
+use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::host_call::Caller;
 use flowcell_core::id::{ConnectionName, Digest, WorkflowId, WorkspaceId};
 use flowcell_core::invoke::{
@@ -26,7 +29,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::ambient::GuestClock;
-use crate::egress::{Budget, CallPass, Pinned, Source};
+use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
 use crate::host::service::{Reach, Services, Source as ServiceSource};
 use crate::host::{Outbound, SeedOf, State};
@@ -68,6 +71,14 @@ struct WantedCredentials<'a> {
     /// The action or trigger.
     member: &'a str,
     idempotency_key: &'a str,
+}
+
+/// What a call's requests go with.
+enum Added {
+    Nothing,
+    By(Arc<dyn Authorizer>),
+    /// The action has a default connection, and this is why it adds nothing.
+    Lacking(CredentialError),
 }
 
 /// What the host does about what a guest asks for.
@@ -157,6 +168,10 @@ impl Sandbox {
                 Ok(text) => loaded.result(&text, &member.output),
                 Err(error) => Err(InvokeError::Action(convert::action_error(error, &loaded.limits))),
             });
+            let outcome = match outcome {
+                Ok(output) => self.keep_blobs(mode, call, &pass, &output).await.map(|()| output),
+                Err(error) => Err(error),
+            };
             // A guest that fails for want of credentials cannot say why, nor what follows from it.
             let outcome = outcome.map_err(|error| pass.take_credential_error().map_or(error, InvokeError::Connection));
             Invocation { outcome, record }
@@ -221,6 +236,8 @@ struct Prepared<'a> {
     sandbox: &'a Sandbox,
     loaded: Arc<Loaded>,
     outbound: Outbound,
+    /// Why its action's default connection adds nothing.
+    lacks: Option<CredentialError>,
     began: Timestamp,
     ends_at: Timestamp,
     /// What the guest is told of it: in a replay, what it was told then.
@@ -262,15 +279,22 @@ impl Sandbox {
         &self,
         workspace: &WorkspaceId,
         loaded: &Loaded,
-        wanted: &WantedCredentials<'_>,
-    ) -> Result<Option<Arc<dyn Authorizer>>, InvokeError> {
+        (wanted, mode): (&WantedCredentials<'_>, Mode<'_>),
+    ) -> Result<Added, InvokeError> {
         let manifest = &loaded.plugin.manifest;
         let default = manifest.slot(wanted.member).and_then(|slot| slot.default.as_ref());
-        let Some(name) = wanted.named.or(default) else { return Ok(None) };
-        match self.ports.credentials.authorizer(Asking { workspace, name, plugin: &manifest.id }).await {
-            Ok(authorizer) => Ok(Some(authorizer)),
-            Err(CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }) if wanted.named.is_none() => {
-                Ok(None)
+        let Some(name) = wanted.named.or(default) else { return Ok(Added::Nothing) };
+        let asking = Asking { workspace, name, plugin: &manifest.id };
+        let authorizer = match mode {
+            Mode::Live => self.ports.credentials.authorizer(asking).await,
+            Mode::Dry(_) | Mode::Replay(_) => self.ports.credentials.shown(asking).await,
+        };
+        match authorizer {
+            Ok(authorizer) => Ok(Added::By(authorizer)),
+            Err(error @ (CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }))
+                if wanted.named.is_none() =>
+            {
+                Ok(Added::Lacking(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -280,9 +304,16 @@ impl Sandbox {
         let clock = &self.ports.clock;
         let loaded = self.loader.load(request.digest).await?;
         // A replay sends nothing, and the connection of then may be gone.
-        let authorizer = match request.mode {
-            Mode::Replay(_) => None,
-            Mode::Live | Mode::Dry(_) => self.authorizer(request.workspace, &loaded, &request.credentials).await?,
+        let added = match request.mode {
+            Mode::Replay(_) => Added::Nothing,
+            Mode::Live | Mode::Dry(_) => {
+                self.authorizer(request.workspace, &loaded, (&request.credentials, request.mode)).await?
+            }
+        };
+        let (authorizer, lacks) = match added {
+            Added::By(authorizer) => (Some(authorizer), None),
+            Added::Lacking(error) => (None, Some(error)),
+            Added::Nothing => (None, None),
         };
         let asked_for_slot = clock.now();
         let slot = tokio::select! {
@@ -321,8 +352,23 @@ impl Sandbox {
         if let Some(authorizer) = authorizer {
             pass = pass.with_authorizer(authorizer, request.credentials.idempotency_key);
         }
+        if let Some(call) = request.step {
+            let (store, named) = (Arc::clone(&self.ports.blobs), blob::named_in(&call.input));
+            pass = pass.with_blobs(CallBlobs { store, workspace: call.workspace.clone(), run: call.run, named });
+        }
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
-        Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, services, _slot: slot })
+        Ok(Prepared {
+            sandbox: self,
+            loaded,
+            outbound,
+            lacks,
+            began,
+            ends_at,
+            told_deadline,
+            seed,
+            services,
+            _slot: slot,
+        })
     }
 
     /// What a call may ask of the host, and who asks.
@@ -362,7 +408,7 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, began, ends_at, told_deadline, seed, services, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, _slot } = self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
         let mut state = State::new(&loaded.limits, outbound.clone(), seed);
@@ -386,7 +432,11 @@ impl Prepared<'_> {
         let began_at = outbound.pass.clock().began_at();
         let ambient = state.seed_if_used().map(|seed| Ambient { began_at, deadline: told_deadline, seed });
         let (host, host_calls_dropped) = state.take_host_calls();
-        let (log, log_lines_dropped) = state.into_log();
+        let (mut log, log_lines_dropped) = state.into_log();
+        if let Some(error) = lacks {
+            let message = format!("the requests of this step go without signature or credentials: {error}");
+            log.insert(0, LogLine { level: LogLevel::Warn, message });
+        }
         let record = CallRecord {
             duration_ms: Sandbox::millis(ports.clock.now().since(began)),
             cpu_ms: meter.used().as_secs_f64() * 1000.0,

@@ -26,7 +26,7 @@ use std::time::Duration;
 use flowcell_core::connection::Credentials;
 use flowcell_core::host_call::HostServices;
 use flowcell_core::id::Digest;
-use flowcell_core::ports::{Catalog, Clock, Entropy};
+use flowcell_core::ports::{Blobs, Catalog, Clock, Entropy};
 
 pub use crate::ambient::SeedKey;
 pub use crate::cache::CacheError;
@@ -79,6 +79,8 @@ pub struct Ports {
     pub grants: Arc<dyn Grants>,
     /// Gives calls of steps that name a connection what they authenticate with.
     pub credentials: Arc<dyn Credentials>,
+    /// What runs keep of the bodies that their steps fetched.
+    pub blobs: Arc<dyn Blobs>,
     /// Answers what calls ask of the host besides requests.
     pub services: Arc<dyn HostServices>,
     pub clock: Arc<dyn Clock>,

@@ -17,6 +17,7 @@
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
+mod blobs;
 mod blocks;
 mod codec;
 mod compaction;

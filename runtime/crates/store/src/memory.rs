@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use flowcell_core::blob::Blob;
 use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{ConnectionName, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, Digest, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
 use flowcell_core::inbox::Item;
 use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, PollState,
-    Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition, TailRead,
-    Triggers, WorkflowHead, WorkflowVersion,
+    Accepted, Append, Blobs, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers,
+    PollState, Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition,
+    TailRead, Triggers, WorkflowHead, WorkflowVersion,
 };
 use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
@@ -69,6 +70,7 @@ struct State {
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
+    blobs: BTreeMap<(RunId, Digest), Blob>,
     book: contacts::Book,
     people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
     inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
@@ -97,6 +99,22 @@ impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that holds the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Blobs for MemoryStore {
+    async fn keep(&self, _: &WorkspaceId, run: RunId, blob: Blob) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let of_run = state.blobs.range((run, Digest::from_bytes([0; 32]))..=(run, Digest::from_bytes([255; 32])));
+        let others = of_run.filter(|((_, digest), _)| *digest != blob.facts.blob).map(|(_, kept)| kept.facts.bytes);
+        rules::check_blobs(run, others.sum::<u64>() + blob.facts.bytes)?;
+        state.blobs.insert((run, blob.facts.blob), blob);
+        Ok(())
+    }
+
+    async fn blob(&self, _: &WorkspaceId, run: RunId, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        Ok(self.state().blobs.get(&(run, *digest)).cloned())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use flowcell_core::blob::RUN_BYTES_MAX;
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{Digest, EventId, WorkflowId};
+use flowcell_core::id::{Digest, EventId, RunId, WorkflowId};
 use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
     Append, DedupeTerms, Delivery, HookBinding, PollState, StoreError, WorkflowHead, WorkflowVersion,
@@ -119,6 +120,16 @@ pub(crate) fn check_length(append: &Append, first_seq: u32, length: u32) -> Resu
 /// What an append to a run that has ended gets: nothing may happen after the end.
 pub(crate) fn finished(append: &Append) -> StoreError {
     refused(format!("{} has finished; nothing can be appended", append.run))
+}
+
+/// Refuses what a run would keep in blobs beyond its limit.
+pub(crate) fn check_blobs(run: RunId, bytes: u64) -> Result<(), StoreError> {
+    if bytes <= RUN_BYTES_MAX {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{run} would keep {bytes} bytes in blobs, and {RUN_BYTES_MAX} are allowed; fetch less in one run, or start one for each part with `call`"
+    )))
 }
 
 /// Refuses a version, head and hook that are not of one workflow.

@@ -4,6 +4,8 @@
 
 #[path = "contract/backend.rs"]
 mod backend;
+#[path = "contract/blobs.rs"]
+mod blobs;
 #[path = "contract/connections.rs"]
 mod connections;
 #[path = "contract/contacts.rs"]
@@ -50,6 +52,10 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
+    blobs::{
+        a_blob_comes_back_as_it_was_after_a_restart,
+        a_blob_goes_with_its_run_and_stays_with_another_one,
+    },
     journal::{
         an_accepted_delivery_is_there_with_its_runs,
         an_event_without_runs_is_accepted_too,

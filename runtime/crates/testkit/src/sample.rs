@@ -38,6 +38,7 @@ pub fn tools(version: &str) -> InstalledPlugin {
         title: "Tools".to_owned(),
         description: String::new(),
         icon: None,
+        changelog: Vec::new(),
         actions: vec![action("send", true), action("charge", false)],
         triggers: vec![TriggerManifest {
             id: "inbound".to_owned(),

@@ -23,6 +23,9 @@ pub(crate) struct Add {
     /// Where the secret may go: `[METHOD,…] scheme://host[:port][/path/*]`
     #[arg(long, value_name = "RULE")]
     host: Vec<String>,
+    /// hmac, standard-webhooks: sign for any host that a step sends to, instead of --host
+    #[arg(long, conflicts_with = "host")]
+    anywhere: bool,
     /// A plugin whose steps may use it, such as flowcell/custom-webhook
     #[arg(long, value_name = "PLUGIN")]
     plugin: Vec<String>,
@@ -46,6 +49,7 @@ enum KindName {
     StandardWebhooks,
     GoogleServiceAccount,
     Smtp,
+    WebhookUrl,
     WebhookSecret,
     Plugin,
 }
@@ -71,6 +75,9 @@ struct Settings {
     /// oauth-code: where the owner consents
     #[arg(long, value_name = "URL")]
     authorize_url: Option<String>,
+    /// oauth-code: the issuer identifier of a server whose answers always name it (RFC 9207: `authorization_response_iss_parameter_supported`)
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     /// oauth-*: the client's id
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -140,6 +147,9 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
     let mut body =
         json!({ "name": args.name, "kind": kind, "hosts": args.host, "plugins": args.plugin, "note": args.note });
     if let Some(fields) = body.as_object_mut() {
+        if args.anywhere {
+            fields.insert("anywhere".to_owned(), json!(true));
+        }
         if !settings.is_null() {
             fields.insert("settings".to_owned(), settings);
         }
@@ -165,7 +175,7 @@ impl Settings {
         let mut put = |key: &str, value: Value| settings.insert(key.to_owned(), value);
         let mut optional = Vec::new();
         match kind {
-            KindName::Bearer | KindName::WebhookSecret => return Ok(Value::Null),
+            KindName::Bearer | KindName::WebhookUrl | KindName::WebhookSecret => return Ok(Value::Null),
             KindName::StandardWebhooks => return Ok(json!({})),
             KindName::ApiKey => {
                 return match (&self.header, &self.query) {
@@ -188,6 +198,9 @@ impl Settings {
                 put("client_id", json!(need(&self.client_id, "client-id")?));
                 put("scopes", json!(self.scope));
                 optional.push(("authentication", &self.authentication));
+                if kind == KindName::OauthCode {
+                    optional.push(("issuer", &self.issuer));
+                }
             }
             KindName::Hmac => {
                 put("header", json!(need(&self.header, "header")?));

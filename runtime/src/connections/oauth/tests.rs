@@ -101,7 +101,11 @@ impl Lab {
             workspace,
             name,
             kind,
-            bound: Binding { hosts: vec!["https://api.example".parse().unwrap()], plugins: Vec::new() },
+            bound: Binding {
+                hosts: vec!["https://api.example".parse().unwrap()],
+                anywhere: false,
+                plugins: Vec::new(),
+            },
             note: String::new(),
             state: State::Ready,
             created_at: now,
@@ -235,6 +239,39 @@ async fn a_token_that_is_refused_is_renewed_once_for_all_that_had_it() {
 }
 
 #[tokio::test]
+async fn a_peer_that_refuses_every_token_makes_no_storm_of_renewals() {
+    let fake = Fake::numbered(3_600).await;
+    let lab = Lab::consented(&fake).await;
+    let mut renewed = 0;
+    for _ in 0..20 {
+        let call = lab.authorizer().await.unwrap();
+        lab.sent(&*call).await.unwrap();
+        renewed += usize::from(call.refused().await.unwrap());
+    }
+    assert_eq!((renewed, fake.requests().len()), (FORCED_MAX, FORCED_MAX));
+    assert_eq!(lab.stored().await.connection.state, State::Ready, "its 401 may be about something else");
+    lab.pass(FORCED_WITHIN);
+    let call = lab.authorizer().await.unwrap();
+    assert!(call.refused().await.unwrap());
+    assert_eq!(fake.requests().len(), FORCED_MAX + 1);
+}
+
+#[tokio::test]
+async fn what_is_known_of_tokens_that_nobody_uses_is_given_up() {
+    let fake = Fake::numbered(60).await;
+    let lab = Lab::consented(&fake).await;
+    lab.token().await.unwrap();
+    let known = || lab.tokens.flights.lock().unwrap().len();
+    for number in 0..50 {
+        drop(lab.tokens.flight(&(place().0, format!("c-{number}").parse().unwrap())));
+    }
+    assert_eq!(known(), 2, "the token that is good yet, and the last one asked for");
+    lab.pass(Duration::from_hours(1));
+    drop(lab.tokens.flight(&(place().0, "late".parse().unwrap())));
+    assert_eq!(known(), 1);
+}
+
+#[tokio::test]
 async fn client_credentials_are_asked_for_again_and_never_written() {
     let fake = Fake::numbered(3_600).await;
     let mut lab = Lab::new();
@@ -348,7 +385,7 @@ async fn a_crash_between_answer_and_disk_is_said_clearly_and_consent_repairs_it(
     assert_eq!(error.code(), "connection-needs-reconnecting");
     assert!(error.to_string().contains("invalid_grant (used before)"), "{error}");
     lab.pass(Duration::from_secs(1));
-    let back = consent::Return { place: place(), verifier: Secret::new("v".to_owned()) };
+    let back = consent::Return::of(place(), Secret::new("v".to_owned()));
     let redirect: url::Url = "https://flow.example/oauth/callback".parse().unwrap();
     let code = Secret::new("consent".to_owned());
     let connected = lab.tokens.connect(back, code, redirect).await.ok().unwrap();

@@ -65,7 +65,7 @@ impl Bench {
                 sender: None,
                 ca: made.ca.map(str::to_owned),
             },
-            bound: Binding { hosts: Vec::new(), plugins: vec![plugin.clone()] },
+            bound: Binding { hosts: Vec::new(), anywhere: false, plugins: vec![plugin.clone()] },
             note: String::new(),
             state: State::Ready,
             created_at: clock.now(),
@@ -175,7 +175,7 @@ async fn a_password_that_is_not_taken_makes_the_connection_wait_for_its_owner() 
     let refused = bench.send("k", to(&["zoe@example.com"])).await.unwrap_err();
     assert_eq!(refused.code, "unauthorized", "{refused:?}");
     assert!(
-        matches!(&refused.credentials, Some(CredentialError::NeedsReconnecting { name, reason }) if *name == bench.name && reason.contains("535"))
+        matches!(&refused.credentials, Some(CredentialError::NeedsReconnecting { name, reason, .. }) if *name == bench.name && reason.contains("535"))
     );
     assert!(refused.message.contains("`mailer`") && !refused.message.contains("wrong"), "{refused:?}");
     assert!(matches!(bench.state().await, State::NeedsReconnecting { .. }));

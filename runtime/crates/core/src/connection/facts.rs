@@ -38,6 +38,7 @@ impl ConnectionFacts {
             | Kind::ApiKey(_)
             | Kind::Hmac(_)
             | Kind::StandardWebhooks { .. }
+            | Kind::WebhookUrl
             | Kind::WebhookSecret
             | Kind::Plugin { .. } => (None, Vec::new()),
         };

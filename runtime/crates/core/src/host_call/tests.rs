@@ -70,6 +70,7 @@ fn attachments_leave_their_size_and_digest() {
         text: Some("t".to_owned()),
         html: None,
         attachments: vec![mail::Attachment::new("a.txt", "text/plain", b"secret".to_vec())],
+        key: None,
     });
     let document = message.document();
     assert_eq!(document["attachments"][0]["bytes"], json!(6));

@@ -1,6 +1,7 @@
 //! What is wrong with a manifest: all of it at once, each with its place and what to do. `plugin build` refuses errors before a file exists,
 //! reading a package refuses them again, because nobody promised that it was built here.
 
+mod changelog;
 mod connection;
 mod service;
 
@@ -82,6 +83,7 @@ impl Findings {
         if let Some(icon) = &manifest.icon {
             self.icon(icon);
         }
+        self.changelog(manifest);
         if manifest.actions.is_empty() && manifest.triggers.is_empty() {
             self.error("", "there is neither an action nor a trigger; add `[[actions]]` or `[[triggers]]`");
         }

@@ -49,14 +49,15 @@ pub struct Wanted {
     pub config: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionName>,
-    /// The generation of the trigger's URL. The URL itself is a secret, and derived.
+    /// The generation of the trigger's URL, and the server's address that it begins with. The URL itself is a secret, and derived.
     pub url_generation: u32,
+    pub base_url: String,
 }
 
 impl Wanted {
     /// Whether the other one is the same registration at the provider, whichever version of the plugin made it.
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.source, self.url_generation) == (other.source, other.url_generation)
+        (self.source, self.url_generation, &self.base_url) == (other.source, other.url_generation, &other.base_url)
     }
 }
 

@@ -11,6 +11,7 @@ mod links;
 pub mod others;
 mod reads;
 mod reference;
+mod response;
 mod secrets;
 mod trigger;
 mod types;
@@ -157,6 +158,7 @@ impl<'a> Check<'a> {
                 slot: member.connection.as_ref(),
                 manifest: &manifest,
             });
+            self.response(&placed.pointer, action, member);
         } else {
             let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
             self.wrong_kind(&uses, &action.uses, ("a trigger", "an action"), &actions);

@@ -388,7 +388,7 @@ fn what_does_not_fit_the_schema_is_said_in_sentences() {
               help: did you mean `retry`?
             # an unknown key in a step
             w.yaml:16:5: there is no `colour` in `steps[0]`
-              help: possible here: connection, missing, on_error, on_uncertain, timeout
+              help: possible here: connection, missing, on_error, on_uncertain, response, timeout
             # a missing name
             w.yaml:1:1: `name` is missing in the document
               help: For people.

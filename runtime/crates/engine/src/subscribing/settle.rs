@@ -99,7 +99,7 @@ impl Settling {
         let deadline = trigger.deadline;
         let call = SubscribeCall {
             trigger,
-            callback_url: self.ports.source.callback_url(&self.workflow, intent.url_generation),
+            callback_url: self.ports.source.callback_url(&self.workflow, &intent),
             registration: renewed.map(|current| current.registration.clone()),
         };
         let core = &self.ports.control.0;

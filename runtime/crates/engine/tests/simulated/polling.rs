@@ -4,13 +4,14 @@ pub(crate) mod station;
 
 mod rules;
 
+use flowcell_core::ports::Clock as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flowcell_core::connection::CredentialError;
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{ActionError, InvokeError};
-use flowcell_core::ports::Hold;
+use flowcell_core::ports::{Clock, Hold};
 use flowcell_engine::polling::{PollOutcome, PolledTrigger};
 use serde_json::json;
 
@@ -116,7 +117,7 @@ fn failures_are_waited_out_longer_each_time_and_a_wish_is_kept() {
     let error = state.error.unwrap();
     assert_eq!((error.code.as_str(), error.field.as_deref()), ("rate-limited", Some("/list")));
     // The text has no `with`; the nearest place is the trigger's.
-    assert_eq!(error.message, "no (trigger.with.list, line 3)");
+    assert_eq!(error.message, "no (trigger.with.list, line 4)");
     station.work(HOUR, Crash::Never);
     // An interval of 60 s is longer than the first waits; then 80 s; what the provider asks for; and 320 s.
     assert_eq!(station.provider.waits()[..6], [60_000, 60_000, 60_000, 80_000, 400_000, 320_000]);
@@ -169,16 +170,7 @@ fn unauthorized_without_a_connection_is_a_failure_like_others() {
 }
 
 #[test]
-fn a_poisonous_plugin_is_quarantined_and_goes_on_when_it_is_released() {
-    let station = Station::new("");
-    station.provider.put(0..2);
-    station.provider.fail(|number, _| (number < 5).then(|| InvokeError::Trapped { message: "oh".to_owned() }));
-    station.work(HOUR * 6, Crash::Never);
-    assert_eq!(station.provider.count(), 7, "five crashes; a new process would count anew, so this one waits");
-}
-
-#[test]
-fn a_quarantined_plugin_is_not_called() {
+fn a_poisonous_plugin_is_quarantined_and_not_called_any_more() {
     let station = Station::new("");
     station.provider.fail(|_, _| Some(InvokeError::Trapped { message: "oh".to_owned() }));
     station.work(HOUR * 24, Crash::Never);

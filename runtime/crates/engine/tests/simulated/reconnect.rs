@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::invoke::{ActionError, InvokeError};
 use flowcell_core::ports::Clock;
@@ -19,7 +19,11 @@ fn name() -> ConnectionName {
 
 fn revoked() -> Answer {
     let reason = "the grant was revoked".to_owned();
-    Answer::error(InvokeError::Connection(CredentialError::NeedsReconnecting { name: name(), reason }))
+    Answer::error(InvokeError::Connection(CredentialError::NeedsReconnecting {
+        name: name(),
+        reason,
+        remedy: Remedy::Consent,
+    }))
 }
 
 #[test]

@@ -148,8 +148,8 @@ impl SubscriptionSource for Source {
             |wanted| SubscribedTrigger { workspace: WorkspaceId::default_workspace(), workflow: workflow(), wanted };
         Ok(wanted.map(trigger).into_iter().collect())
     }
-    fn callback_url(&self, workflow: &WorkflowId, generation: u32) -> String {
-        format!("https://flowcell.test/hooks/{workflow}-{generation}")
+    fn callback_url(&self, workflow: &WorkflowId, wanted: &Wanted) -> String {
+        format!("{}/hooks/{workflow}-{}", wanted.base_url, wanted.url_generation)
     }
     fn changed(&self) -> Changed {
         Box::pin(Arc::clone(&self.changed).notified_owned())
@@ -171,6 +171,7 @@ fn wanted(list: &str, url_generation: u32) -> Wanted {
         config: json!({ "list": list }),
         connection: Some("crm".parse().unwrap()),
         url_generation,
+        base_url: "https://flowcell.test".to_owned(),
     }
 }
 

@@ -102,6 +102,9 @@ impl CallCredentials {
             self.insert(request, name, value.expose())?.set_sensitive(true);
             added.headers.push((name.to_ascii_lowercase(), MASK.to_owned()));
         }
+        if let Some(path) = &additions.path {
+            request.url.set_path(path.expose());
+        }
         for (name, value) in &additions.query {
             request.url.query_pairs_mut().append_pair(name, value.expose());
             added.query.push(name.clone());

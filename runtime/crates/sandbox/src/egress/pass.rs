@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flowcell_core::blob::Blob;
 use flowcell_core::capability::{Denial, DeniedBy, Rights, StepScope};
 use flowcell_core::connection::{Authorizer, ConnectionFacts, CredentialError};
 use flowcell_core::exchange::Exchange;
@@ -10,6 +11,7 @@ use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
 use http::HeaderName;
 
+use super::blobs::CallBlobs;
 use super::credentials::CallCredentials;
 use super::error::SendError;
 use super::record;
@@ -58,6 +60,9 @@ pub struct CallPass {
     bytes_out: AtomicU64,
     bytes_in: AtomicU64,
     record: Mutex<Record>,
+    blobs: Option<CallBlobs>,
+    /// Bodies that were kept from the guest; its budget of bytes bounds them.
+    kept: Mutex<Vec<Blob>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +102,8 @@ impl CallPass {
             bytes_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             record: Mutex::default(),
+            blobs: None,
+            kept: Mutex::default(),
         }
     }
 
@@ -118,6 +125,25 @@ impl CallPass {
     pub(crate) fn with_ambient(mut self, clock: GuestClock, source: Source) -> Self {
         (self.clock, self.source) = (clock, source);
         self
+    }
+
+    /// The requests of this call may have these inserted.
+    pub(crate) fn with_blobs(mut self, blobs: CallBlobs) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    pub(super) fn blobs(&self) -> Option<&CallBlobs> {
+        self.blobs.as_ref()
+    }
+
+    pub(super) fn keep_blob(&self, blob: Blob) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(blob);
+    }
+
+    /// Takes the bodies that were kept from the guest.
+    pub(crate) fn take_blobs(&self) -> Vec<Blob> {
+        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets nothing out: `answers` stand in for the network, and requests are recorded as they would have been sent.

@@ -8,7 +8,7 @@ mod rehearse;
 
 use std::sync::Arc;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::exchange::AnsweredBy;
 use flowcell_core::host_call::{Caller, HostCall, HostError, HostRequest, HostServices};
 use flowcell_core::time::Timestamp;
@@ -210,7 +210,7 @@ impl Services {
         {
             // Whatever the guest makes of it: the run waits for whoever the connection belongs to.
             let (name, reason) = (name.clone(), error.message.clone());
-            pass.note_credential_error(CredentialError::NeedsReconnecting { name, reason });
+            pass.note_credential_error(CredentialError::NeedsReconnecting { name, reason, remedy: Remedy::Secret });
         }
         if let (Ok(answer), Some(contacts)) = (&mut outcome, &contacts) {
             admit::filter(contacts, answer);

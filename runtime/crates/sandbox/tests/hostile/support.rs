@@ -14,7 +14,7 @@ use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
 use flowcell_core::manifest::{self, Manifest};
 use flowcell_core::plugin::Uses;
-use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker};
+use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker, NoBlobs};
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::{Dial, Door, EgressConfig, Network, Resolve};
@@ -93,6 +93,7 @@ pub fn ports(catalog: &Arc<Plugins>, network: &Arc<Loopback>) -> Ports {
         door,
         grants: Arc::new(grants),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
         services: Arc::new(NoServices),
         clock,
         entropy: Arc::new(Random),

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flowcell_core::capability::{Grant, HttpCapability, HttpGrant};
-use flowcell_core::connection::{Asking, Authorizer, CredentialError, Credentials};
+use flowcell_core::connection::{Asking, Authorizer, CredentialError, Credentials, Remedy};
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
-use flowcell_core::ports::{Invoker as _, Rehearsal as _};
+use flowcell_core::ports::{Invoker as _, NoBlobs, Rehearsal as _};
 use flowcell_core::record::{Answers, RecordedFailure, Recording};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::{NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
@@ -48,6 +48,7 @@ impl Credentials for Keyring {
             "lapsed" => Badge::in_header(&here).with_tokens(&[STALE]).at_last(CredentialError::NeedsReconnecting {
                 name: asking.name.clone(),
                 reason: "the other side says `invalid_grant`".into(),
+                remedy: Remedy::Consent,
             }),
             _ => return Err(CredentialError::Unknown { name: asking.name.clone() }),
         };
@@ -88,6 +89,7 @@ impl Den {
                 services: vec![],
             }])),
             credentials: Arc::new(Keyring { peer: peer.url(""), fence: fence.url("") }),
+            blobs: Arc::new(NoBlobs),
             services: Arc::new(NoServices),
             clock: Arc::new(RealClock),
             entropy: Arc::new(Random),

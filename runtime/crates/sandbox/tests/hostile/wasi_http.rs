@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use flowcell_core::capability::{Grant, HttpGrant, Origin, StepScope, UrlScope};
 use flowcell_core::invoke::InvokeError;
-use flowcell_core::ports::Invoker as _;
+use flowcell_core::ports::{Invoker as _, NoBlobs};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::{NoCredentials, NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde::Deserialize;
@@ -153,6 +153,7 @@ async fn no_case_of_the_corpus_gets_out_through_wasi_http() {
         door: lab.door.clone(),
         grants: Arc::new(StaticGrants::new(vec![grant])),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
         services: Arc::new(NoServices),
         clock: Arc::new(RealClock),
         entropy: Arc::new(Random),

@@ -38,6 +38,11 @@ impl Rows {
         Ok(())
     }
 
+    /// A record that names a file, and the file.
+    pub(crate) fn with_file(row: Row, payload: (PayloadRef, Vec<u8>)) -> Self {
+        Self { rows: vec![row], payloads: vec![payload] }
+    }
+
     /// The payload files that its records name.
     pub(crate) fn files(&self) -> Vec<PayloadRef> {
         self.payloads.iter().map(|(name, _)| *name).collect()

@@ -191,6 +191,7 @@ impl Removal {
             events.entry(found.event).or_default().insert(*run);
             removal.take(shared, Table::Runs, &key)?;
             removal.take(shared, Table::Journal, &key)?;
+            removal.take(shared, Table::Blobs, &key)?;
         }
         for (event, gone) in events {
             removal.write.rows.extend(without_runs(shared, workspace, event, &gone)?);

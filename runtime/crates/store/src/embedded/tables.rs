@@ -5,7 +5,7 @@
 use flowcell_core::contact::Identity;
 use flowcell_core::destination::DestinationId;
 use flowcell_core::id::{
-    ConnectionName, ContactEventId, ContactId, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
+    ConnectionName, ContactEventId, ContactId, Digest, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -51,6 +51,8 @@ pub(crate) enum Table {
     Inbox = 17,
     /// Workspace (4), SHA-256 of its key (32) → what a step was told of what it did.
     Receipts = 18,
+    /// Workspace (4), run (16), SHA-256 of the bytes (32) → a blob that the run keeps; its bytes are the payload file.
+    Blobs = 19,
 }
 
 /// What is kept of contacts. The numbers are on disk: they never change.
@@ -101,7 +103,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -121,6 +123,7 @@ impl Table {
         Self::People,
         Self::Inbox,
         Self::Receipts,
+        Self::Blobs,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -144,6 +147,7 @@ impl Table {
             Self::People => "people",
             Self::Inbox => "inbox",
             Self::Receipts => "receipts",
+            Self::Blobs => "blobs",
         }
     }
 
@@ -289,6 +293,10 @@ pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
 /// Whether the key of [`Table::Triggers`] is of this part.
 pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
     key.last() == Some(&(part as u8))
+}
+
+pub(crate) fn blob(workspace: WorkspaceNumber, run: RunId, digest: &Digest) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes(), digest.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -10,8 +10,8 @@ use flowcell_core::inbox::Inbox;
 use flowcell_core::invoke::CallRecord;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls, Retention,
-    RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
+    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
+    Retention, RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
 use flowcell_core::receipt::Receipts;
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
@@ -32,6 +32,7 @@ pub(crate) struct Backend {
     pub(crate) connections: Arc<dyn Connections>,
     pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) people: Arc<dyn People>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) receipts: Arc<dyn Receipts>,
@@ -68,6 +69,7 @@ impl Backend {
             + Connections
             + Contacts
             + Destinations
+            + Blobs
             + People
             + Inbox
             + Receipts
@@ -91,6 +93,7 @@ impl Backend {
             connections: Arc::clone(&store) as _,
             contacts: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
             people: Arc::clone(&store) as _,
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
@@ -114,6 +117,7 @@ impl Backend {
             connections,
             contacts,
             destinations,
+            blobs,
             people,
             inbox,
             receipts,
@@ -135,7 +139,7 @@ impl Backend {
             tail,
             retention,
         ));
-        drop((people, inbox, receipts));
+        drop((blobs, people, inbox, receipts));
         drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {

@@ -151,6 +151,7 @@ fn subscription(revision: u64) -> SubscriptionState {
         config: json!({ "list": revision }),
         connection: Some("crm".parse().unwrap()),
         url_generation: 2,
+        base_url: "https://flowcell.test".to_owned(),
     };
     let registered =
         Registered { wanted: wanted.clone(), registration: json!({ "id": 7 }), at: at(1), expires_at: Some(at(9)) };

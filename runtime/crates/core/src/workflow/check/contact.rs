@@ -97,7 +97,7 @@ impl Check<'_> {
 
     /// Whether a step of this plugin can give a run its contact.
     fn may_bring_contact(&self, uses: &Uses) -> bool {
-        uses.plugin.to_string() == "flowcell/contacts"
+        self.catalog.resolve(uses).is_ok_and(|plugin| plugin.manifest.capabilities.contacts.is_some())
     }
 
     pub(super) fn known_contact(&self) -> Known {

@@ -7,6 +7,7 @@ use super::fields::Field;
 use super::types::{Found, Key, Known, keys};
 use crate::id::StepId;
 use crate::workflow::compiled::expression_text;
+use crate::workflow::response::MEMBER;
 use crate::workflow::step::{OnError, StepKind};
 use crate::workflow::trigger::TriggerKind;
 use crate::workflow::walk::LOOP;
@@ -60,7 +61,10 @@ impl Check<'_> {
             ("trigger", rest) => (self.trigger_output(), rest),
             ("contact", rest) => (self.known_contact(), rest),
             ("steps", [Key::Name(step), Key::Name(output), rest @ ..]) if output == "output" => {
-                (self.output_of(step), rest)
+                match (rest, self.declared_body(step)) {
+                    ([Key::Name(member), rest @ ..], Some(declared)) if member == MEMBER => (declared.known(), rest),
+                    _ => (self.output_of(step), rest),
+                }
             }
             _ => return None,
         };

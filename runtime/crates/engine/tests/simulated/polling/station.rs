@@ -10,7 +10,7 @@ use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, PollCall, Polled, TriggerEvent, WebhookCall, WebhookOutcome,
 };
 use flowcell_core::ports::{
-    Accepted, Changed, Clock, Delivery, Invoker, Journal, PollState, Polls, RunFilter, RunIndex, StoreError,
+    Accepted, Changed, Clock, Delivery, Entropy, Invoker, Journal, PollState, Polls, RunFilter, RunIndex, StoreError,
 };
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::time::Timestamp;
@@ -118,6 +118,20 @@ impl Invoker for Provider {
     }
 }
 
+/// Ids that differ, and jitter that is always the greatest.
+#[derive(Default)]
+struct Counting(std::sync::atomic::AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() == 4 {
+            return bytes.fill(255);
+        }
+        let number = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        bytes.iter_mut().rev().zip(number.iter().rev()).for_each(|(to, from)| *to = *from);
+    }
+}
+
 /// Where the process dies, in writes of polls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Crash {
@@ -207,7 +221,7 @@ pub(crate) struct Station {
     pub(crate) handle: PollHandle,
     pub(crate) config: PollerConfig,
     pub(crate) is_driven: bool,
-    stumbles: Arc<AtomicUsize>,
+    pub(crate) stumbles: Arc<AtomicUsize>,
 }
 
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
@@ -215,7 +229,8 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 impl Station {
     /// With the sample workflow published and polled every minute; every draw of jitter is the greatest, so that it is 66 s.
     pub(crate) fn new(head: &str) -> Self {
-        let world = World::new("- { id: a, uses: test/tools/send@1 }", echo).with(head);
+        let mut world = World::new("- { id: a, uses: test/tools/send@1 }", echo).with(head);
+        world.entropy = Arc::new(Counting::default());
         let station = Self {
             provider: Arc::new(Provider::new(&world.clock)),
             world,

@@ -4,10 +4,10 @@
 mod accept;
 mod trigger;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, RunId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Accepted, StoreError};
 
 use super::contacts::Contacts;
