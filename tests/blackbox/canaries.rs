@@ -289,17 +289,8 @@ fn the_secret_of_a_declared_kind_reaches_its_peer_and_is_found_nowhere_else() {
     }
 }
 
-#[test]
-fn a_hundred_secrets_are_found_nowhere() {
-    let traces = traces();
-    for sample in
-        ["Kanarienvogel!".to_owned(), base64(b"u:KanarienVogel1"), hex(MARK.as_bytes()), base64(b"KanarienVogel")]
-    {
-        assert!(!found_in(sample.as_bytes(), &traces).is_empty(), "the search finds `{sample}`");
-    }
-    let receiver = Receiver::answering(echo);
-    let mut server = Server::start();
-    let mut said: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+/// Adds every connection, and lets somebody consent where that is asked for; returns the names of those that runs use.
+fn connections(server: &Server, receiver: &Receiver, said: &mut BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let mut used = Vec::new();
     for number in 0..CONNECTIONS {
         let (connection, is_used) = connection(number, &receiver.origin());
@@ -321,6 +312,21 @@ fn a_hundred_secrets_are_found_nowhere() {
             said.insert(format!("consent {number}"), format!("{begun:?}{away:?}{back:?}").into_bytes());
         }
     }
+    used
+}
+
+#[test]
+fn a_hundred_secrets_are_found_nowhere() {
+    let traces = traces();
+    for sample in
+        ["Kanarienvogel!".to_owned(), base64(b"u:KanarienVogel1"), hex(MARK.as_bytes()), base64(b"KanarienVogel")]
+    {
+        assert!(!found_in(sample.as_bytes(), &traces).is_empty(), "the search finds `{sample}`");
+    }
+    let receiver = Receiver::answering(echo);
+    let mut server = Server::start();
+    let mut said: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let used = connections(&server, &receiver, &mut said);
     // What is refused says why, and not what.
     let (mut wrong, _) = connection(0, &receiver.origin());
     wrong["secret"]["token"] = json!(format!("{MARK}\n"));
