@@ -1,13 +1,14 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
 mod blobs;
+mod catalog;
+mod definitions;
 mod destinations;
 mod polls;
 mod schedules;
 mod subscriptions;
 mod triggers;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,8 +20,6 @@ use crate::invoke::{
     ActionCall, Invocation, OptionsCall, PollCall, Polled, SubscribeCall, Subscription, UnsubscribeCall, WebhookCall,
     WebhookOutcome,
 };
-use crate::manifest::Manifest;
-use crate::plugin::{Pin, Uses, Version};
 use crate::record::{Answers, Recording, Replay};
 use crate::run::event::Recorded;
 use crate::run::fold::{Mark, RunSummary};
@@ -31,6 +30,8 @@ mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
 pub use blobs::{Blobs, NoBlobs};
+pub use catalog::{Catalog, CatalogError, InstalledPlugin, PluginProblem, PluginProblemKind};
+pub use definitions::{Definitions, FormerHook, Hook, HookBinding, WorkflowHead, WorkflowVersion};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
 pub use polls::{Hold, PollCounts, PollState, Polls, TriggerFailure};
@@ -222,92 +223,6 @@ pub trait RunIndex: Send + Sync {
     async fn marked(&self, workspace: &WorkspaceId, mark: &Mark) -> Result<Vec<RunSummary>, StoreError>;
 }
 
-/// A version of a workflow, never changed after it is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkflowVersion {
-    pub workspace: WorkspaceId,
-    pub id: WorkflowId,
-    /// Counted from 1.
-    pub version: u32,
-    /// The text its author wrote: YAML or JSON.
-    pub source: String,
-    pub created_at: Timestamp,
-    /// What each `uses` was resolved to.
-    pub pins: std::collections::BTreeMap<Uses, Pin>,
-    /// The version that each `call` without one starts: what was published when this version was applied.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub calls: std::collections::BTreeMap<WorkflowId, u32>,
-}
-
-/// Which versions a workflow has and which one runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkflowHead {
-    pub workspace: WorkspaceId,
-    pub id: WorkflowId,
-    pub name: String,
-    pub latest: u32,
-    /// The version new runs take; absent while there are only drafts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub published: Option<u32>,
-    /// Counts the rotations of its trigger's URL. The token itself is derived from this and the instance key, and stored nowhere.
-    pub hook_generation: u32,
-    /// URLs that were replaced and count for a while yet, the newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former_hooks: Vec<FormerHook>,
-    pub updated_at: Timestamp,
-}
-
-/// A trigger's URL that was replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormerHook {
-    pub generation: u32,
-    /// From then on it leads nowhere.
-    pub valid_until: Timestamp,
-}
-
-/// Where a trigger's URL leads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hook {
-    pub workspace: WorkspaceId,
-    pub workflow: WorkflowId,
-    /// The trigger's id within its workflow.
-    pub trigger: String,
-}
-
-/// The SHA-256 of a trigger URL's token, and where the URL leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookBinding {
-    pub token_hash: [u8; 32],
-    pub hook: Hook,
-}
-
-/// Workflows and their versions.
-#[async_trait]
-pub trait Definitions: Send + Sync {
-    /// Writes a version, the new head and the hook in one transaction; returns after the sync.
-    /// [`StoreError::Conflict`] when `version.version` is not the stored head's `latest` + 1, or the trigger's URL was replaced meanwhile.
-    async fn put(&self, version: WorkflowVersion, head: WorkflowHead, hook: HookBinding) -> Result<(), StoreError>;
-
-    /// Replaces the trigger's URL: writes the head, whose `hook_generation` is the stored one + 1 (else [`StoreError::Conflict`]), and the hook of
-    /// the new URL. The former hooks stay, except those whose token is in `gone`.
-    async fn rotate(&self, head: WorkflowHead, hook: HookBinding, gone: Vec<[u8; 32]>) -> Result<(), StoreError>;
-
-    async fn head(&self, workspace: &WorkspaceId, id: &WorkflowId) -> Result<Option<WorkflowHead>, StoreError>;
-
-    async fn version(
-        &self,
-        workspace: &WorkspaceId,
-        id: &WorkflowId,
-        version: u32,
-    ) -> Result<Option<WorkflowVersion>, StoreError>;
-
-    /// Every workflow of the workspace, by id.
-    async fn list(&self, workspace: &WorkspaceId) -> Result<Vec<WorkflowHead>, StoreError>;
-
-    /// Looks a trigger URL's token up by the SHA-256 of the token.
-    async fn hook(&self, token_hash: [u8; 32]) -> Result<Option<Hook>, StoreError>;
-}
-
 /// Calls into plugins.
 #[async_trait]
 pub trait Invoker: Send + Sync {
@@ -349,78 +264,6 @@ pub trait Rehearsal: Send + Sync {
     /// Makes a recorded call again, with the recorded answers, clock and randomness, and says what went differently first. With another digest in
     /// `recording.call` it tells what a new version of the plugin would have done.
     async fn replay(&self, recording: &Recording) -> Replay;
-}
-
-/// The plugins there are.
-pub trait Catalog: Send + Sync {
-    /// The newest plugin that fits a `uses`.
-    fn resolve(&self, uses: &Uses) -> Result<Arc<InstalledPlugin>, CatalogError>;
-    /// The plugin with these very bytes, however old.
-    fn by_digest(&self, digest: &Digest) -> Option<Arc<InstalledPlugin>>;
-    /// Every plugin, by id, newest version first.
-    fn list(&self) -> Vec<Arc<InstalledPlugin>>;
-
-    /// Stores the plugin's bytes where the next start finds them, so that runs pinned to them outlive an upgrade. Blocks on the
-    /// disk until they are synced; called for each digest a workflow version pins, before that version is stored.
-    /// A catalog without a disk has nothing to do.
-    fn keep(&self, _digest: &Digest) -> Result<(), CatalogError> {
-        Ok(())
-    }
-
-    /// What could not be loaded or is hidden by something else, for people.
-    fn problems(&self) -> Vec<PluginProblem> {
-        Vec::new()
-    }
-}
-
-/// A plugin file that is there and not used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginProblem {
-    /// Where it lies: a file, or `built in`.
-    pub origin: String,
-    pub kind: PluginProblemKind,
-    /// What is wrong and what to do about it.
-    pub message: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PluginProblemKind {
-    /// It cannot be read: damaged, no plugin, made for a newer Flowcell.
-    Broken,
-    /// Another file with the same id and version is used instead.
-    Shadowed,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct InstalledPlugin {
-    pub manifest: Manifest,
-    pub digest: Digest,
-    /// The component.
-    pub bytes: Arc<[u8]>,
-    /// Where it came from, for people: `built in`, a folder, a registry reference.
-    pub origin: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CatalogError {
-    #[error("there is no plugin `{plugin}`{}", suggestion(.similar.as_ref()))]
-    UnknownPlugin { plugin: String, similar: Option<String> },
-    #[error("plugin `{plugin}` has no action or trigger `{member}`{}", suggestion(.similar.as_ref()))]
-    UnknownMember { plugin: String, member: String, similar: Option<String> },
-    #[error("plugin `{plugin}` is there in version {}, not in version {wanted}.x", join(.available))]
-    NoSuchVersion { plugin: String, wanted: u64, available: Vec<Version> },
-    /// Its bytes could not be stored for later (see [`Catalog::keep`]).
-    #[error("plugin {digest} cannot be kept: {message}")]
-    NotKept { digest: Digest, message: String },
-}
-
-fn suggestion(similar: Option<&String>) -> String {
-    similar.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
-}
-
-fn join(versions: &[Version]) -> String {
-    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The time, and waiting for it.
