@@ -79,7 +79,7 @@ fn loopback_is_refused_with_the_reason_unless_the_operator_says_so() {
 #[test]
 fn metadata_services_stay_closed_whatever_the_operator_allows() {
     let arguments = ["--egress-allow", "0.0.0.0/0", "--egress-allow", "169.254.0.0/16"].map(str::to_owned).to_vec();
-    let server = Server::start_with(Options { arguments, closed_egress: true });
+    let server = Server::start_with(Options { arguments, closed_egress: true, ..Default::default() });
     let applied =
         server.apply(&forward("metadata", "http://169.254.169.254/latest/meta-data/", "    retry: { attempts: 1 }\n"));
     let run = server.trigger(&applied.url, &json!({ "number": 1 }));

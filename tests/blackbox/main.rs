@@ -37,6 +37,7 @@ mod rerun;
 mod sheets;
 mod shutdown;
 mod signatures;
+mod story;
 mod tools;
 
 use serde_json::Value;

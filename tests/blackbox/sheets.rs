@@ -64,69 +64,15 @@ struct Lab {
     server: Server,
 }
 
-/// A key file as Google gives it, made for this test; it opens nothing.
-fn service_account() -> Value {
-    let script = "
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-print(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode())
-";
-    json!({
-        "type": "service_account", "project_id": "p", "private_key_id": "1", "private_key": printed(&mut python(script, &[])) + "\n",
-        "client_email": "flow@p.iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
-    })
-}
-
 impl Lab {
     fn start() -> Self {
         let mut world = world();
         world.lock();
         let google = Google::start(world);
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("flowcell.toml");
-        let origin = google.origin();
-        let routes = ["sheets", "www", "oauth2"]
-            .map(|host| format!("\"https://{host}.googleapis.com\" = \"{origin}\"\n"))
-            .concat();
-        std::fs::write(&config, format!("[egress.routes]\n{routes}")).unwrap();
-        let arguments = vec!["--config".to_owned(), config.to_str().unwrap().to_owned()];
-        let server = Server::start_with(Options { arguments, ..Default::default() });
-        // The server has read it.
-        let lab = Self { google, server };
-        std::fs::copy(&config, lab.server.folder().join("flowcell.toml")).unwrap();
-        lab.connect();
-        lab
-    }
-
-    fn connect(&self) {
-        let file = self.server.folder().join("key.json");
-        std::fs::write(&file, service_account().to_string()).unwrap();
-        let added = self.server.cli(&[
-            "connection",
-            "add",
-            "google",
-            "--kind",
-            "google-service-account",
-            "--key-file",
-            file.to_str().unwrap(),
-            "--scope",
-            "https://www.googleapis.com/auth/spreadsheets",
-            "--host",
-            "https://sheets.googleapis.com",
-            "--host",
-            "https://www.googleapis.com/drive/*",
-            "--plugin",
-            "flowcell/google-sheets",
-            "--json",
-        ]);
-        assert_eq!(added.code, Some(0), "{added:?}");
-    }
-
-    /// After a kill, with the same configuration.
-    fn restart(&mut self) {
-        let config = self.server.folder().join("flowcell.toml").to_str().unwrap().to_owned();
-        self.server.restart_with(Options { arguments: vec!["--config".to_owned(), config], ..Default::default() });
+        let config = format!("[egress.routes]\n{}", google.routes());
+        let server = Server::start_with(Options { config, ..Default::default() });
+        google.connect(&server);
+        Self { google, server }
     }
 
     /// A workflow of one step; returns its URL.
@@ -200,7 +146,7 @@ fn a_step_that_is_killed_after_google_did_the_work_leaves_one_row() {
     eventually("the row is there", Duration::from_mins(1), || (lab.emails().len() == 4).then_some(()));
     lab.server.signal(Signal::KILL);
     lab.server.ended();
-    lab.restart();
+    lab.server.restart();
     let output = lab.succeeds(&run);
     assert_eq!((lab.emails().len(), &output["repeated"]), (4, &json!(true)), "{output}");
     // And one whose answer is lost on the way.
@@ -306,7 +252,7 @@ fn new_and_changed_rows_start_one_run_each_whenever_the_server_is_killed() {
         );
     });
     lab.server.ended();
-    lab.restart();
+    lab.server.restart();
     // The poll is made again, by itself or now.
     poll(&lab.server);
     assert_eq!(

@@ -5,6 +5,7 @@
 //! It knows what our plugin and that client use; anything else is refused by name, never half done.
 
 mod a1;
+mod account;
 mod batch;
 mod discovery;
 mod drive;

@@ -14,6 +14,7 @@ mod client;
 pub mod google;
 mod oidc;
 mod receiver;
+pub mod senders;
 mod server;
 mod smtp;
 pub mod tools;

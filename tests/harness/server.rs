@@ -19,6 +19,8 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// Without `--egress-allow 127.0.0.1/32`, which the tests' receiver needs.
     pub closed_egress: bool,
+    /// The text of its configuration file (TOML); none if empty.
+    pub config: String,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,15 @@ impl Server {
         CliOutput::from(output)
     }
 
+    /// Adds a connection whose secret stands in a file; `more` are the command's other arguments.
+    pub fn connect(&self, name: &str, (kind, secret): (&str, &str), more: &[&str]) {
+        let file = self.folder().join(format!("{name}.secret"));
+        std::fs::write(&file, secret).unwrap();
+        let arguments = ["connection", "add", name, "--kind", kind, "--secret-file", file.to_str().unwrap()];
+        let added = self.cli(&[arguments.as_slice(), more].concat());
+        assert_eq!(added.code, Some(0), "{added:?}");
+    }
+
     /// Applies a workflow; panics with the CLI's words when it is refused.
     pub fn apply(&self, workflow: &str) -> Applied {
         let output = self.try_apply(workflow);
@@ -234,6 +245,11 @@ fn spawn(options: &Options, data: &Path) -> (Child, String, Arc<Mutex<String>>) 
     command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
     if !options.closed_egress {
         command.args(["--egress-allow", "127.0.0.1/32"]);
+    }
+    if !options.config.is_empty() {
+        let config = data.with_file_name("flowcell.toml");
+        std::fs::write(&config, &options.config).unwrap();
+        command.arg("--config").arg(config);
     }
     command.args(&options.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

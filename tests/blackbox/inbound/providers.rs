@@ -1,9 +1,6 @@
 //! What the providers' own libraries sign, the server takes; what they refuse, it refuses too.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
-use flowcell_tests::tools::node;
+use flowcell_tests::senders::ask;
 use flowcell_tests::{Server, request};
 use serde_json::{Map, Value, json};
 
@@ -18,24 +15,6 @@ const SCHEMES: [(&str, &str); 6] = [
     // It signs with a key of its own; the test's is made of this.
     ("highlevel", "a key for tests"),
 ];
-
-/// Asks the libraries (`tests/tools/sign.mjs`), one answer for each question.
-fn ask(questions: &[Value]) -> Vec<Value> {
-    let script = std::fs::read_to_string(flowcell_tests::root().join("tests/tools/sign.mjs")).unwrap();
-    let mut command = node(&script, &[]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let text: String = questions.iter().map(|question| format!("{question}\n")).collect::<Vec<_>>().concat();
-    let mut input = child.stdin.take().unwrap();
-    let writing = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writing.join().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), questions.len(), "{lines}");
-    answers
-}
 
 fn now_s() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
