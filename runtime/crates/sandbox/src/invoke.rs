@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowcell_core::blob;
-use flowcell_core::capability::{Rights, StepScope};
+use flowcell_core::capability::{Rights, Service, StepScope};
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::host_call::Caller;
@@ -31,6 +31,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::ambient::GuestClock;
 use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
+use crate::files::{Owner, Quota};
+use crate::host::files::{Access, CallFiles, Keeps};
 use crate::host::service::{Reach, Services, Source as ServiceSource};
 use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
@@ -245,6 +247,8 @@ struct Prepared<'a> {
     seed: SeedOf,
     /// Where the plugin asks for services of the host, or nothing is to happen.
     services: Option<Box<Services>>,
+    /// Where the plugin asks for a directory.
+    files: Option<Box<CallFiles>>,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -335,6 +339,7 @@ impl Sandbox {
         };
         let services = (loaded.asks_for_services || !matches!(request.mode, Mode::Live))
             .then(|| self.services(&request, (&loaded, &rights, authorizer.as_deref()), ends_at));
+        let files = self.files(&request, &loaded, &rights);
         let (source, ambient) = match request.mode {
             Mode::Live => (Source::Network, None),
             Mode::Dry(answers) => (Source::Pinned(Pinned::new(answers)), None),
@@ -367,8 +372,24 @@ impl Sandbox {
             told_deadline,
             seed,
             services,
+            files,
             _slot: slot,
         })
+    }
+
+    /// The private directory of a call. Triggers have it as steps do: like their values, it is no effect on anybody else.
+    fn files(&self, request: &Request<'_>, loaded: &Loaded, rights: &Rights) -> Option<Box<CallFiles>> {
+        let manifest = &loaded.plugin.manifest;
+        let asked = manifest.capabilities.files.as_ref()?;
+        let denied = rights.decide_service(Service::Files).err().map(|denial| denial.message);
+        let owner = Owner { workspace: request.workspace.clone(), plugin: manifest.id.clone() };
+        let access = if request.reach == Reach::ReadOnly { Access::ReadOnly } else { Access::ReadWrite };
+        let keeps = match request.mode {
+            Mode::Live => Keeps::UntilItIsDeleted,
+            Mode::Dry(_) | Mode::Replay(_) => Keeps::DuringTheCall,
+        };
+        let terms = (Quota::of_bytes(asked.quota_bytes()), access, keeps);
+        Some(Box::new(CallFiles::new(Arc::clone(&self.files), owner, terms, denied)))
     }
 
     /// What a call may ask of the host, and who asks.
@@ -408,11 +429,12 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, files, _slot } = self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
         let mut state = State::new(&loaded.limits, outbound.clone(), seed);
         state.services = services;
+        state.files = files;
         let mut call = Call::new(&sandbox.loader.engine, &loaded.limits, state);
         let meter = Arc::clone(&call.meter);
         let ended = tokio::select! {
