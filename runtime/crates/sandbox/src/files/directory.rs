@@ -314,10 +314,14 @@ impl Opened {
         let (dir, to_dir) = (self.dir()?, to_folder.dir()?);
         let mut ledger = self.directory.account()?;
         let moved = dir.symlink_metadata(from)?;
+        let replaced = match to_dir.symlink_metadata(to) {
+            Ok(replaced) => Some(replaced).filter(|replaced| inode_of(replaced) != inode_of(&moved)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
         if moved.is_dir() && depth_to > depth_from {
             return Err(ErrorCode::CrossDevice);
         }
-        let replaced = to_dir.symlink_metadata(to).ok().filter(|replaced| inode_of(replaced) != inode_of(&moved));
         dir.rename(from, &to_dir, to)?;
         if let Some(replaced) = replaced {
             ledger.unnamed(inode_of(&replaced), charge_of(&replaced));
