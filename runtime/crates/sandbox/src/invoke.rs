@@ -2,6 +2,7 @@
 
 mod classify;
 mod convert;
+mod directory;
 mod guest;
 mod keep;
 pub(crate) mod limiter;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowcell_core::blob;
-use flowcell_core::capability::{Rights, Service, StepScope};
+use flowcell_core::capability::{Rights, StepScope};
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::host_call::Caller;
@@ -31,8 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::ambient::GuestClock;
 use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
-use crate::files::{Owner, Quota};
-use crate::host::files::{Access, CallFiles, Keeps};
+use crate::host::files::CallFiles;
 use crate::host::service::{Reach, Services, Source as ServiceSource};
 use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
@@ -377,21 +377,6 @@ impl Sandbox {
         })
     }
 
-    /// The private directory of a call. Triggers have it as steps do: like their values, it is no effect on anybody else.
-    fn files(&self, request: &Request<'_>, loaded: &Loaded, rights: &Rights) -> Option<Box<CallFiles>> {
-        let manifest = &loaded.plugin.manifest;
-        let asked = manifest.capabilities.files.as_ref()?;
-        let denied = rights.decide_service(Service::Files).err().map(|denial| denial.message);
-        let owner = Owner { workspace: request.workspace.clone(), plugin: manifest.id.clone() };
-        let access = if request.reach == Reach::ReadOnly { Access::ReadOnly } else { Access::ReadWrite };
-        let keeps = match request.mode {
-            Mode::Live => Keeps::UntilItIsDeleted,
-            Mode::Dry(_) | Mode::Replay(_) => Keeps::DuringTheCall,
-        };
-        let terms = (Quota::of_bytes(asked.quota_bytes()), access, keeps);
-        Some(Box::new(CallFiles::new(Arc::clone(&self.files), owner, terms, denied)))
-    }
-
     /// What a call may ask of the host, and who asks.
     fn services(
         &self,
@@ -429,7 +414,8 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, files, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, files, _slot } =
+            self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
         let mut state = State::new(&loaded.limits, outbound.clone(), seed);

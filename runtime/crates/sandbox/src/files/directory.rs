@@ -245,7 +245,8 @@ impl Opened {
             Position::At(offset) => offset,
             Position::End => len,
         };
-        let end = begin.checked_add(bytes.len() as u64).filter(|end| *end <= OFFSET_MAX).ok_or(ErrorCode::FileTooLarge)?;
+        let end =
+            begin.checked_add(bytes.len() as u64).filter(|end| *end <= OFFSET_MAX).ok_or(ErrorCode::FileTooLarge)?;
         if bytes.is_empty() {
             return Ok(begin);
         }

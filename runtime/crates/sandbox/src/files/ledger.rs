@@ -80,7 +80,8 @@ impl Ledger {
     /// Whether `more` fits.
     pub(crate) fn admit(&self, quota: Quota, more: Usage) -> Result<(), Full> {
         let usage = self.usage.unwrap_or(Usage { bytes: u64::MAX, entries: u64::MAX });
-        let fits = |taken: u64, more: u64, most: u64| more == 0 || taken.checked_add(more).is_some_and(|sum| sum <= most);
+        let fits =
+            |taken: u64, more: u64, most: u64| more == 0 || taken.checked_add(more).is_some_and(|sum| sum <= most);
         if fits(usage.bytes, more.bytes, quota.bytes) && fits(usage.entries, more.entries, quota.entries) {
             Ok(())
         } else {

@@ -139,11 +139,7 @@ impl preopens::Host for State {
 
 impl State {
     /// Gives the guest a handle.
-    fn hand_out(
-        &mut self,
-        (opened, kind): (Opened, Kind),
-        mode: OpenMode,
-    ) -> wasmtime::Result<Resource<Descriptor>> {
+    fn hand_out(&mut self, (opened, kind): (Opened, Kind), mode: OpenMode) -> wasmtime::Result<Resource<Descriptor>> {
         let file = opened.file().try_clone()?;
         let perms = match self.files.as_ref().map(|files| files.access) {
             Some(Access::ReadWrite) => FsPerms::ReadWrite,

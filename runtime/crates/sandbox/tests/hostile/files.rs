@@ -34,7 +34,10 @@ async fn without_capability_or_grant_there_is_no_directory_and_the_log_says_what
     let answer = world.act(write).await;
     assert_eq!(answer.outcome.unwrap(), json!({ "directories": 0 }));
     let said: Vec<&str> = answer.record.log.iter().map(|line| line.message.as_str()).collect();
-    assert!(matches!(said[..], [line] if line.contains("[[grants]]") && line.contains("services = [\"files\"]")), "{said:?}");
+    assert!(
+        matches!(said[..], [line] if line.contains("[[grants]]") && line.contains("services = [\"files\"]")),
+        "{said:?}"
+    );
     assert!(!world.kept().exists(), "nothing was made on the disk");
 }
 
@@ -51,7 +54,14 @@ async fn what_one_call_writes_the_next_reads_and_nobody_else() {
             ["list", "deep"],
         ]))
         .await;
-    let expected = [ok(Value::Null), ok(Value::Null), ok(Value::Null), ok(Value::Null), ok(Value::Null), ok(json!(["a.txt", "c.txt"]))];
+    let expected = [
+        ok(Value::Null),
+        ok(Value::Null),
+        ok(Value::Null),
+        ok(Value::Null),
+        ok(Value::Null),
+        ok(json!(["a.txt", "c.txt"])),
+    ];
     assert_eq!(first, expected);
     let second = world
         .told(json!([
@@ -73,8 +83,20 @@ async fn what_one_call_writes_the_next_reads_and_nobody_else() {
         .await;
     let done = || ok(Value::Null);
     let expected = [
-        ok("grüße"), ok("grüße"), ok(7), ok(true), ok(json!([3, null])), ok(2), ok("byyx"), done(), ok(""),
-        error("not-empty"), done(), done(), done(), ok(json!([])),
+        ok("grüße"),
+        ok("grüße"),
+        ok(7),
+        ok(true),
+        ok(json!([3, null])),
+        ok(2),
+        ok("byyx"),
+        done(),
+        ok(""),
+        error("not-empty"),
+        done(),
+        done(),
+        done(),
+        ok(json!([])),
     ];
     assert_eq!(second, expected);
 
@@ -87,7 +109,9 @@ async fn what_one_call_writes_the_next_reads_and_nobody_else() {
     let elsewhere = world.sandbox.invoke(elsewhere).await;
     assert_eq!(elsewhere.outcome.unwrap()["told"], json!([ok(json!([])), error("no-entry")]));
     let on_disk = |path: &str| world.kept().join(path).exists();
-    assert!(on_disk("default/fixture/files/mine") && on_disk("default/other/files") && on_disk("elsewhere/fixture/files"));
+    assert!(
+        on_disk("default/fixture/files/mine") && on_disk("default/other/files") && on_disk("elsewhere/fixture/files")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +122,15 @@ async fn no_path_leads_out() {
     std::fs::write(&outside, "secret").unwrap();
     let absolute = outside.to_str().unwrap();
 
-    for path in ["../outside", "in/../../outside", "./../outside", "../files/../outside", "../outside/", absolute, "/etc/passwd"] {
+    for path in [
+        "../outside",
+        "in/../../outside",
+        "./../outside",
+        "../files/../outside",
+        "../outside/",
+        absolute,
+        "/etc/passwd",
+    ] {
         let told = world
             .told(json!([
                 ["read", path],
@@ -121,7 +153,9 @@ async fn no_path_leads_out() {
         }
     }
     for path in ["..", "/", "in/../..", "../../..", "../"] {
-        let told = world.told(json!([["list", path], ["mkdir", path], ["rmdir", path], ["mv", path, "x"], ["rm", path]])).await;
+        let told = world
+            .told(json!([["list", path], ["mkdir", path], ["rmdir", path], ["mv", path, "x"], ["rm", path]]))
+            .await;
         assert!(told.iter().all(|answer| answer.get("error").is_some()), "{path}: {told:?}");
     }
     assert_eq!(std::fs::read_to_string(&outside).unwrap(), "secret");
@@ -130,7 +164,9 @@ async fn no_path_leads_out() {
         let told = world.told(json!([["rmdir", path], ["mv", path, "x"], ["rm", path], ["mv", "in", path]])).await;
         assert!(told.iter().all(|answer| answer.get("error").is_some()), "{path}: {told:?}");
     }
-    let told = world.told(json!([["read", "in/../in/./here"], ["read", ""], ["read", "a\u{0}b"], ["read", "x".repeat(5000)]])).await;
+    let told = world
+        .told(json!([["read", "in/../in/./here"], ["read", ""], ["read", "a\u{0}b"], ["read", "x".repeat(5000)]]))
+        .await;
     assert_eq!(told[0], ok("1"));
     assert!(told[1..].iter().all(|answer| answer.get("error").is_some()), "{told:?}");
 }
@@ -164,7 +200,13 @@ async fn guests_make_no_links_and_those_of_an_operator_are_not_followed_out() {
     make_pipe(&home.join("pipe"));
     for path in ["to-file", "up", "to-folder/secret", "to-folder/new", "folder/../to-file"] {
         let told = world
-            .told(json!([["read", path], ["write", path, "broken"], ["size", path], ["truncate", path], ["resize", path, 0]]))
+            .told(json!([
+                ["read", path],
+                ["write", path, "broken"],
+                ["size", path],
+                ["truncate", path],
+                ["resize", path, 0]
+            ]))
             .await;
         assert!(told.iter().all(|answer| *answer == error("not-permitted")), "{path}: {told:?}");
     }
@@ -235,8 +277,16 @@ async fn bytes_end_at_the_quota_however_they_are_written() {
     assert_eq!(
         told,
         [
-            ok(json!([0, "quota"])), quota(), ok(1), quota(), ok(Value::Null), ok(json!([4096, null])), ok(Value::Null),
-            ok(json!([most, null])), ok(Value::Null), ok(json!([most - 4096, null])),
+            ok(json!([0, "quota"])),
+            quota(),
+            ok(1),
+            quota(),
+            ok(Value::Null),
+            ok(json!([4096, null])),
+            ok(Value::Null),
+            ok(json!([most, null])),
+            ok(Value::Null),
+            ok(json!([most - 4096, null])),
         ]
     );
 }
@@ -260,8 +310,15 @@ async fn holes_count_as_if_they_were_full() {
     assert_eq!(
         told,
         [
-            error("quota"), error("file-too-large"), error("file-too-large"), error("file-too-large"), error("quota"), error("quota"), ok(0),
-            ok(Value::Null), error("quota"),
+            error("quota"),
+            error("file-too-large"),
+            error("file-too-large"),
+            error("file-too-large"),
+            error("quota"),
+            error("quota"),
+            ok(0),
+            ok(Value::Null),
+            error("quota"),
         ]
     );
     assert!(blocks_of(&world.home()) < 64 * 1024, "a hole takes nothing, and counts all the same");
@@ -303,7 +360,8 @@ async fn what_is_deleted_while_it_is_open_counts_until_it_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_depth_and_handles_are_bounded() {
     let world = FilesWorld::new().with_quota_mib(64).await;
-    let told = world.told(json!([["dig"], ["flood", "f", 5000], ["hoard", "f0"], ["rm", "f0"], ["flood", "g", 2]])).await;
+    let told =
+        world.told(json!([["dig"], ["flood", "f", 5000], ["hoard", "f0"], ["rm", "f0"], ["flood", "g", 2]])).await;
     assert_eq!(told[0], ok(json!([32, "name-too-long"])));
     // 32 directories are there already.
     assert_eq!(told[1], ok(json!([4096 - 32, "quota"])));
@@ -312,7 +370,15 @@ async fn files_depth_and_handles_are_bounded() {
     assert_eq!(told[4], ok(json!([1, "quota"])));
     // A tree cannot be made deeper by moving it; files move freely.
     let told = world
-        .told(json!([["rm", "f1"], ["rm", "f2"], ["mkdir", "x"], ["mv", "d", "x/d"], ["mv", "f3", "x/f3"], ["mv", "d/d", "e"], ["list", "e"]]))
+        .told(json!([
+            ["rm", "f1"],
+            ["rm", "f2"],
+            ["mkdir", "x"],
+            ["mv", "d", "x/d"],
+            ["mv", "f3", "x/f3"],
+            ["mv", "d/d", "e"],
+            ["list", "e"]
+        ]))
         .await;
     let done = || ok(Value::Null);
     assert_eq!(told[2..], [done(), error("cross-device"), done(), done(), ok(json!(["d"]))]);
@@ -322,7 +388,9 @@ async fn files_depth_and_handles_are_bounded() {
     for index in 0..40 {
         std::fs::write(home.join(format!("operator-{index}")), "x").unwrap();
     }
-    let told = world.told(json!([["read", "operator-0"], ["write", "more", "x"], ["rm", "operator-0"], ["write", "more", "x"]])).await;
+    let told = world
+        .told(json!([["read", "operator-0"], ["write", "more", "x"], ["rm", "operator-0"], ["write", "more", "x"]]))
+        .await;
     assert_eq!(told, [ok("x"), error("quota"), ok(Value::Null), error("quota")]);
 }
 

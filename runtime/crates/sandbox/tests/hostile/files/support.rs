@@ -73,8 +73,7 @@ impl Plan {
         let bytes = [&guest.bytes[..], &[0, 2, 1, b'x']].concat();
         (other.digest, other.bytes) = (Digest::of(&bytes), bytes.into());
         let (guest, other) = (catalog.add(guest), catalog.add(other));
-        let grant =
-            |plugin: &str| Grant { plugin: plugin.parse().unwrap(), http: vec![], services: granted.clone() };
+        let grant = |plugin: &str| Grant { plugin: plugin.parse().unwrap(), http: vec![], services: granted.clone() };
         let grants = StaticGrants::new(vec![grant("fixture/files"), grant("other/files")]);
         let ports = Ports { grants: Arc::new(grants), ..ports(&catalog, &network) };
         let config = SandboxConfig {
