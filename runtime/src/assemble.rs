@@ -26,7 +26,7 @@ use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
 use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
-use flowcell_sandbox::{Sandbox, StaticGrants};
+use flowcell_sandbox::{Sandbox, SandboxConfig, StaticGrants};
 use flowcell_store::embedded::EmbeddedStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,10 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
     });
     let sandbox = Arc::new(Sandbox::new(
-        settings::sandbox(config, data.code_cache(), &key)?,
+        SandboxConfig {
+            files_directory: Some(data.plugin_files()),
+            ..settings::sandbox(config, data.code_cache(), &key)?
+        },
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),

@@ -63,6 +63,10 @@ impl DataDir {
     pub(crate) fn code_cache(&self) -> PathBuf {
         self.0.join("code")
     }
+    /// Where plugins keep their files, each in a directory of its own. Made when the first one does.
+    pub(crate) fn plugin_files(&self) -> PathBuf {
+        self.0.join("files")
+    }
 
     /// Where the key of stored secrets lies, when nobody says otherwise.
     pub(crate) fn secrets_key(&self) -> PathBuf {

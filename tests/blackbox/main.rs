@@ -19,6 +19,7 @@ mod delivery;
 mod edge;
 mod egress;
 mod examples;
+mod files;
 mod flow;
 mod hostile;
 mod inbound;

@@ -23,6 +23,7 @@ const GUESTS: &[(&str, &str)] = &[
     ("flowcell-data", "plugins/data"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-feed", "tests/fixtures/feed"),
+    ("fixture-files", "tests/fixtures/files"),
     ("fixture-hostile", "tests/fixtures/hostile"),
     ("fixture-services", "tests/fixtures/services"),
     ("fixture-thief", "tests/fixtures/thief"),

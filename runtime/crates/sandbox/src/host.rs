@@ -2,6 +2,7 @@
 //! all of them delegate to the same log and the same door.
 
 mod document;
+pub(crate) mod files;
 mod http;
 mod key_value;
 mod log;
@@ -12,7 +13,7 @@ mod wasi_http;
 
 use std::sync::Arc;
 
-use flowcell_core::exchange::LogLine;
+use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::host_call::HostCall;
 use flowcell_core::id::RunId;
 use flowcell_core::ports::Entropy;
@@ -96,6 +97,8 @@ pub(crate) struct State {
     limits: Limits,
     /// What it asked for besides HTTP. Most calls ask for nothing, and have none.
     pub(crate) services: Option<Box<service::Services>>,
+    /// Its private directory, if the manifest asks for one.
+    pub(crate) files: Option<Box<files::CallFiles>>,
 }
 
 /// Where the seed of a call comes from. It is made when it is first asked for: most guests never do.
@@ -149,6 +152,7 @@ impl State {
             seed,
             limits: *limits,
             services: None,
+            files: None,
         }
     }
 
@@ -168,7 +172,10 @@ impl State {
         self.services.take().map(|services| services.into_calls()).unwrap_or_default()
     }
 
-    pub(crate) fn into_log(self) -> (Vec<LogLine>, u64) {
+    pub(crate) fn into_log(mut self) -> (Vec<LogLine>, u64) {
+        if let Some(complaint) = self.files.as_ref().and_then(|files| files.complaint()) {
+            self.log.push(LogLevel::Warn, complaint);
+        }
         self.log.into_lines()
     }
 }
@@ -188,6 +195,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Its sleeps take real time only; ours move the guest's clock as well.
     linker.allow_shadowing(true);
+    // Its files know no quota.
+    wasmtime_wasi::p2::bindings::filesystem::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::bindings::filesystem::preopens::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     wasmtime_wasi::p2::bindings::clocks::monotonic_clock::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     linker.allow_shadowing(false);
     Ok(linker)

@@ -2,6 +2,7 @@
 
 mod classify;
 mod convert;
+mod directory;
 mod guest;
 mod keep;
 pub(crate) mod limiter;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::ambient::GuestClock;
 use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
+use crate::host::files::CallFiles;
 use crate::host::service::{Reach, Services, Source as ServiceSource};
 use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
@@ -245,6 +247,8 @@ struct Prepared<'a> {
     seed: SeedOf,
     /// Where the plugin asks for services of the host, or nothing is to happen.
     services: Option<Box<Services>>,
+    /// Where the plugin asks for a directory.
+    files: Option<Box<CallFiles>>,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -335,6 +339,7 @@ impl Sandbox {
         };
         let services = (loaded.asks_for_services || !matches!(request.mode, Mode::Live))
             .then(|| self.services(&request, (&loaded, &rights, authorizer.as_deref()), ends_at));
+        let files = self.files(&request, &loaded, &rights);
         let (source, ambient) = match request.mode {
             Mode::Live => (Source::Network, None),
             Mode::Dry(answers) => (Source::Pinned(Pinned::new(answers)), None),
@@ -367,6 +372,7 @@ impl Sandbox {
             told_deadline,
             seed,
             services,
+            files,
             _slot: slot,
         })
     }
@@ -408,11 +414,13 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, files, _slot } =
+            self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
         let mut state = State::new(&loaded.limits, outbound.clone(), seed);
         state.services = services;
+        state.files = files;
         let mut call = Call::new(&sandbox.loader.engine, &loaded.limits, state);
         let meter = Arc::clone(&call.meter);
         let ended = tokio::select! {

@@ -9,6 +9,7 @@ pub mod compile;
 mod credentials;
 pub mod egress;
 pub mod engine;
+mod files;
 mod grants;
 mod host;
 mod invoke;
@@ -34,6 +35,7 @@ use crate::compile::Compiler;
 pub use crate::credentials::{NoCredentials, UnknownCredentials};
 use crate::egress::Door;
 use crate::engine::{Allocation, Pool};
+use crate::files::Directories;
 pub use crate::grants::{Grants, StaticGrants};
 use crate::invoke::Slots;
 use crate::limits::{Ceiling, Limits};
@@ -47,6 +49,9 @@ pub struct SandboxConfig {
     /// Compiled code and the key that authenticates it. Created at the first start; must belong to the service alone.
     pub cache_directory: PathBuf,
     pub compiler: Compiler,
+    /// Where plugins that have the capability `files` keep their directories, as `<workspace>/<publisher>/<plugin>`. Without one nothing is kept:
+    /// each call begins with an empty directory.
+    pub files_directory: Option<PathBuf>,
     /// What a plugin gets that asks for nothing.
     pub limits: Limits,
     /// What it gets at most.
@@ -62,6 +67,7 @@ impl SandboxConfig {
         Self {
             cache_directory: cache_directory.into(),
             compiler,
+            files_directory: None,
             limits: Limits::default(),
             ceiling: Ceiling::default(),
             pool: Pool::default(),
@@ -109,6 +115,7 @@ pub struct Sandbox {
     allocation: Allocation,
     limits: Limits,
     seed_key: SeedKey,
+    files: Arc<Directories>,
     ports: Ports,
 }
 
@@ -125,7 +132,7 @@ impl Sandbox {
     /// Sets up the engine, its pool and the code cache. Compiles nothing yet: see [`Sandbox::prepare`].
     pub fn new(config: SandboxConfig, ports: Ports) -> Result<Self, SandboxError> {
         let failed = |error: &dyn std::fmt::Display| SandboxError::Engine { message: error.to_string() };
-        let SandboxConfig { cache_directory, compiler, limits, ceiling, pool, seed_key } = config;
+        let SandboxConfig { cache_directory, compiler, files_directory, limits, ceiling, pool, seed_key } = config;
         let cache = cache::CodeCache::open(&cache_directory)?;
         let (engine, allocation) =
             engine::for_calls(&pool, &ceiling, &limits).map_err(|error| failed(&format_args!("{error:#}")))?;
@@ -138,7 +145,9 @@ impl Sandbox {
             ports.entropy.fill(&mut key);
             SeedKey::from_bytes(key)
         });
-        Ok(Self { loader: Arc::new(loader), slots: Slots::new(&pool), allocation, limits, seed_key, ports })
+        // Directories that end with their call lie beside the code: that folder is there, and the service's own.
+        let files = Arc::new(Directories::new(files_directory, cache_directory.join("passing")));
+        Ok(Self { loader: Arc::new(loader), slots: Slots::new(&pool), allocation, limits, seed_key, files, ports })
     }
 
     /// Whether instances come from the pool.

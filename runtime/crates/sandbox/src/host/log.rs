@@ -27,7 +27,7 @@ impl Log {
         }
     }
 
-    fn push(&mut self, level: LogLevel, mut message: String) {
+    pub(crate) fn push(&mut self, level: LogLevel, mut message: String) {
         message.truncate(message.floor_char_boundary(self.line_bytes_max));
         if self.lines.len() >= self.lines_max || self.bytes + message.len() > self.bytes_max {
             self.dropped += 1;

@@ -1,4 +1,4 @@
-//! WASI 0.2 for guests whose language runtime wants it. Linked whole, but empty: no files, no arguments, no environment, every socket and
+//! WASI 0.2 for guests whose language runtime wants it. Linked whole, but empty: no files but those of [`super::files`], no arguments, no environment, every socket and
 //! name lookup denied (the defaults of wasmtime-wasi 48). Time and randomness are those of [`crate::ambient`]; no other clock and no other
 //! generator may be reachable from here.
 

@@ -7,6 +7,7 @@
 mod badge;
 mod cache;
 mod compile;
+mod files;
 mod first_party;
 mod guest;
 mod load;
