@@ -8,6 +8,7 @@ pub(crate) mod files;
 mod filter;
 pub(crate) mod live;
 mod stand_in;
+mod unknown;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -208,7 +209,9 @@ impl Stage {
         let notes = self.watch(&mut prompter).await?;
         shutdown.request();
         tasks.shutdown().await;
-        collect(&store, run, &stubs, notes).await
+        let mut played = collect(&store, run, &stubs, notes).await?;
+        played.notes.extend(unknown::notes(&played.journal));
+        Ok(played)
     }
 
     /// Keeps time: whenever everything waits, brings what the script has for now, or moves the clock on.
