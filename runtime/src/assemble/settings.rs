@@ -85,7 +85,6 @@ pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
             http_requests: ours.http_requests_ceiling,
             host_calls: ours.host_calls_ceiling,
             fuel: ours.fuel_ceiling,
-            ..Ceiling::default()
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
         seed_key: Some(SeedKey::from_bytes(key.derive("guest randomness"))),

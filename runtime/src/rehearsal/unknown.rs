@@ -40,10 +40,11 @@ pub(super) fn notes(journal: &[Recorded]) -> Vec<String> {
 
 /// The calls of a step's attempt that somebody else than a server has answered with nothing.
 fn calls(event: &RunEvent) -> Vec<(String, &str)> {
-    let (step, call) = match event {
-        RunEvent::StepSucceeded { step, call, .. } | RunEvent::StepFailed { step, call, .. } => (step, call),
-        RunEvent::StepParked { step, call: Some(call), .. } => (step, call),
-        _ => return Vec::new(),
+    let (RunEvent::StepSucceeded { step, call, .. }
+    | RunEvent::StepFailed { step, call, .. }
+    | RunEvent::StepParked { step, call: Some(call), .. }) = event
+    else {
+        return Vec::new();
     };
     let met_nothing = |call: &&HostCall| {
         let is_empty = match &call.outcome {
