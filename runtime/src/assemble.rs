@@ -26,7 +26,7 @@ use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
 use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
-use flowcell_sandbox::{Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{Sandbox, SandboxConfig};
 use flowcell_store::embedded::EmbeddedStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         },
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
-            grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+            grants: Arc::new(settings::grants(config).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
             blobs: Arc::clone(&blobs),
             services: Arc::clone(&services) as _,

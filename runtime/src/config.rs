@@ -14,7 +14,8 @@ use serde::Deserialize;
 use url::Url;
 
 pub(crate) use sections::{
-    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, Triggers, size,
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Services, Store, Triggers,
+    size,
 };
 
 /// The commented default configuration.
@@ -33,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) engine: Engine,
     pub(crate) sandbox: Sandbox,
     pub(crate) egress: Egress,
+    pub(crate) services: Services,
     pub(crate) store: Store,
     pub(crate) retention: Retention,
     pub(crate) secrets: Secrets,
@@ -57,6 +59,7 @@ impl Default for Config {
             engine: Engine::default(),
             sandbox: Sandbox::default(),
             egress: Egress::default(),
+            services: Services::default(),
             store: Store::default(),
             retention: Retention::default(),
             secrets: Secrets::default(),

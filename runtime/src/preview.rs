@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flowcell_core::expression::{ExpressionError, Local, Scope};
-use flowcell_core::id::{EventId, RunId, StepId, StepRef};
+use flowcell_core::id::{ContactId, EventId, RunId, StepId, StepRef};
 use flowcell_core::invoke::ActionCall;
 use flowcell_core::record::{Answer, Answers};
 use flowcell_core::run::event::{Origin, Recorded, RunEvent};
@@ -41,6 +41,9 @@ pub(crate) struct Asked {
     /// The outputs of the steps before it, by id. Without one the step's `response: { sample }` stands in.
     #[serde(default)]
     pub(crate) outputs: BTreeMap<StepId, Value>,
+    /// The run's contact: one that is there, as it is now.
+    #[serde(default)]
+    pub(crate) contact: Option<ContactId>,
     /// The items of the loops around it, by name.
     #[serde(default)]
     pub(crate) items: Map<String, Value>,
@@ -70,7 +73,10 @@ pub(crate) async fn preview(app: &App, source: &str, asked: Asked) -> Result<Val
     let Some((CompiledKind::Action { input, scope, .. }, found)) = found.map(|found| (&found.kind, found)) else {
         return Err(no_action("calls no plugin"));
     };
-    let run = as_if(app, &compiled.workflow, &asked)?;
+    let mut run = as_if(app, &compiled.workflow, &asked)?;
+    if let Some(id) = asked.contact {
+        run.see_contact(Some(contact(app, id).await?));
+    }
     let custom_values = app.control.custom_values();
     let locals = locals(&compiled, found.around.iter().filter(|around| around.list == List::Each), &asked);
     let now = app.ports.clock.now();
@@ -102,6 +108,7 @@ pub(crate) async fn preview(app: &App, source: &str, asked: Asked) -> Result<Val
         "input": rendered,
         "filled": filled.iter().map(|filled| json!({ "pointer": filled.pointer, "path": filled.path })).collect::<Vec<_>>(),
         "requests": invocation.record.http,
+        "host": invocation.record.host,
         "log": invocation.record.log,
         "warnings": warnings,
     });
@@ -117,6 +124,17 @@ pub(crate) async fn preview(app: &App, source: &str, asked: Asked) -> Result<Val
     Ok(document)
 }
 
+/// What expressions read as `contact`.
+async fn contact(app: &App, id: ContactId) -> Result<Value, Problem> {
+    let found = app.ports.contacts.get(&app.workspace, id).await?;
+    found.map(|contact| contact.document()).ok_or_else(|| {
+        Problem::new(
+            Kind::InvalidRequest,
+            format!("There is no contact `{id}`; `flowcell contact list` prints those that are there."),
+        )
+    })
+}
+
 /// A run in which the steps before have ended as somebody says.
 fn as_if(app: &App, workflow: &Workflow, asked: &Asked) -> Result<Run, Problem> {
     let now = app.ports.clock.now();
@@ -129,7 +147,7 @@ fn as_if(app: &App, workflow: &Workflow, asked: &Asked) -> Result<Run, Problem> 
         event,
         pins: BTreeMap::new(),
         trigger: asked.trigger.clone(),
-        origin: Origin::default(),
+        origin: Origin { contact: asked.contact, ..Origin::default() },
     };
     let mut run =
         Run::fold_owned(id, vec![Recorded { seq: 0, at: now, event: created }]).map_err(|_| Problem::internal())?;

@@ -8,6 +8,7 @@ pub(crate) mod files;
 mod filter;
 pub(crate) mod live;
 mod stand_in;
+mod unknown;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use flowcell_core::testcase::{Pins, Story};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::TriggerKind;
 use flowcell_engine::{Engine, EngineConfig, Incoming, Input, RunControl, Shutdown};
+use flowcell_sandbox::Sandbox;
 use flowcell_sandbox::egress::Door;
-use flowcell_sandbox::{Sandbox, StaticGrants};
 use flowcell_store::memory::MemoryStore;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -129,7 +130,7 @@ impl Stage {
             settings::sandbox(config, cache, &instance_key())?,
             flowcell_sandbox::Ports {
                 catalog: Arc::clone(&catalog),
-                grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+                grants: Arc::new(settings::grants(config).with_first_party(first_party)),
                 credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
                 blobs: Arc::new(NoBlobs),
                 services: Arc::new(flowcell_sandbox::NoServices),
@@ -208,7 +209,9 @@ impl Stage {
         let notes = self.watch(&mut prompter).await?;
         shutdown.request();
         tasks.shutdown().await;
-        collect(&store, run, &stubs, notes).await
+        let mut played = collect(&store, run, &stubs, notes).await?;
+        played.notes.extend(unknown::notes(&played.journal));
+        Ok(played)
     }
 
     /// Keeps time: whenever everything waits, brings what the script has for now, or moves the clock on.

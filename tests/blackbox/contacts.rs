@@ -317,3 +317,33 @@ fn a_step_that_asks_for_what_cannot_be_fails_with_the_place_and_the_contacts() {
     assert!(error["message"].as_str().unwrap().contains("cannot make two contacts one"), "{error}");
     assert!(receiver.requests().is_empty());
 }
+
+#[test]
+fn a_preview_looks_at_the_real_contacts_and_changes_none() {
+    let server = Server::start();
+    let ana = upsert(&server, &json!({ "email": "ana@example.com", "first_name": "Ana" }));
+    let text = "id: shown\nname: Shown\ntrigger: { manual: true }\nsteps:\n  \
+                - { id: search, uses: flowcell/contacts/find@1, with: { email: \"{{ trigger.email }}\" } }\n  \
+                - { id: tag, uses: flowcell/contacts/update@1, with: { id: \"{{ contact.id }}\", set: { last_name: \"of {{ contact.first_name }}\" } } }\n";
+    let (workflow, input) = (server.folder().join("shown.yaml"), server.folder().join("input.json"));
+    std::fs::write(&workflow, text).unwrap();
+    std::fs::write(&input, json!({ "email": "ana@example.com" }).to_string()).unwrap();
+    let preview = |step: &str, extra: &[&str]| {
+        let arguments = ["workflow", "preview", workflow.to_str().unwrap(), step, "--input", input.to_str().unwrap()];
+        server.cli(&[&arguments[..], extra].concat())
+    };
+    let found = preview("search", &["--json"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let output = &found.json()["output"];
+    assert_eq!((&output["found"], &output["contact"]["first_name"]), (&json!(true), &json!("Ana")), "{output}");
+    let id = ana["id"].as_str().unwrap();
+    let changed = preview("tag", &["--contact", id, "--json"]);
+    assert_eq!(changed.json()["input"]["set"]["last_name"], "of Ana", "{changed:?}");
+    let calls = changed.json()["host"].clone();
+    assert_eq!((&calls[0]["answered_by"], &calls[1]["answered_by"]), (&json!(null), &json!("stand-in")), "{calls}");
+    let printed = preview("tag", &["--contact", id]);
+    assert!(printed.stdout.contains("contacts.change") && printed.stdout.contains("nothing is changed"), "{printed:?}");
+    let unknown = preview("tag", &["--contact", "con_01JD7ZZZZZZZZZZZZZZZZZZZZZ"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("There is no contact"), "{unknown:?}");
+    assert_eq!(contacts(&server, "")[0]["version"], ana["version"], "nothing is changed");
+}

@@ -15,6 +15,7 @@ mod command_line;
 mod connections;
 mod contacts;
 mod crash;
+mod data;
 mod delivery;
 mod edge;
 mod egress;

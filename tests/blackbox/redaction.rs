@@ -119,3 +119,68 @@ steps:
     server.apply(&workflow.replace("steps.pay.output.body.token]", "steps.pay.output.body.token, trigger.body.name]"));
     assert!(!server.run(&run).to_string().contains("Adalbert"), "the newer rules hold for older runs");
 }
+
+/// Expressions read a contact as it is when a step begins, and no entry of the journal has it: neither what it was then nor what it became may be shown.
+#[test]
+fn what_a_contact_has_is_hidden_by_the_names_of_its_fields_and_by_place() {
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("flowcell.toml");
+    std::fs::write(&config, "[redaction]\nnames = [\"ssn\"]\n").unwrap();
+    let arguments = vec!["--config".to_owned(), config.display().to_string()];
+    let server = Server::start_with(Options { arguments, ..Options::default() });
+    let workflow = format!(
+        r#"id: file
+name: File
+trigger: {{ uses: flowcell/webhook/inbound@1 }}
+settings: {{ redact: [contact.city] }}
+steps:
+  - {{ id: who, uses: flowcell/contacts/find@1, with: {{ email: "{{{{ trigger.body.email }}}}" }} }}
+  - {{ id: later, wait: {{ event: go }} }}
+  - id: send
+    uses: flowcell/custom-webhook/request@1
+    with: {{ url: "{origin}/file?n={{{{ contact.fields.ssn }}}}", json: {{ tax: "{{{{ contact.fields.ssn }}}}", place: "{{{{ contact.city }}}}", plan: "{{{{ contact.fields.plan }}}}" }} }}
+  - {{ id: said, set: {{ text: "{{{{ contact.fields.ssn }}}} of {{{{ contact.city }}}} has {{{{ contact.fields.plan }}}}" }} }}
+"#,
+        origin = receiver.origin()
+    );
+    for name in ["ssn", "plan"] {
+        let made = server.api("PUT", &format!("/api/v2/contact-fields/{name}"), br#"{"kind": "text"}"#);
+        assert!(matches!(made.status, 200 | 201), "{made:?}");
+    }
+    let upsert = |ssn: &str, city: &str| {
+        let document =
+            json!({ "email": "ana@example.com", "city": city, "fields": { "ssn": ssn, "plan": "golden-plan" } });
+        let answer = server.api("POST", "/api/v2/contacts", document.to_string().as_bytes());
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    };
+    upsert("canary-first-0001", "Lisbon-canary");
+    let applied = server.apply(&workflow);
+    let run = server.trigger(&applied.url, &json!({ "email": "ana@example.com" }));
+    server.wait_for_run(&run, &["waiting"]);
+    // What the steps read is neither in the output of the one that found the contact, nor what the contact has afterwards.
+    upsert("canary-second-0002", "Porto-canary");
+    assert_eq!(server.api("POST", "/api/v2/events", br#"{"name": "go", "payload": {}}"#).status, 202);
+    server.wait_for_run(&run, &["succeeded"]);
+    let sent = receiver.requests();
+    let sent = sent[0].json();
+    assert_eq!((&sent["tax"], &sent["place"]), (&json!("canary-second-0002"), &json!("Porto-canary")));
+    upsert("canary-third-0003", "Faro-canary");
+
+    let shown = [
+        server.run(&run).to_string(),
+        server.api("GET", &format!("/api/v2/runs/{run}/events?follow=false"), b"").body,
+        server.cli(&["run", "show", &run]).stdout,
+        server.cli(&["logs", "--run", &run, "--json"]).stdout,
+        server.cli(&["run", "pin-data", &run]).stdout,
+        server.log(),
+    ];
+    for (place, text) in shown.iter().enumerate() {
+        for secret in ["canary-first", "canary-second", "canary-third", "Porto-canary"] {
+            assert!(!text.contains(secret), "{secret} is shown in {place}: {text}");
+        }
+    }
+    assert!(shown[0].contains("golden-plan") && shown[0].contains("[redacted]"), "{}", shown[0]);
+    let found = server.api("GET", "/api/v2/runs?field=steps.said.output.text%5E%3Dcanary-second", b"").json();
+    assert_eq!(found["runs"], json!([]), "{found}");
+}

@@ -143,6 +143,39 @@ cases:
     expect: { steps: { tell: absent }, requests: [{ step: create }] }
 ";
 
+/// Contacts, users and stored values are a server's: a dry run says who met nothing, and a pin brings it.
+#[test]
+fn a_dry_run_says_which_steps_asked_for_what_only_a_server_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+id: greet
+name: Greet
+trigger: { manual: true }
+steps:
+  - { id: search, uses: flowcell/contacts/find@1, with: { email: "{{ trigger.email }}", enroll: false } }
+  - { id: seen, uses: flowcell/data/get-value@1, with: { key: last } }
+  - id: which
+    if: [{ name: known, when: steps.search.output.found, steps: [{ id: hello, set: { text: "Hello {{ steps.search.output.contact.first_name }}" } }] }]
+    else: [{ id: fresh, uses: flowcell/contacts/create-or-update@1, with: { email: "{{ trigger.email }}" } }]
+"#;
+    let file = put(folder.path(), "greet.yaml", text);
+    let input = put(folder.path(), "input.json", r#"{ "email": "ana@example.com" }"#);
+    let shown = offline(&["workflow", "run", &file, "--input", &input, "--dry"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for said in [
+        "`search` looked for a contact and found nobody: a dry run knows no contacts",
+        "`fresh` would give the run a contact",
+        "`seen` read stored values and found none",
+    ] {
+        assert!(shown.stdout.contains(said), "{said}: {}", shown.stdout);
+    }
+    let cases = "cases:\n  - name: known\n    trigger: { email: ana@example.com }\n    pin: { search: { output: { found: true, contact: { first_name: Ana } } } }\n";
+    let pins = put(folder.path(), "greet.tests.yaml", cases);
+    let known = offline(&["workflow", "run", &file, "--pins", &pins, "--case", "known", "--dry"]);
+    assert_eq!(known.code, Some(0), "{known:?}");
+    assert!(known.stdout.contains("if → known") && !known.stdout.contains("knows no contacts"), "{}", known.stdout);
+}
+
 #[test]
 fn test_cases_pass_or_say_what_was_expected_and_what_came() {
     let folder = tempfile::tempdir().unwrap();

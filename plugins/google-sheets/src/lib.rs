@@ -1,43 +1,38 @@
 //! Google Sheets: rows by the names of their columns, and a trigger for new and changed ones.
 //!
-//! Reading order: `worksheet` (what each action opens), `marks` (why a repetition does nothing twice), `header` and `search`; then the actions.
+//! Each action is a file named like it, those on rows in `rows`. What they open is a `sheet`; begin there.
 
 #![expect(
     clippy::needless_pass_by_value,
     reason = "actions, polls and choices take their input by value: the SDK calls them so"
 )]
 
-mod api;
-mod cells;
-mod create;
-mod delete;
-mod hash;
-mod header;
-mod input;
-mod look_up;
-mod marks;
+mod create_sheet;
 mod options;
+mod read_range;
 mod row_changed;
-mod search;
-mod update;
-mod upsert;
-mod worksheet;
-mod worksheets;
+mod rows;
+mod sheet;
+
+use rows::{
+    create_row, create_rows, delete_by_look_up, delete_row, look_up_row, look_up_rows, update_by_look_up, update_row,
+    update_rows, upsert_row,
+};
 
 flowcell_sdk::plugin! {
     actions: {
-        "create-row" => create::create_row,
-        "create-rows" => create::create_rows,
-        "look-up-row" => look_up::look_up_row,
-        "look-up-rows" => look_up::look_up_rows,
-        "update-row" => update::update_row,
-        "update-rows" => update::update_rows,
-        "update-by-look-up" => update::update_by_look_up,
-        "delete-row" => delete::delete_row,
-        "delete-by-look-up" => delete::delete_by_look_up,
-        "upsert-row" => upsert::upsert_row,
-        "create-sheet" => worksheets::create_sheet,
-        "read-range" => worksheets::read_range,
+        "create-row" => create_row::create_row,
+        "create-rows" => create_rows::create_rows,
+        "look-up-row" => look_up_row::look_up_row,
+        "look-up-rows" => look_up_rows::look_up_rows,
+        "update-row" => update_row::update_row,
+        "update-rows" => update_rows::update_rows,
+        "update-by-look-up" => update_by_look_up::update_by_look_up,
+        "delete-row" => delete_row::delete_row,
+        "delete-by-look-up" => delete_by_look_up::delete_by_look_up,
+        "upsert-row" => upsert_row::upsert_row,
+        "create-sheet" => create_sheet::create_sheet,
+        "read-range" => read_range::read_range,
     },
     polls: { "row-changed" => row_changed::row_changed },
     options: {

@@ -4,8 +4,8 @@ use flowcell_sdk::options::{Choice, Options, OptionsQuery};
 use flowcell_sdk::{ActionError, Context};
 use serde_json::Value;
 
-use crate::api::{Book, drive};
-use crate::worksheet::{Place, Worksheet, titles};
+use crate::sheet::api::{Book, drive};
+use crate::sheet::{Place, Worksheet, titles};
 
 /// One page of Drive's lists, which take up to 1,000 and answer 100 quickly.
 const PAGE: &str = "100";

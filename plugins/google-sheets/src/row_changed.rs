@@ -10,11 +10,11 @@ use flowcell_sdk::trigger::Event;
 use flowcell_sdk::{ActionError, Context, Input, Output, log};
 use serde_json::{Map, Value};
 
-use crate::cells::{is_filled, letters, named, text};
-use crate::hash;
-use crate::input::on_worksheet;
-use crate::search::{self, CELLS_AT_ONCE, Found};
-use crate::worksheet::Worksheet;
+use crate::rows::on_worksheet;
+use crate::sheet::Worksheet;
+use crate::sheet::cells::{is_filled, letters, named, text};
+use crate::sheet::hash;
+use crate::sheet::search::{self, CELLS_AT_ONCE, Found};
 pub(crate) use cursor::Cursor;
 use cursor::{Key, Known, Remember, Seen};
 

@@ -1,4 +1,4 @@
-//! Notifications: each channel is an action of its own; `notify` tells people by whichever of them works.
+//! Notifications: each channel is an action of its own, in a file of its own; `notify` tells people by whichever of them works.
 
 mod discord;
 mod email;
@@ -9,6 +9,8 @@ mod slack;
 mod teams;
 mod twilio;
 
+use twilio::{sms, whatsapp};
+
 flowcell_sdk::plugin! {
     actions: {
         "notify" => notify::notify,
@@ -17,8 +19,8 @@ flowcell_sdk::plugin! {
         "slack" => slack::slack,
         "discord" => discord::discord,
         "teams" => teams::teams,
-        "sms" => twilio::sms,
-        "whatsapp" => twilio::whatsapp,
+        "sms" => sms::sms,
+        "whatsapp" => whatsapp::whatsapp,
         "http" => http::http,
     },
 }

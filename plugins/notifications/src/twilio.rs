@@ -1,57 +1,15 @@
-//! The actions `sms` and `whatsapp`: Twilio's Messages resource (https://www.twilio.com/docs/messaging/api/message-resource). Twilio takes no idempotency
+//! What the actions `sms` and `whatsapp` have in common: Twilio's Messages resource (https://www.twilio.com/docs/messaging/api/message-resource). Twilio takes no idempotency
 //! key: whether an attempt of unknown end is repeated, the step's `on_uncertain` says.
 
+pub(crate) mod sms;
+pub(crate) mod whatsapp;
+
 use flowcell_sdk::http::{Request, Response};
-use flowcell_sdk::{ActionError, Context, Input, Output, connection};
-use serde_json::{Map, Value};
+use flowcell_sdk::{ActionError, Output, connection};
+use serde_json::Value;
 
 /// Where the API is, outside regions.
 const API: &str = "https://api.twilio.com";
-
-#[derive(Input)]
-pub(crate) struct Sms {
-    /// The number, E.164.
-    #[input(example = "+4915112345678", pattern = "^\\+[1-9][0-9]{6,14}$")]
-    to: String,
-    /// One of your numbers or sender ids, or the SID of a messaging service (MG…).
-    #[input(example = "+4930901820")]
-    from: String,
-    /// At most 1,600 characters; more than 70 or 160 are several messages to Twilio.
-    #[input(multiline, max_length = 1600)]
-    text: String,
-    /// Pictures and the like, by their public addresses.
-    #[serde(default)]
-    #[input(max_items = 10)]
-    media: Vec<String>,
-    /// The account's SID (AC…), where the connection's user name is an API key.
-    account: Option<String>,
-    /// Another region's server, such as https://api.dublin.ie1.twilio.com.
-    #[input(format = "uri")]
-    server: Option<String>,
-}
-
-#[derive(Input)]
-pub(crate) struct Whatsapp {
-    /// The number, E.164.
-    #[input(example = "+4915112345678", pattern = "^\\+[1-9][0-9]{6,14}$")]
-    to: String,
-    /// Your WhatsApp sender's number, or the SID of a messaging service (MG…).
-    #[input(example = "+14155238886")]
-    from: String,
-    /// Free text: WhatsApp takes it for 24 hours after the other side's last message.
-    #[input(multiline, max_length = 1600)]
-    text: Option<String>,
-    /// The SID of an approved template (HX…), which can begin a conversation.
-    template: Option<String>,
-    /// What stands in the template's places: {"1": "Zoë"}.
-    #[serde(default)]
-    variables: Map<String, Value>,
-    /// The account's SID (AC…), where the connection's user name is an API key.
-    account: Option<String>,
-    /// Another region's server.
-    #[input(format = "uri")]
-    server: Option<String>,
-}
 
 #[derive(Output)]
 pub(crate) struct Sent {
@@ -59,27 +17,6 @@ pub(crate) struct Sent {
     sid: String,
     /// queued, accepted or sent: Twilio delivers it by itself.
     status: String,
-}
-
-pub(crate) fn sms(_: &Context, message: Sms) -> Result<Sent, ActionError> {
-    let Sms { to, from, text, media, account, server } = message;
-    let mut form = vec![("To".to_owned(), to), sender(from, ""), ("Body".to_owned(), text)];
-    form.extend(media.into_iter().map(|address| ("MediaUrl".to_owned(), address)));
-    send(&form, &Place { account, server })
-}
-
-pub(crate) fn whatsapp(_: &Context, message: Whatsapp) -> Result<Sent, ActionError> {
-    let Whatsapp { to, from, text, template, variables, account, server } = message;
-    let mut form = vec![("To".to_owned(), format!("whatsapp:{to}")), sender(from, "whatsapp:")];
-    match (text, template) {
-        (Some(text), None) => form.push(("Body".to_owned(), text)),
-        (None, Some(template)) => {
-            form.push(("ContentSid".to_owned(), template));
-            form.push(("ContentVariables".to_owned(), Value::Object(variables).to_string()));
-        }
-        _ => return Err(ActionError::invalid_input("/text", "a WhatsApp message has either `text` or a `template`")),
-    }
-    send(&form, &Place { account, server })
 }
 
 /// Where a message is sent from.
@@ -168,8 +105,10 @@ fn refused(response: &Response) -> ActionError {
 mod tests {
     use flowcell_sdk::connection::Facts;
     use flowcell_sdk::test::{Answer, Harness};
-    use serde_json::json;
+    use serde_json::{Map, json};
 
+    use super::sms::sms;
+    use super::whatsapp::whatsapp;
     use super::*;
     use crate::tests::assert_fits;
 

@@ -47,7 +47,7 @@ async fn is_shown(app: &App, run: RunId, digest: &Digest) -> Result<bool, Proble
         return Ok(false);
     };
     let rules = redaction::rules(app, workflow, *version).await?;
-    Ok(redaction::redacted(rules, entries).iter().any(|entry| names(entry, digest)))
+    Ok(redaction::redacted(app, rules, entries).await?.iter().any(|entry| names(entry, digest)))
 }
 
 fn names(entry: &Recorded, digest: &Digest) -> bool {

@@ -25,7 +25,7 @@ struct Which {
     version: Option<u32>,
 }
 
-/// `{workflow | id, version?, step, trigger?, outputs?, items?, answers?}`.
+/// `{workflow | id, version?, step, trigger?, outputs?, contact?, items?, answers?}`.
 pub(crate) async fn preview(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = app.bodies.read(&parts.headers, body).await?;

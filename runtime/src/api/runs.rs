@@ -71,7 +71,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Strin
         }));
     };
     let rules = redaction::rules(&app, &workflow, version).await?;
-    let run = Run::fold_owned(id, redaction::redacted(rules, events)).map_err(impossible)?;
+    let run = Run::fold_owned(id, redaction::redacted(&app, rules, events).await?).map_err(impossible)?;
     let version = app.ports.definitions.version(&app.workspace, &run.workflow, run.version).await?;
     // Without its definition a run still shows what its journal has.
     let workflow = version.and_then(|version| Authored::parse(&version.source).ok()).map(|authored| authored.workflow);

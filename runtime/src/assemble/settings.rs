@@ -12,7 +12,7 @@ use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
 use flowcell_sandbox::engine::Pool;
 use flowcell_sandbox::limits::{Ceiling, Limits};
-use flowcell_sandbox::{SandboxConfig, SeedKey};
+use flowcell_sandbox::{SandboxConfig, SeedKey, StaticGrants};
 use flowcell_store::embedded::{Options, Watermarks};
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +73,7 @@ pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
             cpu: Duration::from_millis(ours.cpu_ms),
             wall: Duration::from_millis(ours.wall_ms),
             http_requests: ours.http_requests,
+            host_calls: ours.host_calls,
             fuel: ours.fuel,
             events: size(config.ingress.events_max),
             ..Limits::default()
@@ -82,13 +83,18 @@ pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
             cpu: Duration::from_millis(ours.cpu_ceiling_ms),
             wall: Duration::from_millis(ours.wall_ceiling_ms),
             http_requests: ours.http_requests_ceiling,
+            host_calls: ours.host_calls_ceiling,
             fuel: ours.fuel_ceiling,
-            ..Ceiling::default()
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
         seed_key: Some(SeedKey::from_bytes(key.derive("guest randomness"))),
         ..SandboxConfig::new(cache, compiler)
     })
+}
+
+/// What was granted, below what the operator allows at all. Plugins that come with Flowcell are added where it is known which they are.
+pub(crate) fn grants(config: &Config) -> StaticGrants {
+    StaticGrants::new(config.grants.clone()).without_services(&config.services.deny)
 }
 
 pub(crate) fn egress(config: &Config) -> EgressConfig {

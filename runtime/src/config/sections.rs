@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flowcell_core::capability::Ceiling;
+use flowcell_core::capability::{Ceiling, Service};
 use flowcell_sandbox::egress::Routes;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -105,11 +105,13 @@ section! {
         cpu_ms: u64 = 1_000,
         wall_ms: u64 = 30_000,
         http_requests: u32 = 20,
+        host_calls: u32 = 100,
         fuel: u64 = 10_000_000_000,
         memory_ceiling_mib: u32 = 512,
         cpu_ceiling_ms: u64 = 60_000,
         wall_ceiling_ms: u64 = 600_000,
         http_requests_ceiling: u32 = 1_000,
+        host_calls_ceiling: u32 = 1_000,
         fuel_ceiling: u64 = 600_000_000_000,
         compile_cpu_ms: u64 = 30_000,
         compile_wall_ms: u64 = 120_000,
@@ -180,6 +182,14 @@ pub(crate) enum KeyFrom {
     File,
     Environment,
     Command,
+}
+
+/// What plugins may ask of the host besides requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Services {
+    /// Allowed to nobody, whatever is granted.
+    pub(crate) deny: Vec<Service>,
 }
 
 /// What nobody is shown of any run.

@@ -10,8 +10,8 @@ use flowcell_core::ports::{Catalog, Clock, Entropy, Invoker, Journal, RunIndex, 
 use flowcell_core::run::event::Detail;
 use flowcell_core::run::fold::Run;
 use flowcell_engine::{Engine, Shutdown};
+use flowcell_sandbox::Sandbox;
 use flowcell_sandbox::egress::Door;
-use flowcell_sandbox::{Sandbox, StaticGrants};
 use flowcell_store::memory::MemoryStore;
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ async fn act(
     let store = Arc::new(MemoryStore::new());
     let ports = flowcell_sandbox::Ports {
         catalog: Arc::clone(&catalog),
-        grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
+        grants: Arc::new(settings::grants(config).with_first_party(first_party)),
         door: door.clone(),
         credentials: Arc::new(flowcell_sandbox::NoCredentials),
         blobs: Arc::clone(&store) as _,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::header::Header;
+use crate::sheet::header::Header;
 
 /// 36 bits, six characters: among 20,000 rows, one in three million changes is taken for a row that is there.
 const BITS: u32 = 36;

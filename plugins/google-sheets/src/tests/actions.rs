@@ -4,12 +4,18 @@ use flowcell_tests::google::World;
 use serde_json::{Value, json};
 
 use super::{Lab, orders};
-use crate::create::{create_row, create_rows};
-use crate::delete::{delete_by_look_up, delete_row};
-use crate::look_up::{look_up_row, look_up_rows};
-use crate::update::{update_by_look_up, update_row, update_rows};
-use crate::upsert::upsert_row;
-use crate::worksheets::{create_sheet, read_range};
+use crate::create_sheet::create_sheet;
+use crate::read_range::read_range;
+use crate::rows::create_row::create_row;
+use crate::rows::create_rows::create_rows;
+use crate::rows::delete_by_look_up::delete_by_look_up;
+use crate::rows::delete_row::delete_row;
+use crate::rows::look_up_row::look_up_row;
+use crate::rows::look_up_rows::look_up_rows;
+use crate::rows::update_by_look_up::update_by_look_up;
+use crate::rows::update_row::update_row;
+use crate::rows::update_rows::update_rows;
+use crate::rows::upsert_row::upsert_row;
 
 #[test]
 fn a_row_is_added_below_all_others_in_two_requests() {

@@ -6,11 +6,13 @@ use flowcell_tests::google::Fault;
 use serde_json::{Value, json};
 
 use super::Lab;
-use crate::create::{create_row, create_rows};
-use crate::delete::delete_row;
-use crate::look_up::look_up_row;
-use crate::update::{update_row, update_rows};
-use crate::upsert::upsert_row;
+use crate::rows::create_row::create_row;
+use crate::rows::create_rows::create_rows;
+use crate::rows::delete_row::delete_row;
+use crate::rows::look_up_row::look_up_row;
+use crate::rows::update_row::update_row;
+use crate::rows::update_rows::update_rows;
+use crate::rows::upsert_row::upsert_row;
 
 #[track_caller]
 fn check(error: ActionError, code: &str, field: &str, words: &[&str]) {

@@ -4,11 +4,14 @@ use flowcell_tests::google::{Fault, Metadata};
 use serde_json::{Value, json};
 
 use super::Lab;
-use crate::create::{create_row, create_rows};
-use crate::delete::{delete_by_look_up, delete_row};
-use crate::look_up::look_up_row;
-use crate::update::{update_by_look_up, update_row};
-use crate::upsert::upsert_row;
+use crate::rows::create_row::create_row;
+use crate::rows::create_rows::create_rows;
+use crate::rows::delete_by_look_up::delete_by_look_up;
+use crate::rows::delete_row::delete_row;
+use crate::rows::look_up_row::look_up_row;
+use crate::rows::update_by_look_up::update_by_look_up;
+use crate::rows::update_row::update_row;
+use crate::rows::upsert_row::upsert_row;
 
 /// Runs an action whose first attempt dies after Google did the work, then twice more: the worksheet looks as if it had run once.
 macro_rules! cut_and_repeated {
@@ -105,17 +108,17 @@ fn an_attempt_that_was_given_up_and_comes_late_adds_nothing() {
     lab.run(create_row, with.clone()).expect("it works");
     // Its read was answered before the other attempt's write: it sees no mark, and writes.
     let marks = std::mem::take(&mut lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").metadata);
-    let sheet = crate::worksheet::Worksheet::open(
+    let sheet = crate::sheet::Worksheet::open(
         &lab.host.context,
-        crate::worksheet::Place { spreadsheet: "book", worksheet: Some("Orders"), header_row: 1 },
+        crate::sheet::Place { spreadsheet: "book", worksheet: Some("Orders"), header_row: 1 },
     );
     let sheet = sheet.expect("it opens");
     lab.world.borrow_mut().spreadsheets.get_mut("book").expect("it is there").metadata = marks;
-    let late = crate::create::create(
+    let late = crate::rows::create_row::create(
         &lab.host.context,
         &sheet,
         serde_json::from_value(with["values"].clone()).expect("values"),
-        crate::input::EnterAs::Raw,
+        crate::rows::EnterAs::Raw,
     );
     assert!(late.expect("it is done").repeated);
     assert_eq!(lab.rows().len(), 5);

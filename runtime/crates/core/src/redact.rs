@@ -90,12 +90,20 @@ impl Redactor {
             return;
         }
         self.learn_trigger(&run.trigger);
+        if let Some(document) = run.contact.as_ref().and_then(|contact| contact.document.as_ref()) {
+            self.learn_contact(document);
+        }
         for (step, state) in &run.steps {
             self.learn_part(Part::Output(step), state.output.as_ref());
             for attempt in &state.attempts {
                 self.learn_call((step, attempt.input.as_ref().unwrap_or(&Value::Null), attempt.output.as_ref()));
             }
         }
+    }
+
+    /// Takes in a contact of the run, or a part of what it was: no entry of the journal has it, and expressions read it.
+    pub fn learn_contact(&mut self, document: &Value) {
+        self.learn_part(Part::Contact, Some(document));
     }
 
     /// Takes in the input and the output of a call for a step.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flowcell_core::capability::{Grant, Rights};
+use flowcell_core::capability::{Grant, Rights, Service};
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::InstalledPlugin;
 
@@ -17,6 +17,7 @@ pub trait Grants: Send + Sync {
 pub struct StaticGrants {
     grants: Vec<Grant>,
     first_party: BTreeSet<Digest>,
+    denied: Vec<Service>,
     rights: RwLock<HashMap<Digest, Arc<Rights>>>,
 }
 
@@ -25,13 +26,20 @@ const BUILT_IN: &str = "built in";
 
 impl StaticGrants {
     pub fn new(grants: Vec<Grant>) -> Self {
-        Self { grants, first_party: BTreeSet::new(), rights: RwLock::default() }
+        Self { grants, ..Self::default() }
     }
 
     /// Also trusts the plugins that came with an earlier Flowcell: runs pinned to them outlive its upgrade, and then they lie in the archive.
     #[must_use]
     pub fn with_first_party(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
         self.first_party.extend(digests);
+        self
+    }
+
+    /// Services that the operator allows to nobody, plugins that come with Flowcell included.
+    #[must_use]
+    pub fn without_services(mut self, denied: &[Service]) -> Self {
+        self.denied.extend(denied);
         self
     }
 
@@ -42,7 +50,7 @@ impl StaticGrants {
         if plugin.origin == BUILT_IN || self.first_party.contains(&plugin.digest) {
             grants.push(Grant::as_asked(id.clone(), asked).and_services(&services));
         }
-        Rights::new(id.clone(), asked.clone(), &grants).with_services(services, &grants)
+        Rights::new(id.clone(), asked.clone(), &grants).with_services(services, &grants).without_services(&self.denied)
     }
 }
 

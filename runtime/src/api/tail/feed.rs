@@ -187,10 +187,10 @@ impl Feed {
         };
         let mut entries = journal.load_from(summary.id, known.min(from)).await?;
         let mut learned = known;
-        for entry in entries.iter().filter(|entry| entry.seq >= known) {
-            redactor.learn(&entry.event);
-            learned = entry.seq.saturating_add(1);
-        }
+        let unknown = entries.iter().position(|entry| entry.seq >= known).and_then(|first| entries.get(first..));
+        let unknown = unknown.unwrap_or_default();
+        redaction::learn(&self.app, &mut redactor, unknown).await?;
+        learned = unknown.last().map_or(learned, |last| last.seq.saturating_add(1));
         entries.retain(|entry| entry.seq >= from);
         for entry in &mut entries {
             redactor.redact(&mut entry.event);
@@ -205,7 +205,7 @@ impl Feed {
         let rules = redaction::rules(&self.app, &of.id, of.version).await?;
         // What is to be hidden may have come before.
         let from = if rules.is_empty() { change.first_seq } else { 0 };
-        let mut entries = redaction::redacted(rules, journal.load_from(change.run, from).await?);
+        let mut entries = redaction::redacted(&self.app, rules, journal.load_from(change.run, from).await?).await?;
         entries.retain(|entry| (change.first_seq..change.next_seq).contains(&entry.seq));
         Ok(entries)
     }

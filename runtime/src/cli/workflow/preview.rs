@@ -27,6 +27,9 @@ pub(crate) struct Preview {
     /// The items of the loops around it, an object by their names, YAML or JSON
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
+    /// The run's contact, as the server has it
+    #[arg(long, value_name = "ID")]
+    contact: Option<String>,
 }
 
 pub(super) async fn run(args: &Preview, client: &Client, output: &Output) -> Result<(), Failure> {
@@ -41,6 +44,7 @@ pub(super) async fn run(args: &Preview, client: &Client, output: &Output) -> Res
     for (key, file) in [("trigger", &args.input), ("outputs", &args.outputs), ("items", &args.items)] {
         asked.extend(file.as_deref().map(read_input).transpose()?.map(|value| (key.to_owned(), value)));
     }
+    asked.extend(args.contact.as_ref().map(|id| ("contact".to_owned(), json!(id))));
     let shown = client.post_json("workflows/preview", Some(&Value::Object(asked))).await?;
     if output.is_json() {
         output.document(&shown);
@@ -73,7 +77,18 @@ fn print(shown: &Value, output: &Output) {
             output.error(&printable(&error.message));
         }
     }
-    if requests.is_empty() {
+    let calls = items(shown, "/host");
+    for call in calls {
+        let asked = call.get("request").map(ToString::to_string).unwrap_or_default();
+        output.line(output.paint(Style::Strong, printable(&format!("{} {asked}", text_of(call, "/call")))));
+        let (sign, answer) = match call.get("error") {
+            Some(error) => ("✗", text_of(error, "/message")),
+            None => ("←", call.get("answer").map(ToString::to_string).unwrap_or_default()),
+        };
+        let by = if text_of(call, "/answered_by") == "stand-in" { ", stand-in: nothing is changed" } else { "" };
+        output.line(printable(&format!("  {sign} {answer}{by}")));
+    }
+    if requests.is_empty() && calls.is_empty() {
         output.line("The step would send nothing.");
     }
     if shown.get("error").is_some() {

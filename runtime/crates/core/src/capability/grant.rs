@@ -110,7 +110,14 @@ impl Rights {
     #[must_use]
     pub fn with_services(mut self, asked: ServiceCapabilities, grants: &[Grant]) -> Self {
         let given = grants.iter().filter(|grant| grant.plugin == self.plugin).flat_map(|grant| &grant.services);
-        self.services = ServiceRights { asked, granted: given.copied().collect() };
+        self.services = ServiceRights { asked, granted: given.copied().collect(), ..ServiceRights::default() };
+        self
+    }
+
+    /// Without the services that the operator allows to nobody.
+    #[must_use]
+    pub fn without_services(mut self, denied: &[Service]) -> Self {
+        self.services.denied = denied.iter().copied().collect();
         self
     }
 

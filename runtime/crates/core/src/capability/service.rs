@@ -162,10 +162,12 @@ impl FilesCapability {
 pub struct ServiceRights {
     pub asked: ServiceCapabilities,
     pub granted: BTreeSet<Service>,
+    /// What the operator allows to nobody, whatever is granted.
+    pub denied: BTreeSet<Service>,
 }
 
 impl Rights {
-    /// Decides whether the plugin may use `service` at all: the manifest asks for it, and the workspace gave it.
+    /// Decides whether the plugin may use `service` at all: the manifest asks for it, the operator allows it, and the workspace gave it.
     pub fn decide_service(&self, service: Service) -> Result<(), Denial> {
         let (plugin, doing) = (&self.plugin, service.doing());
         if !self.services.asked.asks_for(service) {
@@ -174,6 +176,17 @@ impl Rights {
                 message: format!(
                     "plugin {plugin} may not {doing}: its manifest does not ask for the capability `{service}`. No grant can add it; the \
                      plugin's author would have to ask for it"
+                ),
+                grant_to_add: None,
+            });
+        }
+        // Before the grant, so that a printed grant always works.
+        if self.services.denied.contains(&service) {
+            return Err(Denial {
+                rule: DeniedBy::Ceiling,
+                message: format!(
+                    "plugin {plugin} may not {doing}: the operator of this server allows the capability `{service}` to nobody. No grant can \
+                     go beyond that; ask the operator (`services.deny` in the configuration)"
                 ),
                 grant_to_add: None,
             });
@@ -225,5 +238,23 @@ mod tests {
                 .with_services(toml::from_str(asked).expect("capabilities"), pasted.get("grants").expect("grants"));
             assert!(fixed.decide_service(Service::Mail).is_ok());
         }
+    }
+
+    #[test]
+    fn what_the_operator_denies_no_grant_gives() {
+        let asked = "mail = { reason = 'r' }\ninbox = { reason = 'r' }";
+        for granted in ["plugin = 'acme/p'\nservices = ['mail', 'inbox']", "plugin = 'acme/p'\nservices = ['inbox']"] {
+            let rights = rights(asked, granted).without_services(&[Service::Mail]);
+            let denial = rights.decide_service(Service::Mail).expect_err("nobody may");
+            assert_eq!((denial.rule, denial.grant_to_add), (DeniedBy::Ceiling, None));
+            assert!(
+                denial.message.contains("`mail`") && denial.message.contains("ask the operator"),
+                "{}",
+                denial.message
+            );
+            assert!(rights.decide_service(Service::Inbox).is_ok(), "the others stay");
+        }
+        let unasked = rights("", "plugin = 'acme/p'").without_services(&Service::ALL);
+        assert_eq!(unasked.decide_service(Service::Mail).expect_err("nobody asked").rule, DeniedBy::Manifest);
     }
 }

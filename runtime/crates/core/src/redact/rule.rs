@@ -13,8 +13,8 @@ use crate::serde_text::serde_as_text;
 const SEGMENTS_MAX: usize = 16;
 const PATH_BYTES_MAX: usize = 128;
 
-/// A place in the data of a workflow's runs: `trigger.body.card.number`, `steps.pay.output.token`, `steps.pay.input.pin`. `*` stands for any
-/// one name or index; lists on the way are gone through without being named.
+/// A place in the data of a workflow's runs: `trigger.body.card.number`, `steps.pay.output.token`, `steps.pay.input.pin`, `contact.fields.iban`.
+/// `*` stands for any one name or index; lists on the way are gone through without being named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedactedField {
     text: String,
@@ -27,6 +27,8 @@ enum Root {
     Trigger,
     Input(StepId),
     Output(StepId),
+    /// Of the run's contact.
+    Contact,
 }
 
 /// What a value of an event is a part of.
@@ -37,6 +39,8 @@ pub(super) enum Part<'e> {
     Output(&'e StepRef),
     /// A field of a step's output to be.
     OutputField(&'e StepRef, &'static str),
+    /// What expressions read as `contact`.
+    Contact,
     /// Of nothing that a path can name.
     Other,
 }
@@ -80,8 +84,13 @@ impl RedactionRules {
     pub(super) fn each_place(&self, part: Part<'_>, value: &mut Value, found: &mut impl FnMut(&mut Value)) {
         for path in &self.paths {
             let segments = path.segments.as_slice();
+            if let (Root::Contact, Part::Trigger, Some(brought)) = (&path.root, part, value.get_mut("contact")) {
+                // A contact trigger brings it.
+                at(brought, segments, found);
+                continue;
+            }
             let below = match (&path.root, part) {
-                (Root::Trigger, Part::Trigger) => Some(segments),
+                (Root::Trigger, Part::Trigger) | (Root::Contact, Part::Contact) => Some(segments),
                 (Root::Input(id), Part::Input(step)) | (Root::Output(id), Part::Output(step)) if id == step.id() => {
                     Some(segments)
                 }
@@ -141,7 +150,7 @@ impl RedactedField {
     /// The step whose data it is.
     pub fn step(&self) -> Option<&StepId> {
         match &self.root {
-            Root::Trigger => None,
+            Root::Trigger | Root::Contact => None,
             Root::Input(step) | Root::Output(step) => Some(step),
         }
     }
@@ -167,6 +176,10 @@ impl FromStr for RedactedField {
                 segments.drain(..1);
                 Root::Trigger
             }
+            [root, _, ..] if root == "contact" => {
+                segments.drain(..1);
+                Root::Contact
+            }
             [root, step, part, _, ..] if root == "steps" && (part == "output" || part == "input") => {
                 let id = step.parse().map_err(|_| invalid("names no step after `steps.`"))?;
                 let root = if part == "output" { Root::Output(id) } else { Root::Input(id) };
@@ -174,8 +187,7 @@ impl FromStr for RedactedField {
                 root
             }
             _ => {
-                let problem =
-                    "is no place; write `trigger.body.card`, `steps.<id>.output.<name>` or `steps.<id>.input.<name>`";
+                let problem = "is no place; write `trigger.body.card`, `steps.<id>.output.<name>`, `steps.<id>.input.<name>` or `contact.<field>`";
                 return Err(invalid(problem));
             }
         };

@@ -205,6 +205,7 @@ fn places_that_could_not_be_are_refused() {
     for wrong in [
         "",
         "trigger",
+        "contact",
         "body.card",
         "steps.pay",
         "steps.pay.output",
@@ -217,4 +218,35 @@ fn places_that_could_not_be_are_refused() {
     let covers = |place: &str, field: &str| place.parse::<RedactedField>().unwrap().covers(&field.parse().unwrap());
     assert!(covers("trigger.body.card", "trigger.body.card.number") && covers("trigger.*.card", "trigger.body.card"));
     assert!(!covers("trigger.body.card.number", "trigger.body.card") && !covers("trigger.body", "steps.a.output.body"));
+}
+
+#[test]
+fn what_a_contact_has_is_hidden_by_name_and_by_place_wherever_it_is_used() {
+    let document =
+        json!({ "id": "con_1", "email": "ana@example.com", "fields": { "ssn": "078-05-1120", "plan": "gold" } });
+    let succeeded = RunEvent::StepSucceeded {
+        step: step("send"),
+        attempt: 1,
+        output: json!({ "said": "filed under 078-05-1120" }),
+        input: json!({ "tax_id": "078-05-1120", "to": "ana@example.com", "plan": "gold" }),
+        call: CallRecord::default(),
+    };
+    for (rules, hidden, shown) in [
+        (rules(&["ssn"], &[]), vec!["078-05-1120"], vec!["ana@example.com", "gold"]),
+        (rules(&[], &["contact.fields.ssn", "contact.email"]), vec!["078-05-1120", "ana@example.com"], vec!["gold"]),
+        (rules(&[], &["contact.fields.*"]), vec!["078-05-1120", "gold"], vec!["ana@example.com"]),
+    ] {
+        let mut redactor = Redactor::new(rules);
+        redactor.learn_contact(&document);
+        let mut event = succeeded.clone();
+        redactor.redact(&mut event);
+        let text = serde_json::to_string(&event).unwrap();
+        assert!(hidden.iter().all(|hidden| !text.contains(hidden)), "{text}");
+        assert!(shown.iter().all(|shown| text.contains(shown)), "{text}");
+        // A contact trigger brings the contact in its data.
+        let mut brought = created(json!({ "event": "created", "contact": document }));
+        redactor.redact(&mut brought);
+        let text = serde_json::to_string(&brought).unwrap();
+        assert!(hidden.iter().all(|hidden| !text.contains(hidden)), "{text}");
+    }
 }

@@ -227,6 +227,45 @@ async fn contacts_show_what_was_granted_and_nothing_else() {
     assert!(!serde_json::to_string(&record).unwrap().contains("iban"), "the record has no more than the guest");
 }
 
+/// A plugin that has `email` alone neither learns a telephone number, nor writes one, nor finds out who has it; from steps, triggers and forms alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_read_email_alone_gets_no_phone_by_any_way() {
+    let world = World::open().await;
+    let find = json!({"do": "contacts.find", "email": "a@example.com"});
+    let by_phone = json!({"do": "contacts.find-by-phone", "phone": "+4930901820"});
+    let writing = [
+        json!({"do": "contacts.upsert", "document": {"email": "a@example.com", "phone": "+4930901820"}}),
+        json!({"do": "contacts.upsert", "document": {"email": "a@example.com", "phone": null}}),
+        json!({"do": "contacts.change", "id": "con_1", "document": {"set": {"phone": "+4930901820"}}}),
+        json!({"do": "contacts.change", "id": "con_1", "document": {"set": {"email": "a@example.com", "phone": null}}}),
+    ];
+    let (told, record) = world.ask(&[&[find.clone(), by_phone.clone()], &writing[..]].concat()).await;
+    assert_eq!(told[0]["ok"]["email"], "a@example.com");
+    for told in &told[1..] {
+        let message = told["message"].as_str().unwrap_or_else(|| panic!("{told}"));
+        assert!(told["code"] == "denied" && message.contains("`phone`") && message.contains("manifest"), "{told}");
+        assert!(told["details"]["field"].as_str().is_some_and(|field| field.ends_with("/phone")), "{told}");
+    }
+    assert_eq!(world.desk.names(), ["contacts.find"], "what is denied reaches nobody");
+    // What is allowed tells nothing of it either: neither the answer nor the names of what has changed.
+    let (written, _) = world.ask(&[json!({"do": "contacts.upsert", "document": {"email": "a@example.com"}})]).await;
+    assert!(written[0].get("ok").is_some(), "{written:?}");
+    let calls = [find, by_phone];
+    let poll = PollCall { trigger: world.trigger("look", &calls), cursor: None };
+    let polled = world.sandbox.poll(poll).await.outcome.unwrap();
+    let formed = world.sandbox.options(world.choices("/choice", &calls)).await.outcome.unwrap();
+    let seen = [
+        json!(told).to_string(),
+        json!(written).to_string(),
+        format!("{polled:?}"),
+        formed.to_string(),
+        serde_json::to_string(&record.host.iter().map(|call| call.outcome.as_ref().ok()).collect::<Vec<_>>()).unwrap(),
+    ];
+    for seen in &seen {
+        assert!(!seen.contains("+49\"") && !seen.contains("+49\\\""), "{seen}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_ends_at_the_budget_and_its_record_stays_small() {
     let world = World::open().await;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flowcell_sdk::ActionError;
 
-use crate::cells::letters;
+use super::cells::letters;
 
 /// A name this close to another is probably meant to be it: two slips.
 const SLIPS_MAX: usize = 2;

@@ -1,14 +1,24 @@
-//! A worksheet, opened: what it is called, how large it is, its columns, and the marks of earlier steps. One request.
+//! A worksheet as the plugin sees it, opened by one request: what it is called, how large it is, its columns, and the marks of earlier steps.
+//!
+//! Reading order: this file, `marks` (why a repetition does nothing twice), `write`, `header` and `search`.
+
+pub(crate) mod api;
+pub(crate) mod cells;
+pub(crate) mod hash;
+pub(crate) mod header;
+pub(crate) mod marks;
+pub(crate) mod search;
+pub(crate) mod write;
 
 use std::fmt::Write as _;
 
 use flowcell_sdk::{ActionError, Context};
 use serde_json::{Value, json};
 
-use crate::api::{Book, is_mark_taken, is_unknown_range};
-use crate::cells::{self, letters, quoted};
-use crate::header::{Header, nearest};
-use crate::marks::{Done, Marks};
+use api::{Book, is_mark_taken, is_unknown_range};
+use cells::{letters, quoted};
+use header::{Header, nearest};
+use marks::{Done, Marks};
 
 /// What is asked of a worksheet: as little as will do.
 const FIELDS: &str = "sheets(properties(sheetId,title,gridProperties(rowCount,columnCount)),data(rowData(values(formattedValue))),\

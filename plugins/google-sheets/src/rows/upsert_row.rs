@@ -3,13 +3,13 @@
 use flowcell_sdk::{ActionError, Context, Output};
 use serde_json::{Map, Value};
 
-use crate::cells::{self, pointer};
-use crate::create;
-use crate::input::{EnterAs, on_worksheet};
-use crate::marks::Done;
-use crate::search::{Case, Compare, Condition, From, Join, Search};
-use crate::update;
-use crate::worksheet::Worksheet;
+use super::create_row::create;
+use super::update_row::update;
+use super::{EnterAs, on_worksheet};
+use crate::sheet::Worksheet;
+use crate::sheet::cells::{self, pointer};
+use crate::sheet::marks::Done;
+use crate::sheet::search::{Case, Compare, Condition, From, Join, Search};
 
 on_worksheet! {
     pub(crate) struct UpsertRow {
@@ -68,12 +68,12 @@ pub(crate) fn upsert_row(ctx: &Context, input: UpsertRow) -> Result<Upserted, Ac
     };
     let search = Search::new(first, conditions.next(), Join::And).from(input.search_from).case(input.case);
     if let Some(found) = search.find(&sheet, 1)?.first() {
-        let updated = update::write(ctx, &sheet, &[(found.row, cells)], input.enter_as)?;
+        let updated = update(ctx, &sheet, &[(found.row, cells)], input.enter_as)?;
         // What is found may be what an earlier attempt created.
         let is_ours = matches!(sheet.done(ctx), Some(Done::Appended(_)));
         let outcome = if is_ours { Outcome::Created } else { Outcome::Updated };
         return Ok(Upserted { outcome, row: Some(found.row), values: input.values, repeated: updated.repeated });
     }
-    let created = create::create(ctx, &sheet, input.values, input.enter_as)?;
+    let created = create(ctx, &sheet, input.values, input.enter_as)?;
     Ok(Upserted { outcome: Outcome::Created, row: created.row, values: created.values, repeated: created.repeated })
 }

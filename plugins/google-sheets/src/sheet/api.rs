@@ -35,7 +35,7 @@ impl Book {
             let message = "this is neither a spreadsheet's id nor its address; the id stands in the address after `/spreadsheets/d/`";
             return Err(ActionError::invalid_input("/spreadsheet", message));
         }
-        Ok(Self { id: id.to_owned(), seed: crate::hash::of(0, &ctx.idempotency_key) })
+        Ok(Self { id: id.to_owned(), seed: super::hash::of(0, &ctx.idempotency_key) })
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -12,8 +12,8 @@ use std::fmt;
 use flowcell_sdk::{ActionError, Context, log};
 use serde_json::{Value, json};
 
-use crate::api::Book;
-use crate::hash;
+use super::api::Book;
+use super::hash;
 
 const KEY: &str = "flowcell";
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use flowcell_sdk::{ActionError, Input};
 use serde_json::{Value, json};
 
-use crate::cells::{self, letters, lines, text};
-use crate::worksheet::Worksheet;
+use super::Worksheet;
+use super::cells::{self, letters, lines, text};
 
 /// A worksheet with no more cells than this is read whole: one request instead of two, some 1 MiB.
 const CELLS_WHOLE_MAX: u64 = 50_000;

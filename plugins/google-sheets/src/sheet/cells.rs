@@ -88,7 +88,7 @@ pub(crate) fn lines(range: &Value) -> Vec<Vec<Value>> {
 }
 
 /// The values of one row by the names of their columns; empty cells are null.
-pub(crate) fn named(header: &crate::header::Header, cells: &[Value]) -> Map<String, Value> {
+pub(crate) fn named(header: &super::header::Header, cells: &[Value]) -> Map<String, Value> {
     let value = |column: usize| cells.get(column).filter(|value| is_filled(value)).cloned().unwrap_or_default();
     header.keys().map(|(column, name)| (name, value(column))).collect()
 }

@@ -1,7 +1,20 @@
-//! What the inputs and outputs of the row actions have in common.
+//! The actions on rows, each a file named like it, and what their inputs have in common.
 
-use flowcell_sdk::{Input, Output};
-use serde_json::{Map, Value};
+pub(crate) mod create_row;
+pub(crate) mod create_rows;
+pub(crate) mod delete_by_look_up;
+pub(crate) mod delete_row;
+pub(crate) mod look_up_row;
+pub(crate) mod look_up_rows;
+pub(crate) mod update_by_look_up;
+pub(crate) mod update_row;
+pub(crate) mod update_rows;
+pub(crate) mod upsert_row;
+
+use flowcell_sdk::{ActionError, Input};
+
+use crate::sheet::Worksheet;
+pub(crate) use crate::sheet::write::EnterAs;
 
 /// An action's input: where it works, and fields of its own.
 macro_rules! on_worksheet {
@@ -20,15 +33,15 @@ macro_rules! on_worksheet {
             #[input(options, depends_on = "spreadsheet", example = "Orders")]
             pub(crate) worksheet: Option<String>,
             /// The row that holds the columns' names.
-            #[serde(default = "crate::input::first_row")]
+            #[serde(default = "crate::rows::first_row")]
             #[input(default = 1, minimum = 1)]
             pub(crate) header_row: u64,
             $($fields)*
         }
 
         impl $name {
-            fn place(&self) -> crate::worksheet::Place<'_> {
-                crate::worksheet::Place {
+            fn place(&self) -> crate::sheet::Place<'_> {
+                crate::sheet::Place {
                     spreadsheet: &self.spreadsheet,
                     worksheet: self.worksheet.as_deref().filter(|title| !title.is_empty()),
                     header_row: self.header_row.max(1),
@@ -43,17 +56,6 @@ pub(crate) fn first_row() -> u64 {
     1
 }
 
-/// How values are put into cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Input)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum EnterAs {
-    /// As they are: text stays text, also when it begins with `=`.
-    #[default]
-    Raw,
-    /// As if somebody had typed them: `=SUM(A1:A9)` becomes a formula, `1/2/2026` a date. Never for text that others wrote.
-    UserEntered,
-}
-
 /// Which of several rows that fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Input)]
 #[serde(rename_all = "lowercase")]
@@ -63,11 +65,8 @@ pub(crate) enum Which {
     All,
 }
 
-/// A row with its number, as Google Sheets shows it.
-#[derive(Debug, Clone, Output)]
-pub(crate) struct Row {
-    #[output(example = 7)]
-    pub(crate) row: u64,
-    /// By the columns' names; empty cells are null.
-    pub(crate) values: Map<String, Value>,
+/// The error of an action whose row is not there.
+fn not_found(sheet: &Worksheet) -> ActionError {
+    let message = format!("no row of `{}` fits; with `if_missing` the step can go on, or create one", sheet.title);
+    ActionError::permanent("not-found", message)
 }

@@ -1,13 +1,13 @@
-//! The actions `look-up-row` and `look-up-rows`: finding rows by what stands in their columns.
+//! The action `look-up-row`: the first row with this in its columns.
 
 use flowcell_sdk::{ActionError, Context, Input, Output};
 use serde_json::{Map, Value};
 
-use crate::cells::named;
-use crate::create;
-use crate::input::{EnterAs, Row, on_worksheet};
-use crate::search::{Case, Condition, FOUND_MAX, From, Join, Search};
-use crate::worksheet::Worksheet;
+use super::create_row::create;
+use super::{EnterAs, not_found, on_worksheet};
+use crate::sheet::Worksheet;
+use crate::sheet::cells::named;
+use crate::sheet::search::{Case, Condition, From, Join, Search};
 
 on_worksheet! {
     pub(crate) struct LookUpRow {
@@ -46,33 +46,6 @@ pub(crate) enum Missing {
     Create,
 }
 
-on_worksheet! {
-    pub(crate) struct LookUpRows {
-        /// What the rows must have; without it, every row fits.
-        #[serde(rename = "where")]
-        condition: Option<Condition>,
-        /// A second condition.
-        second: Option<Condition>,
-        /// How the second condition joins the first.
-        #[serde(default)]
-        join: Join,
-        /// The order of the rows.
-        #[serde(default)]
-        search_from: From,
-        /// Whether upper and lower case count as the same.
-        #[serde(default)]
-        case: Case,
-        /// At most so many rows.
-        #[serde(default = "hundred")]
-        #[input(default = 100, minimum = 1, maximum = 1000)]
-        limit: u32,
-    }
-}
-
-fn hundred() -> u32 {
-    100
-}
-
 #[derive(Output)]
 pub(crate) struct LookedUp {
     found: bool,
@@ -84,14 +57,6 @@ pub(crate) struct LookedUp {
     values: Map<String, Value>,
     /// An earlier attempt of this step had created it.
     repeated: bool,
-}
-
-#[derive(Output)]
-pub(crate) struct LookedUpRows {
-    count: usize,
-    rows: Vec<Row>,
-    /// There are more than `limit`.
-    has_more: bool,
 }
 
 pub(crate) fn look_up_row(ctx: &Context, input: LookUpRow) -> Result<LookedUp, ActionError> {
@@ -106,12 +71,12 @@ pub(crate) fn look_up_row(ctx: &Context, input: LookUpRow) -> Result<LookedUp, A
         (Missing::Continue, _) => {
             Ok(LookedUp { found: false, created: false, row: None, values: Map::new(), repeated: false })
         }
-        (Missing::Fail, _) => Err(crate::update::not_found(&sheet)),
+        (Missing::Fail, _) => Err(not_found(&sheet)),
         (Missing::Create, None) => {
             Err(ActionError::invalid_input("/values", "`if_missing: create` needs the new row's values"))
         }
         (Missing::Create, Some(values)) => {
-            let created = create::create(ctx, &sheet, values, EnterAs::Raw)?;
+            let created = create(ctx, &sheet, values, EnterAs::Raw)?;
             Ok(LookedUp {
                 found: false,
                 created: true,
@@ -121,22 +86,4 @@ pub(crate) fn look_up_row(ctx: &Context, input: LookUpRow) -> Result<LookedUp, A
             })
         }
     }
-}
-
-pub(crate) fn look_up_rows(ctx: &Context, input: LookUpRows) -> Result<LookedUpRows, ActionError> {
-    let sheet = Worksheet::open(ctx, input.place())?;
-    let limit = input.limit.clamp(1, FOUND_MAX) as usize;
-    let search = match (input.condition, input.second) {
-        (Some(first), second) => Search::new(first, second, input.join),
-        (None, None) => Search { conditions: Vec::new(), join: Join::And, from: From::Top, case: Case::Match },
-        (None, Some(_)) => {
-            return Err(ActionError::invalid_input("/second", "a second condition needs a first one: `where`"));
-        }
-    };
-    let mut found = search.from(input.search_from).case(input.case).find(&sheet, limit + 1)?;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let rows: Vec<Row> =
-        found.iter().map(|found| Row { row: found.row, values: named(&sheet.header, &found.cells) }).collect();
-    Ok(LookedUpRows { count: rows.len(), rows, has_more })
 }
