@@ -1,5 +1,7 @@
 //! From an incoming payload to runs in the journal, with what the workflow's `reentry` says about unfinished ones.
 
+use std::sync::Arc;
+
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Accepted, DedupeTerms, Delivery, Entropy};
 use flowcell_core::run::event::{Origin, RunEvent};
@@ -83,7 +85,7 @@ impl RunControl {
                 workspace: workspace.clone(),
                 workflow: workflow.clone(),
                 version,
-                trigger: payload,
+                trigger: Arc::new(payload),
                 origin: Origin::default(),
             };
             let (mut run, folded) = first_entry(core, &prepared, creation, now)?;

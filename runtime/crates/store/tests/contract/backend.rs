@@ -180,7 +180,7 @@ pub(crate) fn delivery_to(number: u64, workspace: &WorkspaceId, workflow: &str, 
         version: 1,
         event,
         pins: std::collections::BTreeMap::new(),
-        trigger,
+        trigger: trigger.into(),
         origin: flowcell_core::run::event::Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };
@@ -202,7 +202,8 @@ pub(crate) fn started(attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn succeeded(attempt: u32, output: Value) -> RunEvent {
-    RunEvent::StepSucceeded { step: step(), attempt, output, input: json!({"in": 1}), call: CallRecord::default() }
+    let (input, call) = (json!({"in": 1}).into(), CallRecord::default().into());
+    RunEvent::StepSucceeded { step: step(), attempt, output: output.into(), input, call }
 }
 
 pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
@@ -213,7 +214,7 @@ pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
         retry_at,
         input: None,
         origin: None,
-        call: CallRecord::default(),
+        call: CallRecord::default().into(),
     }
 }
 
