@@ -42,7 +42,7 @@ pub struct WebhookCall {
     pub request: WebhookRequest,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookRequest {
     pub method: String,
     pub path: String,
