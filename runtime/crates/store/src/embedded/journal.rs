@@ -18,7 +18,7 @@ use super::guard::without_panic;
 use super::index::summary;
 use super::payload::WriteError;
 use super::search;
-use super::shared::{Shared, damaged, reading};
+use super::shared::{Shared, blocking, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::tracker::{Effect, Tracked};
 use super::writer::{AcceptWrite, AppendWrite, Reply, Seen, Write};
@@ -94,7 +94,7 @@ impl Journal for EmbeddedStore {
             rows.add(Table::Runs, key.clone(), &run.summary)?;
             taken_if.push((Table::Runs, key));
             let is_finished = run.summary.status.is_final();
-            let tracked = Tracked { workspace, events: 1, is_finished };
+            let tracked = Tracked { workspace, events: 1, is_finished, group: 0 };
             let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
             effects.push(Effect::Created { run: run.id, tracked, due, marks });
             if is_finished {
@@ -195,14 +195,16 @@ impl Journal for EmbeddedStore {
         let tracked = self.shared.tracker().get(run);
         let entries = match tracked {
             // An unfinished run was written moments ago and lies in memory: another thread would cost more than the read.
-            Some(tracked) => {
-                self.shared.check_alive()?;
-                let fresh = self.shared.fresh.take(run).filter(|_| tracked.events == 1);
-                fresh.map_or_else(|| load(&self.shared, run), |created| Ok(vec![created]))?
-            }
+            Some(tracked) => match self.shared.fresh.take(run).filter(|_| tracked.events == 1) {
+                Some(created) => vec![created],
+                None => {
+                    self.shared.catch_up(tracked.group).await?;
+                    load(&self.shared, run)?
+                }
+            },
             None => reading(&self.shared, move |shared| load(shared, run)).await?,
         };
-        self.shared.is_durable(Some(run)).await?;
+        self.shared.check_alive()?;
         Ok(entries)
     }
 
@@ -213,10 +215,8 @@ impl Journal for EmbeddedStore {
             entries.retain(|entry| entry.seq >= seq);
             return Ok(entries);
         };
-        self.shared.check_alive()?;
-        let entries = load_from(&self.shared, (tracked.workspace, run), seq)?;
-        self.shared.is_durable(Some(run)).await?;
-        Ok(entries)
+        self.shared.catch_up(tracked.group).await?;
+        load_from(&self.shared, (tracked.workspace, run), seq)
     }
 }
 
@@ -241,7 +241,7 @@ impl EmbeddedStore {
         if payloads.is_empty() {
             return Ok(rows);
         }
-        reading(&self.shared, move |shared| {
+        blocking(&self.shared, move |shared| {
             for (name, payload) in &payloads {
                 shared.payloads.write(name, payload).map_err(|error| match error {
                     WriteError::Write(error) => {
@@ -263,7 +263,7 @@ impl EmbeddedStore {
         if files.is_empty() {
             return;
         }
-        let removed = reading(&self.shared, move |shared| {
+        let removed = blocking(&self.shared, move |shared| {
             files
                 .iter()
                 .try_for_each(|name| shared.payloads.release(name))

@@ -1,6 +1,7 @@
-//! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one
-//! transaction, one flush and one sync; only then it answers. It never lets a caller wait for more to come: while it syncs, the
-//! next group gathers. What nobody waits for ([`Durability::NextGroup`], a release) lies for up to [`UNAWAITED_WAIT`], to ride with
+//! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one write to the log
+//! and one sync; only then it answers. While it syncs, the next group gathers; a caller who is alone never waits for more to come, and where many
+//! come at once a group waits a moment for the others ([`BUSY_WAIT`]). The trees
+//! follow when there is enough for them, when somebody waits to read, or when there is nothing else to do ([`super::disk`]). What nobody waits for ([`Durability::NextGroup`], a release) lies for up to [`UNAWAITED_WAIT`], to ride with
 //! what somebody does.
 //!
 //! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
@@ -21,13 +22,11 @@ use flowcell_core::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::blocks::{Ended, OpenBlocks};
-use super::flush::Flusher;
-use super::group::{Group, Row, State};
+use super::blocks::Ended;
+use super::disk::Disk;
+use super::group::Row;
 use super::guard::without_panic;
-use super::mark::Mark;
 use super::shared::{Shared, StoredHead};
-use super::sync::DiskSync;
 use super::tables::WorkspaceNumber;
 use super::tracker::Effect;
 use super::{Options, ignore_poison};
@@ -45,6 +44,17 @@ const GROUP_BYTES_MAX: usize = super::open::SEGMENT_BYTES / 16;
 /// How long writes that nobody waits for may lie: at most 2 ms (PROMISES §1, 1), so that a sync serves the results of one run
 /// and the acceptance of the next.
 const UNAWAITED_WAIT: Duration = Duration::from_millis(2);
+
+/// Callers that waited for one group: so many are busy together, and as many more are on their way. Single ones never wait for one another.
+const BUSY_CALLERS: usize = 4;
+
+/// How long the group after such a one gathers before it begins: half of what a write may wait (PROMISES §1, 1), since the group before it may
+/// have been syncing when the write came. Each group costs a sync and wakes those who wait for it.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
+
+/// How long nothing comes until the trees are given what the log has. Longer than an instance with a little to do ever pauses: it would pay
+/// sled's price for each delivery otherwise. What is in the log is as durable as what is in the trees.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Where a write is answered. Dropped without an answer when the store stops.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -256,20 +266,13 @@ pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::R
         closing: Vec::new(),
         options: options.clone(),
         compacting: None,
+        is_idle: false,
+        is_busy: false,
     };
     // For the one timer the writer has; nothing else runs on it.
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&timer))?;
     Ok(WriterHandle { shared, queue: Some(queue), thread: Mutex::new(Some(thread)) })
-}
-
-/// What makes a group durable.
-pub(crate) struct Disk {
-    pub(crate) flusher: Flusher,
-    pub(crate) sync: Box<dyn DiskSync>,
-    pub(crate) mark: Mark,
-    pub(crate) state: State,
-    pub(crate) blocks: OpenBlocks,
 }
 
 struct Writer {
@@ -280,6 +283,10 @@ struct Writer {
     closing: Vec<Reply<()>>,
     options: Options,
     compacting: Option<compact::Compacting>,
+    /// Nothing has come for a while.
+    is_idle: bool,
+    /// Many waited for the group before.
+    is_busy: bool,
 }
 
 impl Writer {
@@ -287,12 +294,20 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP_WRITES_MAX);
         while timer.block_on(self.gather(&mut batch)) {
             // Dropping the group without answers tells its callers that the store has stopped.
-            let done = without_panic(|| self.take(&mut batch).and_then(|()| self.go_on_compacting())).flatten();
+            let done = without_panic(|| {
+                self.take(&mut batch)?;
+                self.keep_up()?;
+                self.go_on_compacting()
+            });
+            let done = done.flatten();
             if let Err(reason) = done {
                 return self.shared.stop(&reason);
             }
         }
         // Everything that was queued is done; nobody can queue any more.
+        if without_panic(|| self.bring_up()).flatten().is_err() {
+            return; // it has said so
+        }
         let closed = self.disk.close();
         if let Err(error) = &closed {
             tracing::warn!(%error, "the mark of the store was not synced; it is exact again after the next write");
@@ -317,7 +332,21 @@ impl Writer {
             }
             return true;
         }
-        if self.writes.recv_many(batch, GROUP_WRITES_MAX).await == 0 {
+        if std::mem::take(&mut self.is_busy) {
+            // This thread has nothing else to do, and nobody needs to wake it.
+            std::thread::sleep(BUSY_WAIT);
+        }
+        let is_behind = self.disk.is_behind();
+        let came = tokio::select! {
+            biased;
+            came = self.writes.recv_many(batch, GROUP_WRITES_MAX) => came,
+            () = self.shared.trees_are_awaited(), if is_behind => return true,
+            () = tokio::time::sleep(IDLE), if is_behind => {
+                self.is_idle = true;
+                return true;
+            }
+        };
+        if came == 0 {
             return false;
         }
         let waited = tokio::time::sleep(UNAWAITED_WAIT);
@@ -335,6 +364,7 @@ impl Writer {
     /// Makes what was queued durable and answers it, in one group or, when it is much, in several.
     fn take(&mut self, batch: &mut Vec<Write>) -> Result<(), String> {
         let mut compactions = Vec::new();
+        self.is_busy = batch.iter().filter(|write| write.is_awaited()).count() >= BUSY_CALLERS;
         let shared = Arc::clone(&self.shared);
         let mut writes = batch.drain(..).peekable();
         while writes.peek().is_some() {
@@ -349,12 +379,17 @@ impl Writer {
                         self.closing.push(reply);
                     }
                     Write::Compact { reply } => compactions.push(reply),
-                    write => applied.take(write, &mut self.disk.blocks),
+                    write => {
+                        if matches!(write, Write::Remove(_)) {
+                            // It is looked up in the trees what goes.
+                            self.bring_up()?;
+                        }
+                        applied.take(write, &mut self.disk);
+                    }
                 }
             }
-            applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
-            self.shared.begin_group(applied.runs());
-            let durable = self.disk.make_durable(&self.shared, &applied.group);
+            applied.index(&mut self.disk);
+            let durable = self.disk.log(&applied.group);
             // A payload file whose sync failed stops the store from elsewhere.
             let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));
             if let Err(reason) = durable {
@@ -362,31 +397,38 @@ impl Writer {
                 self.shared.stop(&reason);
                 return Err(reason);
             }
-            self.follow(&applied.group);
-            self.shared.end_group();
-            applied.answer(self.disk.state.group);
+            self.disk.hold(std::mem::take(&mut applied.group), &self.shared);
+            applied.answer(self.disk.last_number());
+            self.keep_up()?;
         }
         for reply in compactions {
             self.begin_compaction(reply);
         }
         Ok(())
     }
-}
 
-impl Disk {
-    /// Transaction, flush, sync, mark: after that the group may be acknowledged.
-    pub(crate) fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
-        if group.is_empty() {
-            return Ok(());
+    /// Lets the trees follow, if it is time.
+    fn keep_up(&mut self) -> Result<(), String> {
+        let is_idle = std::mem::take(&mut self.is_idle);
+        // A copy that is being made follows the trees.
+        if is_idle || self.disk.holds_much() || self.compacting.is_some() || self.shared.is_awaited() {
+            self.bring_up()?;
         }
-        self.state = group.commit(&shared.database().trees, &self.state)?;
-        shared.holds_bytes(self.state.bytes);
-        self.flusher.flush(&shared.database().db).map_err(|error| format!("the flush failed: {error}"))?;
-        self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
-        self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
+        Ok(())
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.mark.note(self.state.group).and_then(|()| self.mark.sync())
+    /// Gives the trees everything that the log has.
+    fn bring_up(&mut self) -> Result<(), String> {
+        match self.disk.apply(&self.shared) {
+            Ok(group) => {
+                self.follow(&group);
+                Ok(())
+            }
+            Err(reason) => {
+                // Before anything is dropped: whoever learns of it finds the store stopped.
+                self.shared.stop(&reason);
+                Err(reason)
+            }
+        }
     }
 }

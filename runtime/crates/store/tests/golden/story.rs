@@ -1,5 +1,6 @@
 //! What a golden store holds: runs in every state, a large payload, deliveries with keys and one without runs, two workspaces, a workflow
-//! with two versions. Written one after the other, so that it comes out the same each time.
+//! with two versions. Written one after the other, so that it comes out the same each time; left as a kill leaves it, the last of it in the
+//! log alone.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use flowcell_store::embedded::{EmbeddedStore, Options};
 use serde_json::json;
 
 use crate::backend::{
-    append, at, delivery, delivery_to, error, failed, finished, parked, run_id, started, succeeded, workspace,
+    append, at, copy_dir, delivery, delivery_to, error, failed, finished, parked, run_id, started, succeeded, workspace,
 };
 
 /// The runs of the workspace, and one beyond them that belongs to another.
@@ -26,12 +27,17 @@ pub(crate) fn key(number: u64) -> String {
 
 /// Writes the store and returns what its runs came to.
 pub(crate) async fn write(dir: &Path) -> Vec<RunSummary> {
-    let store = EmbeddedStore::open(dir, &Options::default()).unwrap();
+    let at_work = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(at_work.path(), &Options::default()).unwrap();
     for version in 1..=2 {
         let (version, head, hook) = definition(version);
         store.put(version, head, hook).await.unwrap();
     }
     for number in RUNS {
+        if number == RUNS.end() / 2 {
+            // Whoever reads lets the trees follow.
+            assert!(store.get(&workspace(), run_id(1)).await.unwrap().is_some());
+        }
         let mut delivery = match number {
             10 => delivery_to(number, &workspace(), "push", json!({"text": "large ".repeat(800)})),
             _ => delivery(number),
@@ -52,7 +58,7 @@ pub(crate) async fn write(dir: &Path) -> Vec<RunSummary> {
     let other = "other".parse().unwrap();
     store.accept(delivery_to(FOREIGN, &other, "push", json!(null))).await.unwrap();
     beyond_the_first(&store).await;
-    store.close().await.unwrap();
+    copy_dir(at_work.path(), dir);
     let mut ends = Vec::new();
     for number in RUNS {
         ends.push(store.get(&workspace(), run_id(number)).await.unwrap().unwrap());

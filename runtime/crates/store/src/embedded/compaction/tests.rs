@@ -1,10 +1,10 @@
 use flowcell_core::id::WorkspaceId;
 
 use super::*;
+use crate::embedded::disk::Disk;
 use crate::embedded::open;
 use crate::embedded::shared::Shared;
 use crate::embedded::tables;
-use crate::embedded::writer::Disk;
 
 /// Rows enough for several pieces.
 const RECORDS: u32 = 1_000;
@@ -16,11 +16,9 @@ fn opened(dir: &Path) -> (Shared, Disk) {
 fn commit(shared: &Shared, disk: &mut Disk, change: impl FnOnce(&mut Group)) -> Group {
     let mut group = Group::default();
     change(&mut group);
-    disk.state = group.commit(&shared.database().trees, &disk.state).unwrap();
-    shared.database().db.flush().unwrap();
-    disk.sync.sync().unwrap();
-    disk.mark.note(disk.state.group).unwrap();
-    group
+    disk.log(&group).unwrap();
+    disk.hold(group, shared);
+    disk.apply(shared).unwrap()
 }
 
 fn name(number: u32) -> WorkspaceId {

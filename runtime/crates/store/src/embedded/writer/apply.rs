@@ -1,7 +1,7 @@
 //! What a group of writes comes to: changes of records, of what is kept in memory, and answers. Decides what only the order
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkspaceId};
@@ -13,8 +13,9 @@ use super::{
     AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
     Write,
 };
-use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
+use crate::embedded::blocks::{self, Ended, Unchanged};
 use crate::embedded::codec::{self, Body};
+use crate::embedded::disk::Disk;
 use crate::embedded::group::{Group, Row};
 use crate::embedded::guard::without_panic;
 use crate::embedded::shared::{Directory, Shared};
@@ -73,15 +74,11 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// The runs whose records the group changes.
-    pub(crate) fn runs(&self) -> HashSet<RunId> {
-        self.effects.iter().filter_map(Effect::written).collect()
-    }
-
-    pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
+    /// Takes a write in. Before a removal the trees have everything that is durable.
+    pub(crate) fn take(&mut self, write: Write, disk: &mut Disk) {
         match write {
-            Write::Remove(write) => self.remove(*write, blocks),
-            Write::Accept(write) => self.accept(*write),
+            Write::Remove(write) => self.remove(*write, disk),
+            Write::Accept(write) => self.accept(*write, disk.held()),
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
@@ -98,9 +95,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// Writes the runs that end in this group, whose number is `number`, into the index.
-    pub(crate) fn index(&mut self, blocks: &mut OpenBlocks, number: u64) {
-        blocks.add(&self.ended, number, &mut self.group);
+    /// Writes the runs that end in this group into the index.
+    pub(crate) fn index(&mut self, disk: &mut Disk) {
+        let number = disk.last_number() + 1;
+        disk.blocks.add(&self.ended, number, &mut self.group);
     }
 
     /// Changes what is kept in memory, tells who follows and answers everybody. The group, whose number is `number`, is durable now.
@@ -128,7 +126,7 @@ impl<'a> Applied<'a> {
         if !self.effects.is_empty() {
             let mut tracker = shared.tracker();
             for effect in self.effects {
-                has_work |= tracker.apply(effect);
+                has_work |= tracker.apply(effect, number);
             }
         }
         // Before the answers: who subscribes after its own write was answered is not woken by it.
@@ -145,9 +143,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    fn accept(&mut self, write: AcceptWrite) {
+    /// `held` is what is durable and not in the trees.
+    fn accept(&mut self, write: AcceptWrite, held: &Group) {
         let first = match &write.dedupe {
-            Some(row) => match self.first(&row.key, write.received_at, &write.terms) {
+            Some(row) => match self.first(&row.key, (write.received_at, &write.terms), held) {
                 Ok(first) => first,
                 Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
             },
@@ -158,7 +157,7 @@ impl<'a> Applied<'a> {
             return self.answers.push(Answer::Accepted(write.reply, Ok(accepted)));
         }
         for (table, key) in &write.taken_if {
-            match self.is_taken(*table, key) {
+            match self.is_taken(*table, key, held) {
                 Ok(false) => {}
                 Ok(true) => {
                     let error = rules::exists(&write.accepted.event.to_string());
@@ -192,19 +191,30 @@ impl<'a> Applied<'a> {
     }
 
     /// The delivery that one at `now` with this key repeats.
-    fn first(&self, key: &sled::IVec, now: Timestamp, terms: &DedupeTerms) -> Result<Option<Seen>, StoreError> {
-        let seen = match self.seen.get(key) {
-            Some(seen) => Some(seen.clone()),
-            None => self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?,
+    fn first(
+        &self,
+        key: &sled::IVec,
+        (now, terms): (Timestamp, &DedupeTerms),
+        held: &Group,
+    ) -> Result<Option<Seen>, StoreError> {
+        const WHAT: &str = "the record of an earlier delivery";
+        let seen = match (self.seen.get(key), held.change_of(Table::Dedupe, key)) {
+            (Some(seen), _) => Some(seen.clone()),
+            (None, Some(Some(record))) => Some(self.shared.decode(Table::Dedupe, key, record, WHAT)?),
+            (None, Some(None)) => None,
+            (None, None) => self.shared.read::<Seen>(Table::Dedupe, key, WHAT)?,
         };
         let Some(seen) = seen else { return Ok(None) };
         let earlier = rules::Earlier { event: seen.event, at: seen.at, body: seen.body };
         Ok(rules::repeats(earlier, now, terms)?.then_some(seen))
     }
 
-    fn is_taken(&self, table: Table, key: &sled::IVec) -> Result<bool, StoreError> {
+    fn is_taken(&self, table: Table, key: &sled::IVec, held: &Group) -> Result<bool, StoreError> {
         if self.group.writes(table, key) {
             return Ok(true);
+        }
+        if let Some(change) = held.change_of(table, key) {
+            return Ok(change.is_some());
         }
         without_panic(|| self.shared.database().trees.get(table).contains_key(key))
             .and_then(|found| found.map_err(|error| error.to_string()))
@@ -223,11 +233,11 @@ impl<'a> Applied<'a> {
         }
     }
 
-    fn remove(&mut self, write: RemoveWrite, blocks: &mut OpenBlocks) {
+    fn remove(&mut self, write: RemoveWrite, disk: &mut Disk) {
         let outcome = self.changed_blocks(&write);
         if let Ok(changed) = &outcome {
             for (key, _) in changed {
-                blocks.close(key);
+                disk.blocks.close(key);
             }
         }
         let outcome = outcome.and_then(|changed| Ok((changed, self.expired(&write)?)));
