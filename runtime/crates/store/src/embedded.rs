@@ -55,6 +55,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use flowcell_core::ports::StoreError;
 
@@ -87,6 +88,9 @@ pub struct Options {
     pub compact_above_bytes: u64,
     /// What has to stay free on the disk; absent, nobody looks.
     pub watermarks: Option<Watermarks>,
+    /// How long nothing comes until the trees are given what the log has. The default, 1 s, is longer than an instance with a little to do ever
+    /// pauses: it would pay sled's price for each delivery otherwise. What is in the log is as durable as what is in the trees.
+    pub idle: Duration,
     /// Called once, with the reason, when a write or sync failed: from then on nothing is acknowledged. The binary ends the
     /// process here, so that the next start recovers from what is on the disk.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
@@ -116,6 +120,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             compact_above_bytes: 64 << 20,
             watermarks: None,
+            idle: Duration::from_secs(1),
             on_fatal: Arc::new(|_| {}),
             wrap_sync: Arc::new(|sync| sync),
         }

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use backend::{append, at, copy_dir, delivery, delivery_to, run_id, started, workspace};
 use flowcell_core::ports::{Durability, Journal as _, RunFilter, RunIndex as _, RunQueue as _, StoreError};
@@ -18,6 +19,11 @@ use serde_json::json;
 
 fn open(dir: &Path) -> Result<EmbeddedStore, OpenError> {
     EmbeddedStore::open(dir, &Options::default())
+}
+
+/// The trees follow only when there is a reason other than time.
+fn never_idle() -> Options {
+    Options { idle: Duration::from_hours(1), ..Options::default() }
 }
 
 #[tokio::test]
@@ -89,7 +95,7 @@ fn failing(at: u32) -> (Options, Arc<AtomicU32>, Arc<Mutex<Vec<String>>>) {
     let options = Options {
         wrap_sync: Arc::new(move |disk| Box::new(FailsOnce { disk, at, count: Arc::clone(&counter) })),
         on_fatal: Arc::new(move |reason| told.lock().unwrap().push(reason.to_owned())),
-        ..Options::default()
+        ..never_idle()
     };
     (options, count, reasons)
 }
@@ -223,7 +229,7 @@ async fn nothing_is_reported_before_it_is_durable_and_other_runs_do_not_wait() {
 #[tokio::test]
 async fn what_only_the_log_has_is_there_after_a_kill_and_missing_groups_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).unwrap();
+    let store = EmbeddedStore::open(dir.path(), &never_idle()).unwrap();
     let keyed = |number: u64| {
         let mut delivery = delivery(number);
         delivery.dedupe_key = Some(number.to_string());
@@ -258,7 +264,10 @@ async fn what_only_the_log_has_is_there_after_a_kill_and_missing_groups_are_name
     assert!(error.contains("were acknowledged and are not there"), "{error}");
     std::fs::remove_file(lost.path().join("wal")).unwrap();
     let error = open(lost.path()).unwrap_err().to_string();
-    assert!(error.contains("the write-ahead log is damaged") || error.contains("the write-ahead log: it is missing"), "{error}");
+    assert!(
+        error.contains("the write-ahead log is damaged") || error.contains("the write-ahead log: it is missing"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -1,38 +1,34 @@
 //! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one write to the log
 //! and one sync; only then it answers. While it syncs, the next group gathers; a caller who is alone never waits for more to come, and where many
-//! come at once a group waits a moment for the others ([`BUSY_WAIT`]). The trees
-//! follow when there is enough for them, when somebody waits to read, or when there is nothing else to do ([`super::disk`]). What nobody waits for ([`Durability::NextGroup`], a release) lies for up to [`UNAWAITED_WAIT`], to ride with
-//! what somebody does.
+//! come at once a group waits a moment for the others ([`BUSY_WAIT`]). The trees follow when there is enough for them, when somebody waits to
+//! read, or when there is nothing else to do ([`super::disk`]). What nobody waits for ([`Durability::NextGroup`], a release) lies for up to
+//! [`UNAWAITED_WAIT`], to ride with what somebody does.
 //!
 //! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
 
 mod apply;
 mod compact;
+mod write;
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
-use flowcell_core::time::Timestamp;
+use flowcell_core::ports::StoreError;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::blocks::Ended;
 use super::disk::Disk;
-use super::group::Row;
 use super::guard::without_panic;
-use super::shared::{Shared, StoredHead};
-use super::tables::WorkspaceNumber;
-use super::tracker::Effect;
+use super::shared::Shared;
 use super::{Options, ignore_poison};
-use crate::tail::Grown;
 use apply::Applied;
 pub(crate) use apply::Seen;
+pub(crate) use write::{
+    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
+    Write,
+};
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
 /// a larger group would make everybody wait longer and the disk no busier (PROMISES §1, 1).
@@ -51,156 +47,6 @@ const BUSY_CALLERS: usize = 4;
 /// How long the group after such a one gathers before it begins: half of what a write may wait (PROMISES §1, 1), since the group before it may
 /// have been syncing when the write came. Each group costs a sync and wakes those who wait for it.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
-
-/// How long nothing comes until the trees are given what the log has. Longer than an instance with a little to do ever pauses: it would pay
-/// sled's price for each delivery otherwise. What is in the log is as durable as what is in the trees.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// Where a write is answered. Dropped without an answer when the store stops.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// A write, checked and encoded by its caller.
-#[derive(Debug)]
-pub(crate) enum Write {
-    Accept(Box<AcceptWrite>),
-    Append(AppendWrite),
-    Define(Box<DefineWrite>),
-    Remove(Box<RemoveWrite>),
-    Cursor(Box<CursorWrite>),
-    Connection(Box<ConnectionWrite>),
-    Rows(Box<RowsWrite>),
-    Rotate(Box<RotateWrite>),
-    /// Gives a workspace its number.
-    Workspace {
-        name: WorkspaceId,
-        reply: Reply<WorkspaceNumber>,
-    },
-    Release {
-        run: RunId,
-    },
-    /// Gives the space of removed records back, if it is worth it.
-    Compact {
-        reply: Reply<u64>,
-    },
-    /// Everything queued is durable when this is answered; nothing is queued after it.
-    Close {
-        reply: Reply<()>,
-    },
-}
-
-impl Write {
-    fn is_awaited(&self) -> bool {
-        match self {
-            Self::Accept(_)
-            | Self::Define(_)
-            | Self::Remove(_)
-            | Self::Cursor(_)
-            | Self::Connection(_)
-            | Self::Rows(_)
-            | Self::Rotate(_)
-            | Self::Workspace { .. }
-            | Self::Compact { .. }
-            | Self::Close { .. } => true,
-            Self::Append(append) => append.reply.is_some(),
-            Self::Release { .. } => false,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct AcceptWrite {
-    pub(crate) rows: Vec<Row>,
-    /// Keys that must be free: those of the event and of its runs.
-    pub(crate) taken_if: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) dedupe: Option<Row>,
-    pub(crate) received_at: Timestamp,
-    pub(crate) terms: DedupeTerms,
-    pub(crate) accepted: Accepted,
-    pub(crate) effects: Vec<Effect>,
-    /// Runs that have ended before they began, for the index.
-    pub(crate) ended: Vec<Ended>,
-    pub(crate) reply: Reply<Accepted>,
-}
-
-#[derive(Debug)]
-pub(crate) struct AppendWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) effect: Effect,
-    /// The entries, for whoever follows.
-    pub(crate) grown: Grown<WorkspaceNumber>,
-    /// What the index gets, when the run ends.
-    pub(crate) ended: Option<Box<Ended>>,
-    /// Absent: nobody waits for the sync.
-    pub(crate) reply: Option<Reply<()>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct DefineWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) version: WorkflowVersion,
-    pub(crate) head: StoredHead,
-    pub(crate) hook: HookBinding,
-    pub(crate) reply: Reply<()>,
-}
-
-/// What goes, and what changes with it.
-#[derive(Debug)]
-pub(crate) struct RemoveWrite {
-    pub(crate) workspace: WorkspaceNumber,
-    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) rows: Vec<Row>,
-    /// Runs that leave the index.
-    pub(crate) gone: HashSet<RunId>,
-    /// Dedupe records that go if they are still those of these deliveries.
-    pub(crate) expired: Vec<(sled::IVec, EventId)>,
-    pub(crate) reply: Option<Reply<()>>,
-}
-
-impl RemoveWrite {
-    pub(crate) fn new(workspace: WorkspaceNumber) -> Self {
-        Self { workspace, remove: Vec::new(), rows: Vec::new(), gone: HashSet::new(), expired: Vec::new(), reply: None }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rows.is_empty() && self.expired.is_empty()
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct CursorWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) cursor: ScheduleCursor,
-    pub(crate) reply: Reply<()>,
-}
-
-/// A connection as it is from now on; none: it goes.
-#[derive(Debug)]
-pub(crate) struct ConnectionWrite {
-    pub(crate) place: (WorkspaceId, ConnectionName),
-    pub(crate) key: sled::IVec,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) connection: Option<StoredConnection>,
-    pub(crate) reply: Reply<()>,
-}
-
-/// Records that stand for themselves: nothing beside them changes.
-#[derive(Debug)]
-pub(crate) struct RowsWrite {
-    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) reply: Reply<()>,
-}
-
-/// A head with the next URL of its trigger.
-#[derive(Debug)]
-pub(crate) struct RotateWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) head: StoredHead,
-    pub(crate) hook: HookBinding,
-    /// Tokens that lead nowhere from now on.
-    pub(crate) gone: Vec<[u8; 32]>,
-    pub(crate) reply: Reply<()>,
-}
 
 /// The writer's queue, and its end.
 #[derive(Debug)]
@@ -341,7 +187,7 @@ impl Writer {
             biased;
             came = self.writes.recv_many(batch, GROUP_WRITES_MAX) => came,
             () = self.shared.trees_are_awaited(), if is_behind => return true,
-            () = tokio::time::sleep(IDLE), if is_behind => {
+            () = tokio::time::sleep(self.options.idle), if is_behind => {
                 self.is_idle = true;
                 return true;
             }

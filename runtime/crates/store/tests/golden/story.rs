@@ -3,6 +3,7 @@
 //! log alone.
 
 use std::path::Path;
+use std::time::Duration;
 
 use flowcell_core::ports::{
     Definitions as _, Durability, Hook, HookBinding, Journal as _, RunIndex as _, WorkflowHead, WorkflowVersion,
@@ -28,7 +29,8 @@ pub(crate) fn key(number: u64) -> String {
 /// Writes the store and returns what its runs came to.
 pub(crate) async fn write(dir: &Path) -> Vec<RunSummary> {
     let at_work = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(at_work.path(), &Options::default()).unwrap();
+    let store =
+        EmbeddedStore::open(at_work.path(), &Options { idle: Duration::from_hours(1), ..Options::default() }).unwrap();
     for version in 1..=2 {
         let (version, head, hook) = definition(version);
         store.put(version, head, hook).await.unwrap();
