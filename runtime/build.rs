@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// The packages to embed, by the name of their file.
-const PLUGINS: [&str; 2] = ["flowcell-webhook", "flowcell-custom-webhook"];
+const PLUGINS: [&str; 5] =
+    ["flowcell-webhook", "flowcell-custom-webhook", "flowcell-contacts", "flowcell-google-sheets", "flowcell-notifications"];
 
 fn main() {
     // Read when it runs: a build script may be kept from another checkout that shares the target directory.

@@ -1,6 +1,6 @@
 //! The contract `flowcell:plugin@1.0.0` (`wit/1.0.0`) and what lies between it and the types authors see. For components only.
 //!
-//! Both interfaces are always exported; a plugin answers `unknown-action` or `unknown-trigger` for what it did not register.
+//! Every interface is always exported; a plugin answers `unknown-action`, `unknown-trigger` or `unknown-options` for what it did not register.
 //! Imports are another matter: a host function that no code calls is not imported, so a component's imports say what it uses.
 
 #![allow(
@@ -20,56 +20,15 @@ wit_bindgen::generate!({
     default_bindings_module: "flowcell_sdk::bindings",
 });
 
-use crate::http::{ErrorCode, Request, Response, SendError};
+pub(crate) mod imports;
+
 use crate::log::Level;
-use crate::trigger::{Outcome, WebhookRequest};
+use crate::options::OptionsQuery;
+use crate::subscription::Subscribe;
+use crate::trigger::{Event, Outcome, WebhookRequest};
 use crate::{ActionError, Context, Plugin};
-use exports::flowcell::plugin::{action, trigger};
+use exports::flowcell::plugin::{action, options, poller, subscriber, trigger};
 use flowcell::plugin::plugin_types;
-
-pub(crate) fn log(level: Level, message: &str) {
-    let level = match level {
-        Level::Debug => flowcell::plugin::log::Level::Debug,
-        Level::Info => flowcell::plugin::log::Level::Info,
-        Level::Warn => flowcell::plugin::log::Level::Warn,
-        Level::Error => flowcell::plugin::log::Level::Error,
-    };
-    flowcell::plugin::log::write(level, message);
-}
-
-pub(crate) fn send(request: Request) -> Result<Response, SendError> {
-    use flowcell::plugin::http;
-    let request = http::Request {
-        method: request.method,
-        url: request.url,
-        headers: request.headers,
-        body: request.body,
-        timeout_ms: request.timeout_ms,
-    };
-    match http::send(&request) {
-        Ok(response) => Ok(Response {
-            status: response.status,
-            headers: response.headers,
-            body: response.body,
-            duration_ms: response.duration_ms,
-        }),
-        Err(error) => {
-            let code = match error.code {
-                http::ErrorCode::Denied => ErrorCode::Denied,
-                http::ErrorCode::AddressDenied => ErrorCode::AddressDenied,
-                http::ErrorCode::InvalidRequest => ErrorCode::InvalidRequest,
-                http::ErrorCode::Dns => ErrorCode::Dns,
-                http::ErrorCode::Connect => ErrorCode::Connect,
-                http::ErrorCode::Tls => ErrorCode::Tls,
-                http::ErrorCode::Timeout => ErrorCode::Timeout,
-                http::ErrorCode::TooLarge => ErrorCode::TooLarge,
-                http::ErrorCode::Budget => ErrorCode::Budget,
-                http::ErrorCode::Protocol => ErrorCode::Protocol,
-            };
-            Err(SendError { code, message: error.message, retryable: error.retryable })
-        }
-    }
-}
 
 impl<P: Plugin> action::Guest for P {
     fn invoke(action: String, ctx: plugin_types::Context, input: String) -> Result<String, plugin_types::ActionError> {
@@ -94,12 +53,7 @@ impl<P: Plugin> trigger::Guest for P {
             body: request.body,
         };
         Ok(match P::on_webhook(&id, &ctx.into(), &config, request)? {
-            Outcome::Events(events) => trigger::WebhookOutcome::Events(
-                events
-                    .into_iter()
-                    .map(|event| trigger::Event { payload: event.payload, dedupe_key: event.dedupe_key })
-                    .collect(),
-            ),
+            Outcome::Events(events) => trigger::WebhookOutcome::Events(events.into_iter().map(Into::into).collect()),
             Outcome::Ignore(reason) => trigger::WebhookOutcome::Ignore(reason),
             Outcome::Reply(reply) => trigger::WebhookOutcome::Reply(trigger::WebhookResponse {
                 status: reply.status,
@@ -110,9 +64,72 @@ impl<P: Plugin> trigger::Guest for P {
     }
 }
 
+impl<P: Plugin> poller::Guest for P {
+    fn poll(
+        id: String,
+        ctx: plugin_types::Context,
+        config: String,
+        cursor: Option<String>,
+    ) -> Result<poller::PollOutcome, plugin_types::ActionError> {
+        report_panics();
+        let polled = P::poll(&id, &ctx.into(), &config, cursor)?;
+        Ok(poller::PollOutcome {
+            events: polled.events.into_iter().map(Into::into).collect(),
+            cursor: polled.cursor,
+            more: polled.more,
+        })
+    }
+}
+
+impl<P: Plugin> subscriber::Guest for P {
+    fn subscribe(
+        id: String,
+        ctx: plugin_types::Context,
+        config: String,
+        callback_url: String,
+        registration: Option<String>,
+    ) -> Result<subscriber::Subscription, plugin_types::ActionError> {
+        report_panics();
+        let subscription = P::subscribe(&id, &ctx.into(), &config, Subscribe { callback_url, registration })?;
+        let renew_before_ms =
+            subscription.renew_before.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        Ok(subscriber::Subscription { registration: subscription.registration, renew_before_ms })
+    }
+
+    fn unsubscribe(
+        id: String,
+        ctx: plugin_types::Context,
+        config: String,
+        registration: String,
+    ) -> Result<(), plugin_types::ActionError> {
+        report_panics();
+        P::unsubscribe(&id, &ctx.into(), &config, &registration).map_err(Into::into)
+    }
+}
+
+impl<P: Plugin> options::Guest for P {
+    fn list(
+        member: String,
+        ctx: plugin_types::Context,
+        field: String,
+        input: String,
+        search: Option<String>,
+        after: Option<String>,
+    ) -> Result<String, plugin_types::ActionError> {
+        report_panics();
+        P::options(&member, &ctx.into(), (&field, &input), OptionsQuery { search, after }).map_err(Into::into)
+    }
+}
+
+impl From<Event<String>> for plugin_types::Event {
+    fn from(event: Event<String>) -> Self {
+        Self { payload: event.payload, dedupe_key: event.dedupe_key }
+    }
+}
+
 /// A panic becomes a line in the run's log before it becomes a trap: the trap itself says nothing about what went wrong.
 fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| imports::log(Level::Error, &panic.to_string())));
 }
 
 impl From<plugin_types::Context> for Context {

@@ -13,9 +13,11 @@
 //! ```
 //! Redirects are not followed: a `3xx` comes back as it is.
 
+mod blob;
 mod response;
 mod saved;
 
+pub use blob::Blob;
 pub use response::Response;
 pub use saved::{BodyEncoding, SavedBody, SavedResponse};
 
@@ -122,6 +124,19 @@ impl Request {
     pub fn form<K: AsRef<str>, V: AsRef<str>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         let body = encode_form(pairs);
         self.body("application/x-www-form-urlencoded", body)
+    }
+
+    /// The host keeps a body that is no text, or too large for an output, and the response says which blob it is ([`Response::blob`]): such a
+    /// body never passes through the plugin. A host that keeps none gives the body as ever.
+    #[must_use]
+    pub fn keep_binary(self) -> Self {
+        self.header("flowcell-keep-body", "binary")
+    }
+
+    /// The host inserts a blob at this place of the body, which the plugin's input has to name. Places are given in their order.
+    #[must_use]
+    pub fn insert_blob(self, at: usize, blob: &Blob) -> Self {
+        self.header("flowcell-insert-blobs", format!("{at}={}", blob.blob))
     }
 
     /// At most this long for the whole exchange.

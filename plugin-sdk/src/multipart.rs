@@ -36,6 +36,21 @@ fn malformed<T>(why: impl Into<String>) -> Result<T, MalformedForm> {
 /// The content type and the body. The delimiter is made from `seed`, so that the same parts and seed give the same bytes: a repeated attempt
 /// sends what the first one sent.
 pub fn encode(parts: &[Part], seed: &str) -> (String, Vec<u8>) {
+    let Laid { content_type, body, .. } = lay(parts, seed);
+    (content_type, body)
+}
+
+/// A body, and where each part's own body ends in it: there the host can insert a blob ([`crate::http::Request::insert_blob`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Laid {
+    pub content_type: String,
+    pub body: Vec<u8>,
+    pub ends: Vec<usize>,
+}
+
+/// As [`encode`].
+pub fn lay(parts: &[Part], seed: &str) -> Laid {
+    let mut ends = Vec::with_capacity(parts.len());
     let boundary = boundary(parts, seed);
     let mut body = Vec::with_capacity(parts.iter().map(|part| part.body.len() + part.name.len() + 160).sum());
     for part in parts {
@@ -52,10 +67,11 @@ pub fn encode(parts: &[Part], seed: &str) -> (String, Vec<u8>) {
         }
         body.extend_from_slice(b"\r\n\r\n");
         body.extend_from_slice(&part.body);
+        ends.push(body.len());
         body.extend_from_slice(b"\r\n");
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    (format!("multipart/form-data; boundary={boundary}"), body)
+    Laid { content_type: format!("multipart/form-data; boundary={boundary}"), body, ends }
 }
 
 /// A delimiter that stands in no part.

@@ -18,37 +18,89 @@
 //! assert_eq!(output, json!({"id": 7}));
 //! assert_eq!(host.requests()[0].body, b"\"hello\"");
 //! ```
-//! A request that nothing expects panics, and so does the harness's end while something expected has not happened.
+//! `key_value`, `mail`, `inbox`, `contacts` and `connection` are played in memory: prepare them with [`Harness::add_person`], [`Harness::add_contact`],
+//! [`Harness::set_connection`], and look at what became of them. A request that nothing expects panics, and so does the harness's end while something expected has not happened.
 
 #![expect(clippy::missing_panics_doc, reason = "everything here panics when a test is wrong: that is its answer")]
 #![expect(clippy::needless_pass_by_value, reason = "`json!` in the call reads best without a borrow")]
 
 mod answer;
+mod contacts;
+pub(crate) mod host;
+mod key_value;
 
 pub use answer::Answer;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::http::{Request, Response, SendError};
+use crate::connection::Facts;
+use crate::http::Request;
 use crate::log::Level;
-use crate::register::{call_action, call_trigger};
-use crate::trigger::{Outcome, WebhookRequest};
-use crate::{ActionError, Context, Input, Output, Plugin};
+use crate::mail::Message;
+use crate::options::{Options, OptionsQuery};
+use crate::poll::Polled;
+use crate::register::{call_action, call_options, call_poll, call_subscribe, call_trigger, call_unsubscribe};
+use crate::subscription::{Subscribe, Subscription};
+use crate::trigger::{Event, Outcome, WebhookRequest};
+use crate::{ActionError, Context, HostError, Input, Output, Plugin};
 
 thread_local! {
     /// Guests call plain functions, so the double stands beside the call: one for each thread, as each test has its own.
     static DOUBLE: RefCell<Option<Double>> = const { RefCell::new(None) };
 }
 
+/// Answers each request by itself: a whole service, played.
+type Answering = Box<dyn FnMut(&Request) -> Answer>;
+
 #[derive(Default)]
 struct Double {
     expected: VecDeque<(String, String, Answer)>,
+    answering: Option<Answering>,
     requests: Vec<Request>,
     lines: Vec<(Level, String)>,
+    /// What the next calls of other interfaces than HTTP fail with.
+    failures: VecDeque<HostError>,
+    /// What fails after so many calls.
+    later: Option<(usize, HostError)>,
+    values: key_value::Values,
+    mails: Vec<Message>,
+    /// Addresses that the mail server refuses.
+    unknown: Vec<String>,
+    notifications: Vec<Value>,
+    people: Vec<Value>,
+    contacts: contacts::Contacts,
+    connection: Option<Facts>,
+}
+
+impl Double {
+    fn is_due(&mut self) -> Option<HostError> {
+        let (calls, error) = self.later.take()?;
+        match calls.checked_sub(1) {
+            Some(calls) => {
+                self.later = Some((calls, error));
+                None
+            }
+            None => Some(error),
+        }
+    }
+
+    fn people_of(&self, audience: &Value) -> Vec<Value> {
+        let listed = |key: &str, value: &Value| audience[key].as_array().is_some_and(|listed| listed.contains(value));
+        let is_meant = |person: &&Value| {
+            let roles = person["roles"].as_array();
+            audience["everyone"] == true
+                || listed("users", &person["id"])
+                || roles.is_some_and(|roles| roles.iter().any(|role| listed("roles", role)))
+        };
+        self.people.iter().filter(is_meant).cloned().collect()
+    }
 }
 
 /// The host, for one test on one thread.
@@ -72,6 +124,11 @@ impl Harness {
     /// The next request must be this one, and is answered so. Call it once for each request, in their order.
     pub fn expect(&self, method: &str, url: &str, answer: Answer) {
         with(|double| double.expected.push_back((method.to_owned(), url.to_owned(), answer)));
+    }
+
+    /// From now on, requests are answered by a service that is played, in whatever order they come.
+    pub fn answer_with(&self, answering: impl FnMut(&Request) -> Answer + 'static) {
+        with(|double| double.answering = Some(Box::new(answering)));
     }
 
     /// What was sent so far.
@@ -101,6 +158,113 @@ impl Harness {
         request: WebhookRequest,
     ) -> Result<Outcome<Value>, ActionError> {
         call_trigger(trigger, &self.context, &config.to_string(), request)?.try_map(|payload| Ok(value(&payload)))
+    }
+}
+
+/// What is not HTTP.
+impl Harness {
+    /// The next call of `key_value`, `mail`, `inbox` or `contacts` fails so. Call it once for each failure, in their order.
+    pub fn fail(&self, error: HostError) {
+        with(|double| double.failures.push_back(error));
+    }
+
+    /// As many calls go well before the next one fails so.
+    pub fn fail_after(&self, calls: usize, error: HostError) {
+        with(|double| double.later = Some((calls, error)));
+    }
+
+    /// Lets time pass for what `key_value` keeps.
+    pub fn advance(&self, time: Duration) {
+        with(|double| double.values.now_ms += u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// The mail server will refuse this address.
+    pub fn refuse_mail_to(&self, address: &str) {
+        with(|double| double.unknown.push(address.to_owned()));
+    }
+
+    /// What was sent so far.
+    pub fn mails(&self) -> Vec<Message> {
+        with(|double| double.mails.clone())
+    }
+
+    /// `{"id", "name", "email"?, "phone"?, "roles"?, "quiet_hours"?, "channels"?}`.
+    pub fn add_person(&self, person: Value) {
+        with(|double| double.people.push(person));
+    }
+
+    /// What was put into the inbox so far.
+    pub fn notifications(&self) -> Vec<Value> {
+        with(|double| double.notifications.clone())
+    }
+
+    /// Returns it with its id.
+    pub fn add_contact(&self, contact: Value) -> Value {
+        with(|double| double.contacts.add(contact))
+    }
+
+    pub fn contacts(&self) -> Vec<Value> {
+        with(|double| double.contacts.all.clone())
+    }
+
+    /// The id of the run's contact.
+    pub fn enrolled(&self) -> Option<String> {
+        with(|double| double.contacts.enrolled.clone())
+    }
+
+    pub fn set_connection(&self, facts: Facts) {
+        with(|double| double.connection = Some(facts));
+    }
+
+    /// Asks a polling trigger as the host would. Cursors are JSON here.
+    pub fn poll<C: Input, O: Output, Cursor: Serialize + DeserializeOwned>(
+        &self,
+        poll: fn(&Context, C, Option<Cursor>) -> Result<Polled<O, Cursor>, ActionError>,
+        config: Value,
+        cursor: Option<Value>,
+    ) -> Result<Polled<Value, Value>, ActionError> {
+        let polled = call_poll(poll, &self.context, &config.to_string(), cursor.map(|cursor| cursor.to_string()))?;
+        let events = polled.events.into_iter();
+        Ok(Polled {
+            events: events
+                .map(|event| Event { payload: value(&event.payload), dedupe_key: event.dedupe_key })
+                .collect(),
+            cursor: polled.cursor.map(|cursor| value(&cursor)),
+            more: polled.more,
+        })
+    }
+
+    /// Registers a trigger's URL as the host would. Registrations are JSON here.
+    pub fn subscribe<C: Input, R: Serialize + DeserializeOwned>(
+        &self,
+        subscribe: fn(&Context, C, Subscribe<R>) -> Result<Subscription<R>, ActionError>,
+        config: Value,
+        wanted: Subscribe<Value>,
+    ) -> Result<Subscription<Value>, ActionError> {
+        let registration = wanted.registration.map(|registration| registration.to_string());
+        let wanted = Subscribe { callback_url: wanted.callback_url, registration };
+        let made = call_subscribe(subscribe, &self.context, &config.to_string(), wanted)?;
+        Ok(Subscription { registration: value(&made.registration), renew_before: made.renew_before })
+    }
+
+    pub fn unsubscribe<C: Input, R: DeserializeOwned>(
+        &self,
+        unsubscribe: fn(&Context, C, R) -> Result<(), ActionError>,
+        config: Value,
+        registration: Value,
+    ) -> Result<(), ActionError> {
+        call_unsubscribe(unsubscribe, &self.context, &config.to_string(), &registration.to_string())
+    }
+
+    /// Asks for the choices of a field as the host would.
+    pub fn options(
+        &self,
+        choose: fn(&Context, &str, &Value, OptionsQuery) -> Result<Options, ActionError>,
+        field: &str,
+        input: Value,
+        query: OptionsQuery,
+    ) -> Result<Value, ActionError> {
+        call_options(choose, &self.context, (field, &input.to_string()), query).map(|choices| value(&choices))
     }
 }
 
@@ -147,22 +311,5 @@ fn with<T>(work: impl FnOnce(&mut Double) -> T) -> T {
     })
 }
 
-pub(crate) fn log(level: Level, message: &str) {
-    with(|double| double.lines.push((level, message.to_owned())));
-}
-
-pub(crate) fn send(request: Request) -> Result<Response, SendError> {
-    let answer = with(|double| {
-        let Some((method, url, answer)) = double.expected.pop_front() else {
-            panic!("the plugin sent {} {}, and nothing expects another request", request.method, request.url);
-        };
-        assert_eq!(
-            (method, url),
-            (request.method.clone(), request.url.clone()),
-            "expected the left request, the plugin sent the right one"
-        );
-        double.requests.push(request);
-        answer
-    });
-    answer.0
-}
+#[cfg(test)]
+mod tests;

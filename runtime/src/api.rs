@@ -1,13 +1,18 @@
 //! The REST API, `/api/v2`: what the CLI and the web page use, and nothing else does more.
 
 pub(crate) mod auth;
+pub(crate) mod blobs;
 pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod consent;
+pub(crate) mod contacts;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod notifications;
+pub(crate) mod options;
 pub(crate) mod plugins;
+pub(crate) mod preview;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod redaction;
@@ -19,6 +24,7 @@ pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod tail;
 pub(crate) mod triggers;
+pub(crate) mod users;
 pub(crate) mod workflows;
 
 use std::sync::Arc;
@@ -43,16 +49,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/api/v2/server", get(server::show))
         .route("/api/v2/workflows", get(workflows::list).post(workflows::apply))
+        .route("/api/v2/workflows/preview", post(preview::preview))
         .route("/api/v2/workflows/{id}", get(workflows::show))
         .route("/api/v2/workflows/{id}/runs", post(start::start))
         .route("/api/v2/workflows/{id}/trigger", get(triggers::show))
         .route("/api/v2/workflows/{id}/trigger/rotate-url", post(triggers::rotate::rotate))
+        .route("/api/v2/workflows/{id}/trigger/poll", get(triggers::polled::show).post(triggers::polled::now))
         .route("/api/v2/workflows/{id}/requests", get(triggers::requests::list))
         .route("/api/v2/workflows/{id}/requests/tail", get(triggers::tail::follow))
         .route("/api/v2/workflows/{id}/reference", get(triggers::reference::show).post(triggers::reference::save))
         .route("/api/v2/events", post(events::send))
         .route("/api/v2/runs", get(runs::list))
         .route("/api/v2/runs/{id}", get(runs::show))
+        .route("/api/v2/runs/{id}/blobs/{digest}", get(blobs::show))
         .route("/api/v2/runs/{id}/events", get(tail::run))
         .route("/api/v2/events", get(tail::all))
         .route("/api/v2/runs/{id}/pin", put(runs::pin).delete(runs::unpin))
@@ -86,10 +95,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v2/connections/{name}/plugins/{publisher}/{plugin}",
             put(connections::allow).delete(connections::disallow),
         )
+        .route("/api/v2/contacts", get(contacts::list).post(contacts::upsert))
+        .route("/api/v2/contacts/{id}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
+        .route("/api/v2/contacts/{id}/notes", get(contacts::notes::list).post(contacts::notes::add))
+        .route("/api/v2/contacts/{id}/history", get(contacts::notes::history))
+        .route("/api/v2/contact-fields", get(contacts::fields::list))
+        .route("/api/v2/contact-fields/{name}", put(contacts::fields::define).delete(contacts::fields::remove))
+        .route("/api/v2/users", get(users::list).post(users::add))
+        .route("/api/v2/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
+        .route("/api/v2/notifications", get(notifications::list).delete(notifications::delete_all))
+        .route("/api/v2/notifications/read", post(notifications::read_all))
+        .route("/api/v2/notifications/{id}", axum::routing::delete(notifications::delete))
+        .route("/api/v2/notifications/{id}/read", post(notifications::read))
+        .route("/api/v2/notifications/{id}/unread", post(notifications::unread))
         .route("/api/v2/secrets", get(secrets::show))
         .route("/api/v2/secrets/rotate-key", post(secrets::rotate_key))
         .route("/api/v2/plugins", get(plugins::list))
         .route("/api/v2/plugins/{publisher}/{name}", get(plugins::show))
+        .route("/api/v2/plugins/{publisher}/{name}/options", post(options::list))
         .route("/api/v2/{*rest}", axum::routing::any(not_found))
         .with_state(Arc::clone(&app));
     // What answers for unknown routes and methods stands inside the check as well: without a token nobody learns what there is.

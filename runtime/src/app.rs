@@ -5,24 +5,32 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use flowcell_core::capability::Grant;
-use flowcell_core::id::{RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::contact::port::Contacts;
+use flowcell_core::id::{ConnectionName, RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Inbox;
+use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Retention, RunIndex, Schedules, Tail,
-    Triggers,
+    Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Polls, Rehearsal, Retention,
+    RunIndex, Schedules, Subscriptions, Tail, Triggers,
 };
-use flowcell_engine::RunControl;
+use flowcell_core::receipt::Receipts;
+use flowcell_core::time::Timestamp;
+use flowcell_engine::polling::PollHandle;
+use flowcell_engine::{ControlError, RunControl};
 use flowcell_sandbox::egress::Door;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::options::OptionsCache;
 use crate::api::redaction::Redactions;
 use crate::api::tail::FOLLOWERS_MAX;
-use crate::config::{Ingress, size};
+use crate::config::{Ingress, Triggers as TriggersConfig, size};
 use crate::connections::Broker;
 use crate::connections::keys::Keys;
 use crate::connections::oauth::Tokens;
 use crate::connections::oauth::consent::Consents;
+use crate::contacts::PublishedListeners;
 use crate::http::body::BodyReader;
 use crate::http::limits::Limits;
 use crate::ingress::published::Cache;
@@ -30,7 +38,9 @@ use crate::ingress::recent;
 use crate::ingress::routes::Routes;
 use crate::ingress::tally::Tallies;
 use crate::ingress::waiting::Waiting;
+use crate::plugin_triggers::{PluginTriggers, Urls};
 use crate::schedules::PublishedSchedules;
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 
 /// Everything behind the edge, as the traits of `core`.
@@ -43,7 +53,15 @@ pub(crate) struct Ports {
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) triggers: Arc<dyn Triggers>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) contacts: Arc<dyn Contacts>,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) receipts: Arc<dyn Receipts>,
+    pub(crate) polls: Arc<dyn Polls>,
+    pub(crate) subscriptions: Arc<dyn Subscriptions>,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) rehearsal: Arc<dyn Rehearsal>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) preparer: Arc<dyn Preparer>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -74,6 +92,16 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// What the scheduler looks at; told here when a workflow is applied.
     pub(crate) scheduled: Arc<PublishedSchedules>,
+    /// What the dispatcher of changes of contacts looks at.
+    pub(crate) listeners: Arc<PublishedListeners>,
+    /// What the poller and the subscriber look at; told here when a workflow is applied or a URL replaced.
+    pub(crate) plugin_triggers: Arc<PluginTriggers>,
+    /// Asks the poller.
+    pub(crate) polling: PollHandle,
+    /// The choices of fields that were asked for just now.
+    pub(crate) options: OptionsCache,
+    /// What the configuration says of triggers that nobody calls.
+    pub(crate) triggers: TriggersConfig,
     pub(crate) published: Cache,
     /// Starts, resumes and cancels runs.
     pub(crate) control: RunControl,
@@ -85,6 +113,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// The one way out, for what the host itself sends on somebody's behalf.
     pub(crate) door: Door,
+    /// For mail, the way of the host's own.
+    pub(crate) mailer: Arc<Mailer>,
     /// The senders that wait for a run's answer.
     pub(crate) waiting: Arc<Waiting>,
     /// What came to the triggers.
@@ -110,17 +140,31 @@ impl App {
         let tallies = Arc::new(Tallies::new(ports.clock.now(), kept));
         let scheduled =
             Arc::new(PublishedSchedules::new(WorkspaceId::default_workspace(), definitions, Arc::clone(&tallies)));
+        let listeners = Arc::new(PublishedListeners::new(
+            WorkspaceId::default_workspace(),
+            Arc::clone(&ports.definitions),
+            Arc::clone(&tallies),
+        ));
+        let urls = Urls { key: key.clone(), base_url: base_url.clone(), workspace: WorkspaceId::default_workspace() };
+        let plugin_triggers =
+            Arc::new(PluginTriggers::new(&ports, (Arc::clone(&settings.connections), Arc::clone(&tallies)), urls));
         Self {
             workspace: WorkspaceId::default_workspace(),
             scheduled,
+            listeners,
+            plugin_triggers,
+            polling: PollHandle::default(),
+            options: OptionsCache::new(&settings.triggers),
+            triggers: settings.triggers,
             published: Cache::new(published_max),
             tallies,
             redactions: Redactions::default(),
             control: settings.control,
-            connections: settings.connections,
-            tokens: settings.tokens,
             consents: Consents::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy)),
             keys: settings.keys,
+            tokens: settings.tokens,
+            mailer: settings.mailer,
+            connections: settings.connections,
             door: settings.door,
             waiting: settings.waiting,
             ports,
@@ -158,6 +202,13 @@ impl App {
         self.control.resume_link(run, step)
     }
 
+    /// Everything goes on that waits for the owner of this connection, who acted at `at`: runs, which are returned, and triggers.
+    pub(crate) async fn reconnected(&self, name: &ConnectionName, at: Timestamp) -> Result<Vec<RunId>, ControlError> {
+        self.polling.reconnected(name, at).await;
+        self.plugin_triggers.tell();
+        self.control.reconnected(&self.workspace, name, at).await
+    }
+
     /// The URL of a workflow's trigger.
     pub(crate) fn hook_url(&self, workflow: &WorkflowId, generation: u32) -> String {
         format!("{}/hooks/{}", self.base_url, self.hook_token(workflow, generation))
@@ -172,12 +223,14 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) grants: Vec<Grant>,
     pub(crate) ingress: Ingress,
+    pub(crate) triggers: TriggersConfig,
     pub(crate) base_url: Url,
     pub(crate) control: RunControl,
     pub(crate) connections: Arc<Broker>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keys: Keys,
     pub(crate) door: Door,
+    pub(crate) mailer: Arc<Mailer>,
     pub(crate) waiting: Arc<Waiting>,
 }
 

@@ -6,18 +6,24 @@ pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use axum::Router;
+use flowcell_core::contact::event::ChainLimits;
 use flowcell_core::id::{Digest, WorkspaceId};
 use flowcell_core::ports::{
-    Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
+    Blobs, Catalog, Clock, Definitions, Destinations, Entropy, InstalledPlugin, Journal, RunIndex, RunQueue, Schedules,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::schedule::ZonedCalendar;
+use flowcell_engine::contacts::{Dispatcher, DispatcherPorts};
+use flowcell_engine::polling::{Poller, PollerPorts};
 use flowcell_engine::scheduler::{Scheduler, SchedulerPorts};
-use flowcell_engine::{Engine, EngineConfig, Shutdown};
+use flowcell_engine::subscribing::{Subscriber, SubscriberPorts};
+use flowcell_engine::{Engine, EngineConfig, EngineStopped, Shutdown};
 use flowcell_registry::catalog::{LocalCatalog, Sources};
 use flowcell_sandbox::egress::Door;
 use flowcell_sandbox::{Sandbox, StaticGrants};
@@ -28,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::app::{App, Phase, Ports, Preparer, Settings};
+use crate::blobs::RelatedBlobs;
 use crate::clock::SystemClock;
 use crate::config::{Config, size};
 use crate::connections::keys::Unreadable;
@@ -37,6 +44,10 @@ use crate::data_dir::{DataDir, KeyNeeded, admin_token_file};
 use crate::entropy::SystemEntropy;
 use crate::http::serve::{Edge, serve, with_fallbacks};
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::Services;
+use crate::services::contacts::ContactService;
+use crate::services::inbox::Inboxes;
+use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
 use crate::{api, built_in, ingress};
@@ -63,19 +74,35 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
     let users = Users::among(Arc::clone(&store) as _, Arc::clone(&catalog));
     let tokens = Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::clone(&clock)));
+    let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
+    let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
+    let blobs: Arc<dyn Blobs> = Arc::new(RelatedBlobs::new(Arc::clone(&store) as _, Arc::clone(&journal)));
+    let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
+    let inboxes = Inboxes {
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
+    let services = Arc::new(Services {
+        mailer: Arc::clone(&mailer),
+        inboxes,
+        contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
+    });
     let sandbox = Arc::new(Sandbox::new(
         settings::sandbox(config, data.code_cache(), &key)?,
         flowcell_sandbox::Ports {
             catalog: Arc::clone(&catalog),
             grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
             credentials: Arc::new(CallTokens(Arc::clone(&tokens))),
+            blobs: Arc::clone(&blobs),
+            services: Arc::clone(&services) as _,
             door: door.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         },
     )?);
-    let waiting = Arc::new(Waiting::new(size(config.ingress.replies_waiting_max)));
-    let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
     let ports = Ports {
         journal: Arc::clone(&journal),
         runs: Arc::clone(&store) as Arc<dyn RunIndex>,
@@ -84,7 +111,15 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         definitions: Arc::clone(&store) as Arc<dyn Definitions>,
         schedules: Arc::clone(&store) as Arc<dyn Schedules>,
         triggers: Arc::clone(&store) as _,
+        blobs,
+        contacts: Arc::clone(&store) as _,
+        people: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        receipts,
+        polls: Arc::clone(&store) as _,
+        subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
+        rehearsal: Arc::clone(&sandbox) as _,
         catalog: Arc::clone(&catalog),
         preparer: Arc::new(SandboxPreparer(Arc::clone(&sandbox))),
         clock: Arc::clone(&clock),
@@ -95,9 +130,11 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         ..settings::engine(config, &key)
     };
     let engine = Engine::new(engine_config, engine_ports(&ports, &store));
+    services.contacts.connect(engine.control());
     let edge_settings = Settings {
         limits: config.http.limits(),
         ingress: config.ingress.clone(),
+        triggers: config.triggers.clone(),
         grants: config.grants.clone(),
         base_url,
         control: engine.control(),
@@ -105,6 +142,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         tokens,
         keys,
         door: door.clone(),
+        mailer,
         waiting,
     };
     let url = edge_settings.base_url.as_str().trim_end_matches('/').to_owned();
@@ -119,6 +157,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     keep_up(&app, config, &tasks);
     let engine = tasks.spawn(engine.run(shutdown.clone()));
     let scheduler = tasks.spawn(scheduler(&app).run(shutdown.clone()));
+    let dispatcher = tasks.spawn(dispatcher(&app).run(shutdown.clone()));
+    let triggers = tasks.spawn(triggers(&app, config, shutdown.clone()));
     app.readiness.set(Phase::Ready);
 
     Ok(Running {
@@ -141,6 +181,8 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         http,
         engine,
         scheduler,
+        dispatcher,
+        triggers,
     })
 }
 
@@ -156,7 +198,9 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));
     let (connections, closing) = (Arc::clone(&app.connections), app.closing.clone());
     tasks.spawn(async move { connections.keep_usage(closing).await });
 }
@@ -166,6 +210,7 @@ fn engine_ports(ports: &Ports, store: &Arc<EmbeddedStore>) -> flowcell_engine::P
         journal: Arc::clone(&ports.journal),
         queue: Arc::clone(store) as Arc<dyn RunQueue>,
         destinations: Arc::clone(store) as Arc<dyn Destinations>,
+        contacts: Arc::clone(&ports.contacts),
         index: Arc::clone(&ports.runs),
         definitions: Arc::clone(&ports.definitions),
         invoker: Arc::clone(&ports.invoker),
@@ -183,6 +228,39 @@ fn scheduler(app: &App) -> Scheduler {
         source: Arc::clone(&app.scheduled) as _,
         clock: Arc::clone(&app.ports.clock),
     })
+}
+
+fn dispatcher(app: &App) -> Dispatcher {
+    Dispatcher::new(DispatcherPorts {
+        control: app.control.clone(),
+        contacts: Arc::clone(&app.ports.contacts),
+        source: Arc::clone(&app.listeners) as _,
+        clock: Arc::clone(&app.ports.clock),
+        limits: ChainLimits::default(),
+    })
+}
+
+/// Asks plugins what is new, and keeps the URLs of triggers registered.
+fn triggers(
+    app: &Arc<App>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), EngineStopped>> + use<> {
+    let ports = PollerPorts {
+        control: app.control.clone(),
+        polls: Arc::clone(&app.ports.polls),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+    };
+    let poller = Poller::new(settings::poller(config), ports, &app.polling);
+    let subscriber = Subscriber::new(SubscriberPorts {
+        control: app.control.clone(),
+        subscriptions: Arc::clone(&app.ports.subscriptions),
+        source: Arc::clone(&app.plugin_triggers) as _,
+        workspace: app.workspace.clone(),
+        timeout: Duration::from_millis(config.triggers.subscribe_timeout_ms),
+    });
+    async move { tokio::try_join!(poller.run(shutdown.clone()), subscriber.run(shutdown)).map(drop) }
 }
 
 /// Every route there is.

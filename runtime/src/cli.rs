@@ -4,12 +4,14 @@
 mod check;
 mod config;
 mod connection;
+mod contact;
 mod control;
 mod curl;
 mod dead_letter;
 mod destination;
 mod document;
 mod event;
+mod inbox;
 pub(crate) mod input;
 mod logs;
 mod output;
@@ -25,6 +27,7 @@ mod serve;
 mod start;
 mod test;
 mod trigger;
+mod user;
 mod workflow;
 
 use std::path::PathBuf;
@@ -112,6 +115,15 @@ enum Command {
     /// Add, list, test, rotate and remove the credentials that steps use
     #[command(subcommand)]
     Connection(connection::Command),
+    /// Add, find, change and delete contacts, and define their fields
+    #[command(subcommand)]
+    Contact(contact::Command),
+    /// Add, list, change and remove the people who are told something
+    #[command(subcommand)]
+    User(user::Command),
+    /// Read what came to somebody's inbox
+    #[command(subcommand)]
+    Inbox(inbox::Command),
     /// Look after the key that stored secrets are sealed with
     #[command(subcommand)]
     Secrets(secrets::Command),
@@ -199,11 +211,17 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         Command::Test(test) => test::run(&test, &global, environment, output),
         Command::Plugin(plugin::Command::Inspect(inspect)) => plugin::inspect::run(&inspect, output),
         Command::Plugin(plugin::Command::Build(build)) => plugin::build::run(&build, output),
+        Command::Plugin(plugin::Command::Examples(examples)) => {
+            plugin::examples::run(&examples, &global, environment, output)
+        }
         Command::Plugin(plugin::Command::List) => {
             with_server(&global, environment, async |client| plugin::list(client, output).await)
         }
         Command::Workflow(workflow::Command::Run(rehearse)) => rehearse::run(&rehearse, &global, environment, output),
         Command::Workflow(workflow::Command::RenameStep(rename)) => workflow::rename_step(&rename, output),
+        Command::Plugin(plugin::Command::Options(options)) => {
+            with_server(&global, environment, async |client| plugin::options::run(&options, client, output).await)
+        }
         Command::Plugin(plugin::Command::Release(release)) => {
             with_server(&global, environment, async |client| plugin::release(&release, client, output).await)
         }
@@ -228,6 +246,15 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Connection(command) => {
             with_server(&global, environment, async |client| connection::run(command, client, output).await)
+        }
+        Command::Contact(command) => {
+            with_server(&global, environment, async |client| contact::run(&command, client, output).await)
+        }
+        Command::User(command) => {
+            with_server(&global, environment, async |client| user::run(&command, client, output).await)
+        }
+        Command::Inbox(command) => {
+            with_server(&global, environment, async |client| inbox::run(&command, client, output).await)
         }
         Command::Secrets(secrets::Command::NewKey) => {
             secrets::new_key(output);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::response::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -25,6 +26,10 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The largest answer that is read: a run with every attempt at its limits stays below.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long to wait before a broken stream is asked for again, and how often in a row: half a minute outlasts a restart.
+const EVENTS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const EVENTS_AGAIN_MAX: u32 = 30;
 
 /// Why there is no answer to work with.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,19 @@ impl Client {
     /// `GET /api/v2/{path}`; `path` may have a query.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.send(Method::GET, path, None).await
+    }
+
+    /// `GET /api/v2/{path}` of bytes.
+    pub(crate) async fn download(&self, path: &str) -> Result<Bytes, ClientError> {
+        let request =
+            self.request(Method::GET, path).body(Full::default()).map_err(|error| self.unreachable(&error))?;
+        let (head, body) = self.exchange(request).await?;
+        if !head.status.is_success() {
+            return Err(self.refusal(head.status, &body));
+        }
+        let (name, value) = api::MARK;
+        let is_ours = head.headers.get(name) == Some(&value);
+        if is_ours { Ok(body) } else { Err(ClientError::Foreign { server: self.shown(), status: head.status }) }
     }
 
     /// `POST /api/v2/{path}` with a workflow file.
@@ -99,6 +117,22 @@ impl Client {
         Err(self.refusal(head.status, &body))
     }
 
+    /// The stream again, after it broke: for as long as a restart takes.
+    pub(crate) async fn events_again(&self, path: &str, last_id: Option<&str>) -> Result<Events, ClientError> {
+        let mut tries = 0;
+        loop {
+            tokio::time::sleep(EVENTS_AGAIN_AFTER).await;
+            tries += 1;
+            match self.events(path, last_id).await {
+                Err(ClientError::Problem(problem)) if problem.status != 503 => {
+                    return Err(ClientError::Problem(problem));
+                }
+                Err(_) if tries < EVENTS_AGAIN_MAX => {}
+                answered => return answered,
+            }
+        }
+    }
+
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
         let base = self.server.as_str().trim_end_matches('/');
         let request = Request::builder()
@@ -127,16 +161,7 @@ impl Client {
         }
         let body = body.map(|(_, bytes)| bytes).unwrap_or_default();
         let request = request.body(Full::new(body)).map_err(|error| self.unreachable(&error))?;
-        let exchange = async {
-            let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
-            Ok((head, body))
-        };
-        let (head, body) = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(self.no_answer(format!("nothing came within {} s", TIMEOUT.as_secs()))))?;
+        let (head, body) = self.exchange(request).await?;
         let status = head.status;
         let foreign = || ClientError::Foreign { server: self.shown(), status };
         let (name, value) = api::MARK;
@@ -145,6 +170,20 @@ impl Client {
             return if is_ours { serde_json::from_slice(&body).map_err(|_| foreign()) } else { Err(foreign()) };
         }
         Err(self.refusal(status, &body))
+    }
+
+    /// One answer, whole.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(Parts, Bytes), ClientError> {
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
+            Ok((head, body))
+        };
+        tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(self.no_answer(format!("nothing came within {} s", TIMEOUT.as_secs()))))
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub(crate) use sections::{
-    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, size,
+    Egress, Engine, Http, Ingress, KeyFrom, Plugins, Redaction, Retention, Sandbox, Secrets, Store, Triggers, size,
 };
 
 /// The commented default configuration.
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) drain_timeout_ms: u64,
     pub(crate) http: Http,
     pub(crate) ingress: Ingress,
+    pub(crate) triggers: Triggers,
     pub(crate) engine: Engine,
     pub(crate) sandbox: Sandbox,
     pub(crate) egress: Egress,
@@ -52,6 +53,7 @@ impl Default for Config {
             drain_timeout_ms: 25_000,
             http: Http::default(),
             ingress: Ingress::default(),
+            triggers: Triggers::default(),
             engine: Engine::default(),
             sandbox: Sandbox::default(),
             egress: Egress::default(),
@@ -105,6 +107,7 @@ impl Config {
         for (section, keys) in [
             ("http", self.http.positive()),
             ("ingress", self.ingress.positive()),
+            ("triggers", self.triggers.positive()),
             ("engine", self.engine.positive()),
             ("sandbox", self.sandbox.positive()),
             ("egress", self.egress.positive()),

@@ -118,7 +118,9 @@ async fn take(app: &App, route: &Route, note: &mut Note, came: Came) -> Result<R
         headers,
         body: Vec::new(),
     };
-    let sent = Sent::new(parts.headers, &body, route.published.workflow.trigger.dedupe.as_ref());
+    let verifier = route.published.verifier.as_ref();
+    let signed = verifier.and_then(|verifier| verifier.delivery_key(&parts.headers, &body));
+    let sent = Sent::new(parts.headers, &body, route.published.workflow.trigger.dedupe.as_ref()).signed(signed);
     let request = WebhookRequest { body: body.into(), ..request };
     match call(app, route, note.request_id(), request).await? {
         WebhookOutcome::Events(events) if route.is_draft => Ok(accept::tested(note, events.len())),
@@ -156,6 +158,7 @@ pub(crate) async fn call(
         deadline: app.ports.clock.now() + Duration::from_millis(app.ingress.trigger_timeout_ms),
         config: route.config.clone(),
         request,
+        connection: route.published.workflow.trigger.connection.clone(),
     };
     let Invocation { outcome, record } = app.ports.invoker.on_webhook(call).await;
     let workflow = &route.hook.workflow;

@@ -6,19 +6,24 @@
 mod api;
 mod app;
 mod assemble;
+mod blobs;
 mod built_in;
 mod cli;
 mod client;
 mod clock;
 mod config;
 mod connections;
+mod contacts;
 mod data_dir;
 mod entropy;
 mod http;
 mod ingress;
+mod plugin_triggers;
+mod preview;
 mod publish;
 mod rehearsal;
 mod schedules;
+mod services;
 #[cfg(test)]
 mod testing;
 mod token;

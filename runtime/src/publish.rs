@@ -1,6 +1,6 @@
 //! Makes a workflow text a version of a workflow: check, pin its plugins, make sure that they can be called, store.
 
-mod others;
+pub(crate) mod others;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use flowcell_core::id::{Digest, WorkflowId};
 use flowcell_core::plugin::{Pin, Uses};
-use flowcell_core::ports::{Hook, HookBinding, InstalledPlugin, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::ports::{Hook, HookBinding, InstalledPlugin, PollState, StoreError, WorkflowHead, WorkflowVersion};
 use flowcell_core::workflow::check::Surroundings;
 use flowcell_core::workflow::problem::Problem as Fault;
 use flowcell_core::workflow::{StepKind, Workflow, examine};
 
 use crate::app::{App, TRIGGER_ID};
+use crate::plugin_triggers::{Asked, What};
 use crate::publish::others::Stored;
 use crate::token::TokenHash;
 use crate::upkeep;
@@ -38,6 +39,20 @@ pub(crate) struct Applied {
     pub(crate) created: bool,
     /// What may be wrong with it all the same.
     pub(crate) warnings: Vec<Fault>,
+    /// Of a published version whose trigger is polled: where its next poll goes on.
+    pub(crate) cursor: Option<CursorFate>,
+}
+
+/// What becomes of a trigger's cursor when its workflow is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CursorFate {
+    /// It was never polled.
+    Begins,
+    /// It asks for the same as before, and goes on where it was.
+    Kept,
+    /// It asks for something else, and begins anew.
+    Reset,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +85,7 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
     for plugin in unique(&plugins) {
         secure(app, plugin).await?;
     }
+    let polled = app.ports.polls.get(&app.workspace, &workflow.id).await?;
     let bound = Bound { pins: pins(&plugins), calls: called(app, &workflow).await? };
     let mut conflicts = 0;
     loop {
@@ -77,14 +93,21 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
         if let Some(head) = &stored
             && is_current(app, head, source, &bound, intent).await?
         {
-            return Ok(Applied { version: head.latest, head: head.clone(), created: false, warnings });
+            return Ok(Applied { version: head.latest, head: head.clone(), created: false, warnings, cursor: None });
         }
         match write(app, &workflow, source, &bound, intent, stored).await {
             Err(PublishError::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Ok(applied) => {
-                let applied = Applied { warnings, ..applied };
+                let cursor = match intent {
+                    Intent::Publish => {
+                        app.plugin_triggers.of(&applied.head).await?.and_then(|asked| fate(polled.as_ref(), &asked))
+                    }
+                    Intent::Draft => None,
+                };
+                let applied = Applied { warnings, cursor, ..applied };
                 app.routes.forget(&workflow.id);
                 app.scheduled.tell();
+                app.plugin_triggers.tell();
                 upkeep::index(&*app.ports.runs, &app.workspace, &workflow.id, source);
                 return Ok(applied);
             }
@@ -93,8 +116,17 @@ pub(crate) async fn apply(app: &App, source: &str, intent: Intent) -> Result<App
     }
 }
 
+fn fate(stored: Option<&PollState>, asked: &Asked) -> Option<CursorFate> {
+    let What::Poll { .. } = asked.what else { return None };
+    Some(match stored {
+        None => CursorFate::Begins,
+        Some(state) if state.source == asked.source => CursorFate::Kept,
+        Some(_) => CursorFate::Reset,
+    })
+}
+
 /// Every `uses` of the workflow with the plugin it means today.
-fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
+pub(crate) fn resolve(app: &App, workflow: &Workflow) -> Result<BTreeMap<Uses, Arc<InstalledPlugin>>, PublishError> {
     let uses = workflow.uses().map(|(_, uses)| uses);
     uses.map(|uses| match app.ports.catalog.resolve(uses) {
         Ok(plugin) => Ok((uses.clone(), plugin)),
@@ -220,5 +252,5 @@ async fn write(
         hook: Hook { workspace: app.workspace.clone(), workflow: workflow.id.clone(), trigger: TRIGGER_ID.to_owned() },
     };
     app.ports.definitions.put(version, head.clone(), hook).await?;
-    Ok(Applied { head, version: number, created: true, warnings: Vec::new() })
+    Ok(Applied { head, version: number, created: true, warnings: Vec::new(), cursor: None })
 }

@@ -18,7 +18,9 @@ use flowcell_core::capability::Grant;
 use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{WebhookCall, WebhookOutcome, WebhookRequest};
 use flowcell_core::manual_clock::ManualClock;
-use flowcell_core::ports::{Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, RunFilter, RunIndex, RunQueue};
+use flowcell_core::ports::{
+    Catalog, Clock, DedupeTerms, Entropy, Invoker, Journal, NoBlobs, RunFilter, RunIndex, RunQueue,
+};
 use flowcell_core::record::Answer;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::Run;
@@ -129,6 +131,8 @@ impl Stage {
                 catalog: Arc::clone(&catalog),
                 grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
                 credentials: Arc::new(flowcell_sandbox::UnknownCredentials),
+                blobs: Arc::new(NoBlobs),
+                services: Arc::new(flowcell_sandbox::NoServices),
                 door: Door::new(settings::egress(config), Arc::clone(&clock) as Arc<dyn Clock>),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: Arc::new(SameChance::default()),
@@ -187,6 +191,7 @@ impl Stage {
                 index: Arc::clone(&store) as Arc<dyn RunIndex>,
                 definitions: Arc::new(texts),
                 destinations: Arc::clone(&store) as _,
+                contacts: Arc::clone(&store) as _,
                 invoker: stand_in,
                 catalog: Arc::clone(&self.catalog),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -277,6 +282,7 @@ impl Stage {
             deadline: self.clock.now() + std::time::Duration::from_secs(30),
             config: with.clone(),
             request,
+            connection: None,
         };
         match plugins.on_webhook(call).await.outcome {
             Ok(WebhookOutcome::Events(events)) => {
@@ -299,7 +305,7 @@ impl Stage {
 fn incoming(ready: &Ready, trigger: Value) -> Incoming {
     let workflow = &ready.workflow;
     let input = match &workflow.trigger.kind {
-        TriggerKind::Plugin { .. } | TriggerKind::Error => Input::Trusted,
+        TriggerKind::Plugin { .. } | TriggerKind::Error | TriggerKind::Contact(_) => Input::Trusted,
         TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Event { .. } => Input::Checked,
     };
     Incoming {

@@ -7,7 +7,8 @@ use axum::body::Body;
 use flowcell_core::invoke::{
     ActionCall, CallRecord, Invocation, InvokeError, TriggerEvent, WebhookCall, WebhookOutcome,
 };
-use flowcell_core::ports::{InstalledPlugin, Invoker, Journal};
+use flowcell_core::ports::{InstalledPlugin, Invoker, Journal, Rehearsal};
+use flowcell_core::record::{Answers, Recording, Replay};
 use flowcell_core::run::calendar::AlwaysOpen;
 use flowcell_engine::{Engine, EngineConfig};
 use flowcell_store::memory::MemoryStore;
@@ -26,6 +27,7 @@ use crate::connections::users::Users;
 use crate::entropy::SystemEntropy;
 use crate::http::serve::Edge;
 use crate::ingress::waiting::{TellingJournal, Waiting};
+use crate::services::mail::Mailer;
 use crate::token::{InstanceKey, TokenHash};
 use crate::vault::source::KeySource;
 use crate::vault::{MasterKey, Vault};
@@ -68,7 +70,15 @@ impl Bench {
             definitions: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             triggers: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
+            people: Arc::clone(&store) as _,
+            inbox: Arc::clone(&store) as _,
+            receipts: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,
+            rehearsal: Arc::clone(&trigger) as _,
             catalog: Arc::clone(&catalog) as _,
             preparer: Arc::clone(&trigger) as _,
             clock: Arc::new(SystemClock),
@@ -89,6 +99,7 @@ impl Bench {
                 index: Arc::clone(&ports.runs),
                 definitions: Arc::clone(&ports.definitions),
                 destinations,
+                contacts: Arc::clone(&ports.contacts),
                 invoker: Arc::clone(&ports.invoker),
                 catalog: Arc::clone(&ports.catalog),
                 clock: Arc::clone(&ports.clock),
@@ -104,9 +115,16 @@ impl Bench {
             grants: Vec::new(),
             limits: config.http.limits(),
             ingress: config.ingress,
+            triggers: config.triggers,
             base_url: "http://flowcell.test/".parse().unwrap(),
             control: engine.control(),
             tokens: Arc::new(Tokens::new(Arc::clone(&connections), users, door.clone(), Arc::new(SystemClock))),
+            mailer: Mailer::new(
+                Arc::clone(&connections),
+                door.clone(),
+                Arc::clone(&ports.receipts),
+                Arc::clone(&ports.clock),
+            ),
             connections,
             door,
             keys: Keys::new(key_file, folder.path().join("secrets-rotation"), Arc::new(SystemEntropy)),
@@ -216,6 +234,19 @@ impl Invoker for ScriptedTrigger {
             Ok(WebhookOutcome::Events(vec![event(json!({ "body": body, "path": call.request.path }), None)]))
         };
         Invocation { outcome, record: CallRecord::default() }
+    }
+}
+
+#[async_trait]
+impl Rehearsal for ScriptedTrigger {
+    async fn dry_run(&self, call: ActionCall, _: &Answers) -> Invocation<Value> {
+        Invocation { outcome: Ok(call.input), record: CallRecord::default() }
+    }
+    async fn dry_run_webhook(&self, call: WebhookCall, _: &Answers) -> Invocation<WebhookOutcome> {
+        self.on_webhook(call).await
+    }
+    async fn replay(&self, _: &Recording) -> Replay {
+        unreachable!("nothing is replayed here")
     }
 }
 

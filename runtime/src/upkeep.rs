@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use flowcell_core::id::{WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Clock, Definitions, Retention, RunIndex, StoreError};
+use flowcell_core::receipt::KEPT;
 use flowcell_core::retention::{ByteCap, Picker, RetentionRules};
 use flowcell_core::search::FieldPath;
+use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::Settings;
 use flowcell_core::workflow::text::Located;
 use tokio_util::sync::CancellationToken;
@@ -191,6 +193,33 @@ pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// How often old receipts are looked for: they are kept for days, and an hour more does no harm.
+const RECEIPTS_EVERY: Duration = Duration::from_hours(1);
+
+/// Forgets what steps did when nobody can ask for it any more, until `stop`.
+pub(crate) async fn forget_receipts(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let now = app.ports.clock.now();
+        let before = Timestamp::from_millis(
+            now.since(Timestamp::default()).saturating_sub(KEPT).as_millis().try_into().unwrap_or(0),
+        );
+        loop {
+            match app.ports.receipts.forget(before, STEP).await {
+                Ok(STEP) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old receipts of steps were not removed; it is tried again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(now + RECEIPTS_EVERY) => {}
+        }
+    }
+}
+
 /// How often it is looked whether a run still waits for a connection that is ready.
 const RECONNECTED_EVERY: Duration = Duration::from_mins(1);
 
@@ -213,9 +242,13 @@ pub(crate) async fn release_reconnected(app: Arc<App>, stop: CancellationToken) 
 async fn reconnected(app: &App) -> anyhow::Result<()> {
     for stored in app.connections.list(&app.workspace).await? {
         if stored.connection.state == flowcell_core::connection::State::Ready {
-            app.control.reconnected(&app.workspace, &stored.connection.name).await?;
+            let (name, at) = (&stored.connection.name, stored.connection.updated_at);
+            app.polling.reconnected(name, at).await;
+            app.control.reconnected(&app.workspace, name, at).await?;
         }
     }
+    // Subscriptions look at connections themselves.
+    app.plugin_triggers.tell();
     Ok(())
 }
 

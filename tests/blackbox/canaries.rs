@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flowcell_tests::{CliOutput, Receiver, Reply, Request, Server};
+use flowcell_tests::{Browser, CliOutput, Receiver, Reply, Request, Server, request};
 use serde_json::{Value, json};
 
 /// Stands in every secret. Twelve letters, so that of its base64 enough is left whatever stands around it.
@@ -93,9 +93,9 @@ fn connection(number: usize, receiver: &str) -> (Value, bool) {
         ),
         7 => (
             "oauth-client-credentials",
-            json!({ "token_url": token_url, "client_id": "c" }),
-            json!({ "client_secret": secret }),
-            false,
+            json!({ "token_url": format!("{receiver}/token"), "client_id": "c" }),
+            json!({ "client_secret": plain }),
+            true,
         ),
         8 => (
             "smtp",
@@ -103,7 +103,16 @@ fn connection(number: usize, receiver: &str) -> (Value, bool) {
             json!({ "password": secret }),
             false,
         ),
-        9 => ("webhook-secret", Value::Null, json!({ "secrets": [{ "value": secret }] }), false),
+        9 => (
+            "oauth-code",
+            json!({
+                "authorize_url": "https://login.example/authorize", "token_url": format!("{receiver}/token"), "client_id": "c",
+                "authentication": "client-secret-post",
+            }),
+            json!({ "client_secret": secret }),
+            true,
+        ),
+        10 if number > 50 => ("webhook-secret", Value::Null, json!({ "secrets": [{ "value": secret }] }), false),
         _ => (
             "google-service-account",
             json!({ "client_email": "a@b.example", "token_url": token_url, "scopes": ["s"] }),
@@ -127,6 +136,10 @@ fn connection(number: usize, receiver: &str) -> (Value, bool) {
 
 /// Says what it was sent, in every way it knows; every fifth time as an error.
 fn echo(number: usize, request: &Request) -> Reply {
+    if request.target == "/token" {
+        let tokens = json!({ "access_token": format!("{MARK}access{number}"), "refresh_token": format!("{MARK}refresh{number}"), "expires_in": 3600 });
+        return Reply::status(200).header("content-type", "application/json").body(tokens.to_string());
+    }
     let mut sent = format!("{}\n", request.target);
     for (name, value) in &request.headers {
         let coded = [base64(value.as_bytes()), hex(value.as_bytes())];
@@ -162,6 +175,113 @@ fn workflow(id: &str, receiver: &str, connections: &[&str]) -> String {
     json!({ "id": id, "name": id, "trigger": { "uses": "flowcell/webhook/inbound@1" }, "steps": steps }).to_string()
 }
 
+/// A plugin of somebody else's that declares a kind of its own: the custom webhook under another name.
+fn declaring(server: &Server) -> std::path::PathBuf {
+    let (source, plugins) = (server.folder().join("crm"), server.folder().join("plugins"));
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::create_dir_all(&plugins).unwrap();
+    let manifest = r#"
+id = "acme/crm"
+version = "1.0.0"
+api = "flowcell:plugin@1"
+title = "CRM"
+description = "Calls the CRM."
+[[actions]]
+id = "request"
+title = "Call it"
+description = "Sends one request."
+idempotent = true
+connection = { kinds = ["account"], required = true, reason = "Signs in." }
+[[connections]]
+id = "account"
+title = "CRM account"
+fields = { type = "object", required = ["key", "account"], properties = { key = { type = "string", secret = true, minLength = 8 }, account = { type = "string" } } }
+hosts = ["https://crm.example"]
+inject = [{ header = "X-Crm-Key", value = "Key {{ secret.key }}" }, { header = "X-Account", value = "{{ field.account }}" }]
+[[capabilities.http]]
+from-input = "url"
+reason = "Sends to the URL that the step names."
+"#;
+    std::fs::write(source.join("plugin.toml"), manifest).unwrap();
+    let module = flowcell_tests::root().join("target/wasm32-unknown-unknown/guest/flowcell_custom_webhook.wasm");
+    let (module, file) = (module.to_str().unwrap(), plugins.join("crm.wasm"));
+    let built = CliOutput::of(&[
+        "plugin",
+        "build",
+        source.to_str().unwrap(),
+        "--module",
+        module,
+        "--output",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(built.code, Some(0), "{built:?}");
+    plugins
+}
+
+#[test]
+fn the_secret_of_a_declared_kind_reaches_its_peer_and_is_found_nowhere_else() {
+    let traces = traces();
+    let receiver = Receiver::answering(echo);
+    let mut server = Server::start();
+    let plugins = declaring(&server);
+    let config = server.folder().join("flowcell.toml");
+    std::fs::write(&config, format!("[[grants]]\nplugin = \"acme/crm\"\nhttp = [\"POST {}/*\"]\n", receiver.origin()))
+        .unwrap();
+    server.terminate();
+    let arguments =
+        ["--plugins", plugins.to_str().unwrap(), "--config", config.to_str().unwrap()].map(str::to_owned).to_vec();
+    server.restart_with(flowcell_tests::Options { arguments, ..Default::default() });
+    let connection = |key: &str| {
+        json!({
+            "name": "crm", "kind": "plugin", "settings": { "plugin": "acme/crm", "id": "account", "fields": { "account": "ada" } },
+            "secret": { "key": key }, "hosts": [format!("{}/*", receiver.origin())], "plugins": ["acme/crm"],
+        })
+    };
+    let mut said = Vec::new();
+    let mut api = |method: &str, path: &str, body: Value| {
+        let answer = server.api(method, path, body.to_string().as_bytes());
+        said.push(format!("{answer:?}"));
+        answer
+    };
+    let first = format!("{MARK}-first/+&");
+    assert_eq!(api("POST", "/api/v2/connections", connection(&first)).status, 201);
+    // What does not fit the manifest is refused at a rotation, too, and not repeated.
+    for wrong in
+        [json!({ "key": "short" }), json!({ "kye": format!("{MARK}12345") }), json!({ "key": MARK, "account": MARK })]
+    {
+        let refused = api("POST", "/api/v2/connections/crm/rotate", json!({ "secret": wrong }));
+        assert_eq!(refused.status, 422, "{refused:?}");
+    }
+    assert_eq!(
+        api("POST", "/api/v2/connections/crm/rotate", json!({ "secret": { "key": format!("{MARK}-second") } })).status,
+        200
+    );
+    let text = workflow("declared", &receiver.origin(), &["crm"])
+        .replace("flowcell/custom-webhook/request", "acme/crm/request");
+    let run = server.trigger(&server.apply(&text).url, &json!({}));
+    let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    let sent = &receiver.wait_for(1)[0];
+    assert_eq!(sent.header("x-crm-key"), Some(format!("Key {MARK}-second").as_str()));
+    said.push(shown.to_string());
+    for command in
+        [vec!["connection", "show", "crm"], vec!["run", "show", run.as_str()], vec!["connection", "usage", "crm"]]
+    {
+        let CliOutput { stdout, stderr, .. } = server.cli(&command);
+        said.push(stdout + &stderr);
+    }
+    server.terminate();
+    said.push(server.log());
+    let mut paths = Vec::new();
+    files(&server.data(), &mut paths);
+    for text in
+        said.iter().map(|text| text.as_bytes().to_vec()).chain(paths.iter().map(|path| std::fs::read(path).unwrap()))
+    {
+        let found = found_in(&text, &traces);
+        assert!(found.is_empty(), "{found:?}: {}", String::from_utf8_lossy(&text[..text.len().min(2_000)]));
+    }
+}
+
 #[test]
 fn a_hundred_secrets_are_found_nowhere() {
     let traces = traces();
@@ -182,6 +302,17 @@ fn a_hundred_secrets_are_found_nowhere() {
         if is_used {
             used.push(format!("canary-{number}"));
         }
+        if connection["kind"] == "oauth-code" {
+            // Somebody consents: the code, and the tokens it is exchanged for, are canaries, too.
+            let begun = server.api("POST", &format!("/api/v2/connections/canary-{number}/consent"), b"{}");
+            let mut browser = Browser::default();
+            let away = browser.open(begun.json()["url"].as_str().unwrap());
+            let to = away.header("location").unwrap_or_else(|| panic!("{away:?}"));
+            let state = to.split('&').find_map(|part| part.strip_prefix("state=")).unwrap();
+            let back = browser.get(&format!("{}/oauth/callback?state={state}&code={MARK}code", server.origin()));
+            assert_eq!(back.status, 200, "{back:?}");
+            said.insert(format!("consent {number}"), format!("{begun:?}{away:?}{back:?}").into_bytes());
+        }
     }
     // What is refused says why, and not what.
     let (mut wrong, _) = connection(0, &receiver.origin());
@@ -198,27 +329,49 @@ fn a_hundred_secrets_are_found_nowhere() {
         .map(|(at, names)| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let applied = server.apply(&workflow(&format!("canaries-{at}"), &receiver.origin(), &names));
-            server.trigger(&applied.url, &json!({}))
+            // What a sender proves itself with is masked before it is kept.
+            let headers = [
+                ("authorization", "Bearer KanarienVogel-sender"),
+                ("x-api-token", "KanarienVogel"),
+                ("content-type", "application/json"),
+            ];
+            let answer = request("POST", &applied.url, &headers, b"{}").unwrap();
+            assert_eq!(answer.status, 202, "{answer:?}");
+            answer.json()["run_ids"][0].as_str().unwrap().to_owned()
         })
         .collect();
     for run in &runs {
         let shown = server.wait_for_run(run, &["succeeded", "failed"]);
         assert_eq!(shown["steps"].as_array().unwrap().len().min(1), 1, "{shown:#}");
         said.insert(format!("run {run}"), shown.to_string().into_bytes());
+        let streamed = server.api("GET", &format!("/api/v2/runs/{run}/events"), b"");
+        assert!(streamed.body.contains("event:"), "{streamed:?}");
+        said.insert(format!("the stream of {run}"), format!("{streamed:?}").into_bytes());
         for command in [vec!["run", "show", run], vec!["run", "show", run, "--json"]] {
             let CliOutput { stdout, stderr, .. } = server.cli(&command);
             said.insert(command.join(" "), format!("{stdout}{stderr}").into_bytes());
         }
     }
-    let requests = receiver.wait_for(used.len());
+    let requests: Vec<Request> =
+        receiver.wait_for(used.len()).into_iter().filter(|request| request.target != "/token").collect();
     let told = |request: &&Request| !found_in(format!("{request:?}").as_bytes(), &traces).is_empty();
     let sends: usize = used.iter().filter(|name| ![5, 6].contains(&(name[7..].parse::<usize>().unwrap() % 11))).count();
     assert_eq!(requests.iter().filter(told).count(), sends, "the receiver was told every secret that is sent");
     let masked = said.values().filter(|text| String::from_utf8_lossy(text).contains("•••")).count();
     assert!(masked >= runs.len(), "echoes came back masked");
 
-    for path in ["/api/v2/connections?limit=200", "/api/v2/connections/canary-0", "/api/v2/runs?limit=100", "/metrics"]
-    {
+    for path in [
+        "/api/v2/connections?limit=200",
+        "/api/v2/connections/canary-0",
+        "/api/v2/runs?limit=100",
+        "/metrics",
+        "/api/v2/dead-letters",
+        "/api/v2/destinations",
+        "/api/v2/workflows/canaries-0/requests",
+        "/api/v2/workflows/canaries-0/trigger",
+        "/api/v2/connections/canary-9/usage",
+        "/api/v2/quarantine",
+    ] {
         said.insert(path.into(), format!("{:?}", server.api("GET", path, b"")).into_bytes());
     }
     for command in

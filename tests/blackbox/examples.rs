@@ -170,6 +170,12 @@ fn play(server: &Server, folder: &Path, read: &dyn Fn(&str) -> Value) {
         let sent = json!({ "name": event["name"], "payload": payload(&event["payload"]) });
         let answer = server.api("POST", "/api/v2/events", sent.to_string().as_bytes());
         answer.json()["started"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    } else if let Some(contact) = expected.get("contact") {
+        let answer = server.api("POST", "/api/v2/contacts", contact.to_string().as_bytes());
+        let path = format!("/api/v2/runs?workflow={id}&contact={}", answer.json()["contact"]["id"].as_str().unwrap());
+        eventually("the change has started a run", Duration::from_mins(1), || {
+            server.api("GET", &path, b"").json()["runs"][0]["id"].as_str().map(str::to_owned)
+        })
     } else {
         server.trigger(&url, &payload(&expected["delivery"]))
     };
@@ -196,6 +202,10 @@ fn play(server: &Server, folder: &Path, read: &dyn Fn(&str) -> Value) {
         let got = &receiver.requests()[0];
         assert_eq!((&request["method"], &request["target"]), (&got.method.clone().into(), &got.target.clone().into()));
         assert_eq!(got.json(), request["json"]);
+    }
+    for (member, value) in expected["then_contact"].as_object().into_iter().flatten() {
+        let contact = server.api("GET", &format!("/api/v2/contacts/{}", shown["contact"].as_str().unwrap()), b"");
+        assert_eq!(&contact.json()[member], value, "{name}: {contact:?}");
     }
     if let Some(requests) = expected.get("requests").and_then(Value::as_array) {
         let mut came: Vec<String> =

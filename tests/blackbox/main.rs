@@ -8,10 +8,12 @@
 )]
 
 mod bad_input;
+mod blobs;
 mod canaries;
 mod clock;
 mod command_line;
 mod connections;
+mod contacts;
 mod crash;
 mod delivery;
 mod edge;
@@ -25,10 +27,13 @@ mod journal;
 mod links;
 mod oauth;
 mod pins;
+mod plugin_readmes;
+mod polling;
 mod redaction;
 mod rehearse;
 mod reply;
 mod rerun;
+mod sheets;
 mod shutdown;
 mod signatures;
 mod tools;

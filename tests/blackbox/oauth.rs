@@ -157,14 +157,24 @@ fn what_does_not_come_back_as_it_left_changes_nothing() {
     refused(browser.get(&two), 400);
     // An address opens once.
     let address = lab.consent_address();
-    let away = browser.get(&address);
+    // Whoever only looks, as mail programs and chats do, uses nothing up and sets nothing.
+    for method in ["HEAD", "GET", "GET"] {
+        let looked = request(method, &address, &[], b"").unwrap();
+        assert_eq!(
+            (looked.status, looked.header("set-cookie"), looked.header("refresh")),
+            (200, None, None),
+            "{looked:?}"
+        );
+    }
+    let away = browser.open(&address);
     let to = away.header("location").unwrap().to_owned();
     refused(browser.get(&address), 410);
+    refused(browser.open(&address), 410);
     // The redirect is the registered one, whatever host somebody asks for; another one is refused by the other side.
     let exact = format!("redirect_uri={}", lab.callback().replace(':', "%3A").replace('/', "%2F"));
     assert!(to.contains(&exact), "{to}");
-    let misled = request("GET", &lab.consent_address(), &[("host", "evil.example")], b"").unwrap();
-    assert!(misled.header("location").unwrap().contains(&exact), "{misled:?}");
+    let misled = request("POST", &lab.consent_address(), &[("host", "evil.example")], b"").unwrap();
+    assert!(misled.header("refresh").unwrap().contains(&exact), "{misled:?}");
     refused(browser.get(&to.replace("oauth%2Fcallback", "oauth%2Felsewhere")), 400);
     // The other side says no.
     let state = to.split('&').find_map(|part| part.strip_prefix("state=")).unwrap();
@@ -172,6 +182,14 @@ fn what_does_not_come_back_as_it_left_changes_nothing() {
         browser.get(&format!("{}?state={state}&error=access_denied&error_description=%3Cb%3E", lab.callback()));
     assert!(denied.body.contains("access_denied (&lt;b&gt;)"), "{denied:?}");
     refused(denied, 400);
+    // The code of one server, answered to the state of another (RFC 9207): it does not leave.
+    let back = browser.until(&lab.consent_address(), &lab.callback());
+    let iss = back.split(['?', '&']).find(|part| part.starts_with("iss=")).unwrap().to_owned();
+    let mixed = browser.get(&back.replace(&iss, "iss=https%3A%2F%2Fevil.example"));
+    assert!(mixed.body.contains("another server") && mixed.body.contains("evil.example"), "{mixed:?}");
+    refused(mixed, 400);
+    let back = browser.until(&lab.consent_address(), &lab.callback());
+    refused(browser.get(&format!("{back}&iss=https%3A%2F%2Fevil.example")), 400);
     // A code that the other side did not give.
     let back = browser.until(&lab.consent_address(), &lab.callback());
     let state = back.split(['?', '&']).find_map(|part| part.strip_prefix("state=")).unwrap();
@@ -391,7 +409,7 @@ fn a_token_endpoint_inside_is_not_asked_unless_the_operator_allows_it() {
     });
     assert_eq!(server.api("POST", "/api/v2/connections", add.to_string().as_bytes()).status, 201);
     let begun = server.api("POST", "/api/v2/connections/browser/consent", b"{}").json();
-    let away = Browser::default().get(begun["url"].as_str().unwrap());
+    let away = Browser::default().open(begun["url"].as_str().unwrap());
     assert!(away.header("location").unwrap().starts_with(&format!("http://127.0.0.1:{port}/auth?")), "{away:?}");
     assert_eq!(canary.requests().len(), 0);
 }

@@ -75,6 +75,7 @@ fn what_is_sent_is_verified_by_the_public_libraries_and_by_either_secret_while_o
         "name": "signing",
         "kind": "standard-webhooks",
         "plugins": ["flowcell/custom-webhook"],
+        "anywhere": true,
         "secret": {
             "secrets": [{ "value": CURRENT }, { "value": PREVIOUS, "valid_until": "2999-01-01T00:00:00.000Z" }],
             "signing_keys": [{ "value": SEED }],
@@ -113,4 +114,42 @@ fn what_is_sent_is_verified_by_the_public_libraries_and_by_either_secret_while_o
     let headers = exchange["credentials"]["headers"].as_array().unwrap();
     assert!(headers.contains(&json!(["webhook-id", request["headers"]["webhook-id"]])), "{exchange:#}");
     assert!(headers.contains(&json!(["webhook-signature", "•••"])), "{exchange:#}");
+}
+
+#[test]
+fn what_names_no_connection_is_signed_by_default_and_never_unsigned_in_silence() {
+    let (server, receiver) = (Server::start(), Receiver::start());
+    let workflow = format!(
+        "id: told\nname: Told\ntrigger: {{ uses: flowcell/webhook/inbound@1 }}\nsteps:\n  - id: tell\n    uses: flowcell/webhook/send@1\n    \
+         with: {{ url: {}/hook, data: {{ number: \"{{{{ trigger.body.number }}}}\" }} }}\n",
+        receiver.origin()
+    );
+    let hook = server.apply(&workflow).url;
+    let rotated = server.cli(&["connection", "rotate", "webhook-signing", "--generate", "--json"]);
+    let secret = rotated.json()["generated"]["secret"].as_str().unwrap_or_else(|| panic!("{rotated:?}")).to_owned();
+    let run = server.trigger(&hook, &json!({ "number": 7 }));
+    let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    let mut case = as_json(&receiver.wait_for(1)[0]);
+    case["secret"] = json!(secret);
+    let mut forged = case.clone();
+    forged["body"] = json!("{}");
+    for said in &verdicts(&server, &[case, forged])[..2] {
+        assert_eq!(said[0], "verified");
+        assert!(said[1].starts_with("refused"), "{said:?}");
+    }
+    let printed = server.cli(&["run", "show", &run]);
+    assert!(printed.stdout.contains("with webhook-signing: webhook-id"), "{printed:?}");
+
+    // Whoever would miss it is named before and after it is removed, and each run says that it goes without.
+    let usage = server.cli(&["connection", "usage", "webhook-signing"]);
+    assert!(usage.stdout.contains("told (by default: tell)"), "{usage:?}");
+    let removed = server.cli(&["connection", "remove", "webhook-signing", "--yes"]);
+    assert!(removed.stderr.contains("workflow `told`: its steps tell go on unsigned"), "{removed:?}");
+    let run = server.trigger(&hook, &json!({ "number": 8 }));
+    let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    assert_eq!(receiver.wait_for(2)[1].header("webhook-signature"), None);
+    let log = crate::last_attempt(&shown)["log"].to_string();
+    assert!(log.contains("webhook-signing") && log.contains("warn"), "{log}");
 }

@@ -11,6 +11,7 @@
 )]
 
 mod client;
+pub mod google;
 mod oidc;
 mod receiver;
 mod server;

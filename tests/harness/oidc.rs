@@ -72,7 +72,7 @@ impl Browser {
             if address.starts_with(stop) {
                 return address;
             }
-            let answer = self.send("GET", &address, "");
+            let answer = self.open(&address);
             address = if let Some(to) = answer.header("location") {
                 joined(&address, to)
             } else {
@@ -88,6 +88,17 @@ impl Browser {
             };
         }
         panic!("redirected without end; last to {address}");
+    }
+
+    /// Opens an address, and where a page asks whether to go on, goes on: what it leads to stands in `location`.
+    pub fn open(&mut self, address: &str) -> Answer {
+        let mut answer = self.send("GET", address, "");
+        if answer.status == 200 && address.contains("/oauth/start/") {
+            answer = self.send("POST", address, "");
+            let to = answer.header("refresh").and_then(|refresh| refresh.strip_prefix("0;url=")).map(str::to_owned);
+            answer.headers.extend(to.map(|to| ("location".to_owned(), to)));
+        }
+        answer
     }
 
     /// One request, without following anything.

@@ -1,6 +1,6 @@
 //! A real HTTP server on loopback that keeps what it gets and answers as told.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,11 +40,17 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub after: Duration,
+    /// The connection ends instead.
+    is_cut: bool,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: br#"{"ok":true}"#.to_vec(), after: Duration::ZERO }
+        Self { status, headers: Vec::new(), body: br#"{"ok":true}"#.to_vec(), after: Duration::ZERO, is_cut: false }
+    }
+    /// No answer: the connection ends once the request is there.
+    pub fn cut() -> Self {
+        Self { is_cut: true, ..Self::status(500) }
     }
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -122,7 +128,7 @@ async fn serve(
     request: hyper::Request<Incoming>,
     seen: Arc<Mutex<Vec<Request>>>,
     answer: Answering,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+) -> Result<hyper::Response<Full<Bytes>>, io::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|whole| whole.to_bytes().to_vec()).unwrap_or_default();
     let request = Request {
@@ -143,6 +149,9 @@ async fn serve(
     let reply = answer(number, &request);
     if !reply.after.is_zero() {
         tokio::time::sleep(reply.after).await;
+    }
+    if reply.is_cut {
+        return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let mut response = hyper::Response::builder().status(reply.status);
     for (name, value) in reply.headers {

@@ -35,8 +35,13 @@ struct Work {
 }
 
 /// PERF "The work".
-const WORKS: [Work; 4] = [
+const WORKS: [Work; 5] = [
     Work { name: "w1", about: "a webhook, four fields mapped, one POST", counted: Counted::AtReceiver(1) },
+    Work {
+        name: "w1-signed",
+        about: "the same as an outbound webhook, signed (Standard Webhooks, HMAC and Ed25519)",
+        counted: Counted::AtReceiver(1),
+    },
     Work { name: "w1s", about: "the same, and the caller gets the run's answer", counted: Counted::ByAnswers },
     Work { name: "w2", about: "a webhook, set, respond; no outbound call", counted: Counted::ByAnswers },
     // Two calls, one for each of ten items, and the notification.

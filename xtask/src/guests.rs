@@ -14,10 +14,14 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 6] = [
+const GUESTS: [(&str, &str); 8] = [
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
+    ("flowcell-contacts", "plugins/contacts"),
+    ("flowcell-google-sheets", "plugins/google-sheets"),
+    ("flowcell-notifications", "plugins/notifications"),
     ("hello-plugin", "examples/hello-plugin"),
+    ("fixture-feed", "tests/fixtures/feed"),
     ("fixture-hostile", "tests/fixtures/hostile"),
     ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
@@ -26,6 +30,17 @@ const GUESTS: [(&str, &str); 6] = [
 /// Where finished components stand.
 pub(crate) fn folder() -> PathBuf {
     shell::root().join("target/guests")
+}
+
+/// Runs the examples of every plugin's README, and writes what they cost into it.
+pub(crate) fn write_readmes() -> Result<()> {
+    build()?;
+    let binary = shell::build_flowcell(shell::Profile::Release)?;
+    shell::step("Running the examples of the plugins");
+    let folders = GUESTS.iter().map(|(_, folder)| *folder).filter(|folder| folder.starts_with("plugins/"));
+    let mut command = Command::new(binary);
+    command.current_dir(shell::root()).args(["plugin", "examples", "--write"]).args(folders);
+    shell::run(command.arg("--data").arg(shell::target().join("readmes")))
 }
 
 /// Builds every guest; those that did not change keep their file as it is, so that nothing is rebuilt on their account.

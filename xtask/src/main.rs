@@ -67,6 +67,8 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Runs the examples in the plugins' READMEs with an optimised build, and writes their tables of sizes and costs anew.
+    Readmes,
     /// Measures the work of docs/benchmarks.md against a native proxy that keeps no state and has no sandbox, in one run.
     Bench {
         /// How long each measurement lasts, in seconds.
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
             })
         }
         Command::Build { release } => build(release),
+        Command::Readmes => guests::write_readmes(),
         Command::Bench { seconds, repeat, grow } => {
             let growth = grow.map(|runs| bench::Growth { runs, timers: runs / 10, workflows: 1_000 });
             bench::run(bench::Effort { seconds, repeat }, growth)

@@ -113,6 +113,14 @@ impl FieldAttributes {
                 self.default = Some((value.clone(), json(&value)?));
                 return Ok(());
             }
+            "options" => ("x-options", "{}".to_owned()),
+            "depends_on" => {
+                let Some((_, options)) = self.keywords.iter_mut().find(|(keyword, _)| *keyword == "x-options") else {
+                    return Err(meta.error("`depends_on` belongs after `options`"));
+                };
+                *options = format!("{{\"depends_on\":[{}]}}", pointers(&meta.value()?.parse()?)?);
+                return Ok(());
+            }
             "multiline" => ("x-flowcell", "{\"multiline\":true}".to_owned()),
             "secret" => ("writeOnly", "true".to_owned()),
             "example" => ("examples", format!("[{}]", json(&meta.value()?.parse()?)?)),
@@ -127,7 +135,7 @@ impl FieldAttributes {
             _ => {
                 return Err(meta.error(
                     "unknown key: there are `title`, `example`, `default`, `format`, `pattern`, `minimum`, `maximum`, `min_length`, \
-                     `max_length`, `min_items`, `max_items`, `multiline` and `secret`",
+                     `max_length`, `min_items`, `max_items`, `multiline`, `secret`, `options` and `depends_on`",
                 ));
             }
         };
@@ -193,6 +201,21 @@ fn each(attributes: &[Attribute], name: &str, mut visit: impl FnMut(&ParseNested
 
 fn string(meta: &ParseNestedMeta) -> Result<String> {
     Ok(meta.value()?.parse::<LitStr>()?.value())
+}
+
+/// Names of fields, or JSON Pointers, as JSON: `"spreadsheet"`, `["drive", "/spreadsheet"]`.
+fn pointers(value: &Expr) -> Result<String> {
+    let pointer = |value: &Expr| match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+            let text = text.value();
+            Ok(quoted(&if text.starts_with('/') { text } else { format!("/{text}") }))
+        }
+        _ => Err(Error::new_spanned(value, "the name of a field belongs here, or an array of such")),
+    };
+    match value {
+        Expr::Array(array) => Ok(array.elems.iter().map(pointer).collect::<Result<Vec<_>>>()?.join(",")),
+        one => pointer(one),
+    }
 }
 
 fn number(meta: &ParseNestedMeta) -> Result<String> {

@@ -36,6 +36,11 @@ impl Response {
         String::from_utf8_lossy(&self.body)
     }
 
+    /// What the host kept instead of giving the body: the JSON that an output names it with ([`super::Request::keep_binary`]).
+    pub fn blob(&self) -> Option<&str> {
+        self.header("flowcell-blob")
+    }
+
     /// The body, decoded from JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ActionError> {
         serde_json::from_slice(&self.body).map_err(|error| {

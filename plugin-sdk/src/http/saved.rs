@@ -15,7 +15,8 @@ pub struct SavedResponse {
     pub status: u16,
     /// Names in lower case; what came several times is joined with commas.
     pub headers: BTreeMap<String, String>,
-    /// JSON as it is, text as text, anything else in base64; null when there is none.
+    /// JSON as it is, text as text, anything else as the name of a blob (`{"blob": "sha256:…", "bytes", "content_type"?, "filename"?}`); null when
+    /// there is none.
     pub body: Option<SavedBody>,
     /// How the body stands here.
     pub body_encoding: BodyEncoding,
@@ -30,6 +31,9 @@ pub enum BodyEncoding {
     None,
     Json,
     Text,
+    /// The host keeps it; the body says which one it is.
+    Blob,
+    /// From a host that keeps none.
     Base64,
 }
 
@@ -56,8 +60,9 @@ impl Response {
     /// Keeps everything. A body that is not what its content type says is kept as text or base64 rather than lost.
     pub fn save(self) -> SavedResponse {
         let media = self.header("content-type").map_or(Media::Binary, Media::of);
+        let blob = self.blob().and_then(|facts| Verbatim::parse(facts.to_owned(), LEVELS_MAX - 1).ok());
         let mut headers = BTreeMap::<String, String>::new();
-        for (name, value) in self.headers {
+        for (name, value) in self.headers.into_iter().filter(|(name, _)| name != "flowcell-blob") {
             headers
                 .entry(name)
                 .and_modify(|joined| {
@@ -66,7 +71,10 @@ impl Response {
                 })
                 .or_insert(value);
         }
-        let (body, body_encoding) = save_body(self.body, media);
+        let (body, body_encoding) = match blob {
+            Some(facts) => (Some(SavedBody::Json(facts)), BodyEncoding::Blob),
+            None => save_body(self.body, media),
+        };
         SavedResponse { status: self.status, headers, body, body_encoding, duration_ms: self.duration_ms }
     }
 }

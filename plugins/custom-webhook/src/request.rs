@@ -4,10 +4,11 @@ mod pairs;
 mod parts;
 mod statuses;
 
-use flowcell_sdk::http::{Request, Response, SavedResponse};
+use flowcell_sdk::http::{Blob, Request, Response, SavedResponse};
 use flowcell_sdk::json::Verbatim;
 use flowcell_sdk::media::from_base64;
-use flowcell_sdk::{ActionError, Context, Input, multipart};
+use flowcell_sdk::multipart::{self, Laid};
+use flowcell_sdk::{ActionError, Context, Input};
 use serde_json::{Map, Value};
 
 use statuses::Statuses;
@@ -25,7 +26,7 @@ pub(crate) struct Call {
     /// Further headers. Credentials do not belong here: a connection adds them.
     #[serde(default)]
     headers: Map<String, Value>,
-    /// A body of JSON. At most one of `json`, `form`, `multipart` and `raw` may be given.
+    /// A body of JSON. At most one of `json`, `form`, `multipart`, `raw` and `blob` may be given.
     json: Option<Verbatim>,
     /// A body of form fields. A list gives a field several times; null leaves it out.
     form: Option<Map<String, Value>>,
@@ -37,7 +38,9 @@ pub(crate) struct Call {
     /// How `raw` is written here: base64 is decoded before it is sent.
     #[serde(default)]
     raw_encoding: RawEncoding,
-    /// The body's content type, where it is not what `json`, `form` or `raw` (text/plain) says.
+    /// A body that an earlier step fetched: {{ steps.download.output.body }}. The host puts its bytes in.
+    blob: Option<Blob>,
+    /// The body's content type, where it is not what `json`, `form`, `raw` (text/plain) or the blob says.
     #[input(example = "application/xml")]
     content_type: Option<String>,
     /// Statuses that count as success, such as 2xx, 404 or 400-499; on any other the step fails. 408, 425, 429 and 5xx are worth another
@@ -93,7 +96,8 @@ pub(crate) fn request(ctx: &Context, call: Call) -> Result<SavedResponse, Action
     let success = Statuses::parse(&call.success_statuses, "/success_statuses")?;
     let mut request = Request::new(call.method.as_str(), call.url)
         .query(pairs::flatten(&call.query, "/query")?)
-        .header("idempotency-key", &ctx.idempotency_key);
+        .header("idempotency-key", &ctx.idempotency_key)
+        .keep_binary();
     for (name, value) in pairs::flatten(&call.headers, "/headers")? {
         refuse_reserved(&name)?;
         request = request.header(name, value);
@@ -103,11 +107,12 @@ pub(crate) fn request(ctx: &Context, call: Call) -> Result<SavedResponse, Action
         call.form.map(Body::Form),
         call.multipart.map(Body::Multipart),
         call.raw.map(|text| Body::Raw(text, call.raw_encoding)),
+        call.blob.map(Body::Blob),
     ];
     let mut bodies = bodies.into_iter().flatten();
     let body = bodies.next();
     if let Some(second) = bodies.next() {
-        let message = "a request has one body: give `json`, `form`, `multipart` or `raw`, not several";
+        let message = "a request has one body: give `json`, `form`, `multipart`, `raw` or `blob`, not several";
         return Err(ActionError::invalid_input(second.place(), message));
     }
     if let Some(content_type) = call.content_type {
@@ -137,6 +142,7 @@ enum Body {
     Form(Map<String, Value>),
     Multipart(Vec<parts::Part>),
     Raw(String, RawEncoding),
+    Blob(Blob),
 }
 
 impl Body {
@@ -147,6 +153,7 @@ impl Body {
             Self::Form(_) => "/form",
             Self::Multipart(_) => "/multipart",
             Self::Raw(..) => "/raw",
+            Self::Blob(_) => "/blob",
         }
     }
 
@@ -155,8 +162,14 @@ impl Body {
             Self::Json(json) => request.body("application/json", json),
             Self::Form(form) => request.form(pairs::flatten(&form, "/form")?),
             Self::Multipart(written) => {
-                let (content_type, body) = multipart::encode(&parts::parts(written)?, seed);
-                request.body(&content_type, body)
+                let (parts, blobs) = parts::parts(written)?;
+                let Laid { content_type, body, ends } = multipart::lay(&parts, seed);
+                let inserts = ends.into_iter().zip(blobs).filter_map(|(end, blob)| Some((end, blob?)));
+                inserts.fold(request.body(&content_type, body), |request, (end, blob)| request.insert_blob(end, &blob))
+            }
+            Self::Blob(blob) => {
+                let content_type = blob.content_type.as_deref().unwrap_or("application/octet-stream");
+                request.body(content_type, Vec::new()).insert_blob(0, &blob)
             }
             Self::Raw(text, RawEncoding::Utf8) => request.body("text/plain; charset=utf-8", text),
             Self::Raw(text, RawEncoding::Base64) => {
@@ -182,7 +195,10 @@ fn failure(response: &Response, wanted: &[String]) -> ActionError {
 
 /// What the step sets by other means, or always.
 fn refuse_reserved(name: &str) -> Result<(), ActionError> {
-    let advice = if name.eq_ignore_ascii_case("idempotency-key") {
+    let is_the_hosts = ["flowcell-keep-body", "flowcell-insert-blobs"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    let advice = if is_the_hosts {
+        "it never leaves the host; give `blob`, or a part's `blob`"
+    } else if name.eq_ignore_ascii_case("idempotency-key") {
         "each request carries the step's own key, the same on each attempt; remove this header"
     } else if name.eq_ignore_ascii_case("content-type") {
         "write it as the step's `content_type`"

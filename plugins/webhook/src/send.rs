@@ -51,7 +51,7 @@ pub(crate) fn send(ctx: &Context, message: Message) -> Result<SavedResponse, Act
         Preset::Clean => request.json(&payload::clean(ctx, &message)),
         Preset::Highlevel => request.json(&payload::highlevel(ctx, &message)),
     };
-    let mut request = request.header("idempotency-key", &ctx.idempotency_key);
+    let mut request = request.header("idempotency-key", &ctx.idempotency_key).keep_binary();
     for (name, value) in message.headers {
         if name.eq_ignore_ascii_case("idempotency-key") || name.eq_ignore_ascii_case("content-type") {
             return Err(ActionError::invalid_input(

@@ -12,6 +12,7 @@ use axum::response::Response;
 use flowcell_core::capability::HttpRule;
 use flowcell_core::connection::{Binding, Connection, Kind as ConnectionKind, State as Usable, StoredConnection};
 use flowcell_core::id::ConnectionName;
+use flowcell_core::manifest::ConnectionKind as Declaration;
 use flowcell_core::plugin::PluginId;
 use flowcell_core::secret::Secret;
 use http::header::{HeaderValue, LOCATION};
@@ -27,6 +28,7 @@ use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::App;
 use crate::connections::document::SecretDocument;
 use crate::connections::generate::{generate, public_key};
+use crate::connections::users::{User, Users};
 use crate::connections::{WriteError, wanted};
 use crate::http::problem::{Fault, Kind, Problem};
 
@@ -42,8 +44,11 @@ struct Addition {
     kind: String,
     #[serde(default)]
     settings: Option<Value>,
+    /// Read one by one, so that a wrong one can be named.
     #[serde(default)]
-    hosts: Vec<HttpRule>,
+    hosts: Vec<String>,
+    #[serde(default)]
+    anywhere: bool,
     #[serde(default)]
     plugins: Vec<PluginId>,
     #[serde(default)]
@@ -63,7 +68,15 @@ pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let addition: Addition = read(&app, request).await?;
     let secret = addition.secret.map(taken);
     let (mut kind, secret) = declared(&app, kind_of(&addition.kind, addition.settings)?, secret)?;
-    let bound = Binding { hosts: hosts(&app, &kind, addition.hosts), plugins: addition.plugins };
+    let named = rules(&addition.hosts)?;
+    let hosts = match (&kind, &secret) {
+        // The address says where it leads.
+        (ConnectionKind::WebhookUrl, Some(json)) if named.is_empty() => {
+            origin_of(&read_secret(&kind, json)?).into_iter().collect()
+        }
+        _ => hosts(&app, &kind, named),
+    };
+    let bound = Binding { hosts, anywhere: addition.anywhere, plugins: addition.plugins };
     wanted::check(&kind, &bound).map_err(invalid)?;
     check_note(&addition.note)?;
     let (secret, generated) = if let Some(json) = secret {
@@ -128,10 +141,33 @@ pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     ApiPath(name): ApiPath<ConnectionName>,
 ) -> Result<Response, Problem> {
+    let users = Users::new(&app.ports).of(&app.workspace, &name).await?;
+    let kind = app.connections.get(&app.workspace, &name).await?.map(|stored| stored.connection.kind);
     if !app.connections.remove(&app.workspace, &name).await? {
         return Err(WriteError::Unknown(name).into());
     }
-    Ok(json(StatusCode::OK, &json!({ "name": name, "removed": true })))
+    let warnings: Vec<String> = users.iter().map(|user| without(user, kind.as_ref())).collect();
+    for warning in &warnings {
+        tracing::warn!(connection = %name, warning, "a connection was removed that is used");
+    }
+    Ok(json(StatusCode::OK, &json!({ "name": name, "removed": true, "warnings": warnings })))
+}
+
+/// What becomes of a workflow that used a connection.
+fn without(user: &User, kind: Option<&ConnectionKind>) -> String {
+    let User { id, steps, default_steps, verifies, .. } = user;
+    let mut said = Vec::new();
+    if !steps.is_empty() {
+        said.push(format!("its steps {} fail from now on", steps.join(", ")));
+    }
+    if !default_steps.is_empty() {
+        let how = if kind.is_some_and(ConnectionKind::only_signs) { "unsigned" } else { "without credentials" };
+        said.push(format!("its steps {} go on {how}, since they name no connection", default_steps.join(", ")));
+    }
+    if *verifies {
+        said.push("its trigger takes no request any more, since none can be verified".to_owned());
+    }
+    format!("workflow `{id}`: {}", said.join("; "))
 }
 
 /// What everybody may know of a connection.
@@ -140,6 +176,7 @@ fn view(app: &App, stored: &StoredConnection) -> Value {
     let mut document = json!({
         "name": name,
         "hosts": bound.hosts,
+        "anywhere": bound.anywhere,
         "plugins": bound.plugins,
         "note": note,
         "state": state,
@@ -206,11 +243,6 @@ fn declared(
     secret: Option<Zeroizing<String>>,
 ) -> Result<(ConnectionKind, Option<Zeroizing<String>>), Problem> {
     let ConnectionKind::Plugin { plugin, id, fields, .. } = kind else { return Ok((kind, secret)) };
-    let refused = |pointer: &str, message: String| {
-        let fault = Fault { pointer: pointer.to_owned(), message: message.clone(), ..Fault::default() };
-        Problem::new(Kind::InvalidConnection, format!("The connection cannot be used as it is: {message}."))
-            .with_errors(vec![fault])
-    };
     let manifest = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == plugin);
     let declaration = manifest.as_ref().and_then(|installed| installed.manifest.connection(&id));
     let Some(declaration) = declaration else {
@@ -219,6 +251,23 @@ fn declared(
     if let Some(misplaced) = fields.keys().find(|field| declaration.is_secret(field)) {
         return Err(refused("/settings/fields", format!("`{misplaced}` is secret: send it in `secret`")));
     }
+    fields_fit(declaration, &fields, secret.as_deref().map(String::as_str))?;
+    let inject = declaration.inject.clone();
+    Ok((ConnectionKind::Plugin { plugin, id, fields, inject }, secret))
+}
+
+fn refused(pointer: &str, message: String) -> Problem {
+    let fault = Fault { pointer: pointer.to_owned(), message: message.clone(), ..Fault::default() };
+    Problem::new(Kind::InvalidConnection, format!("The connection cannot be used as it is: {message}."))
+        .with_errors(vec![fault])
+}
+
+/// Checks the fields of a declared kind, public and secret ones, against the manifest's schema.
+fn fields_fit(
+    declaration: &Declaration,
+    fields: &serde_json::Map<String, Value>,
+    secret: Option<&str>,
+) -> Result<(), Problem> {
     let sent: serde_json::Map<String, Value> =
         secret.as_ref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
             refused(
@@ -241,8 +290,30 @@ fn declared(
         let place = error.instance_path().to_string();
         return Err(refused("/settings/fields", format!("the fields do not fit the manifest's schema, at `{place}`")));
     }
-    let inject = declaration.inject.clone();
-    Ok((ConnectionKind::Plugin { plugin, id, fields, inject }, secret))
+    Ok(())
+}
+
+/// The same of another secret for a stored one, by the manifest that the plugin has now. Where the plugin is gone, nothing is known of its fields.
+fn declared_fits(app: &App, kind: &ConnectionKind, secret: &str) -> Result<(), Problem> {
+    let ConnectionKind::Plugin { plugin, id, fields, .. } = kind else { return Ok(()) };
+    let installed = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == *plugin);
+    match installed.as_ref().and_then(|installed| installed.manifest.connection(id)) {
+        Some(declaration) => fields_fit(declaration, fields, Some(secret)),
+        None => Ok(()),
+    }
+}
+
+/// The rules of a binding. They are no secret: what is wrong is said with its reason.
+fn rules(hosts: &[String]) -> Result<Vec<HttpRule>, Problem> {
+    let read = |(at, text): (usize, &String)| {
+        text.parse::<HttpRule>().map_err(|error| {
+            let message = format!("`{text}` is no rule: {error}");
+            let fault = Fault { pointer: format!("/hosts/{at}"), message: message.clone(), ..Fault::default() };
+            Problem::new(Kind::InvalidConnection, format!("The hosts cannot be used: {message}."))
+                .with_errors(vec![fault])
+        })
+    };
+    hosts.iter().enumerate().map(read).collect()
 }
 
 /// The hosts that were named, or those of the declaration.
@@ -255,6 +326,27 @@ fn hosts(app: &App, kind: &ConnectionKind, named: Vec<HttpRule>) -> Vec<HttpRule
     installed.and_then(|installed| Some(installed.manifest.connection(id)?.hosts.clone())).unwrap_or_default()
 }
 
+/// `POST https://hooks.example.com`.
+fn origin_of(secret: &SecretDocument) -> Option<HttpRule> {
+    let SecretDocument::WebhookUrl { url } = secret else { return None };
+    let origin = url::Url::parse(url.expose()).ok()?.origin().ascii_serialization();
+    HttpRule::parse(&format!("POST {origin}")).ok()
+}
+
+/// The kinds there are, as they are named here.
+const KINDS: [&str; 11] = {
+    let mut kinds = ["plugin"; 11];
+    let mut at = 0;
+    while at < ConnectionKind::NAMES.len() {
+        #[expect(clippy::indexing_slicing, reason = "one longer than the other, and checked by the compiler")]
+        {
+            kinds[at] = ConnectionKind::NAMES[at];
+        }
+        at += 1;
+    }
+    kinds
+};
+
 /// The kinds there are, with their settings.
 fn kind_of(name: &str, settings: Option<Value>) -> Result<ConnectionKind, Problem> {
     let settings = settings.filter(|settings| !settings.is_null());
@@ -264,9 +356,22 @@ fn kind_of(name: &str, settings: Option<Value>) -> Result<ConnectionKind, Proble
         None => json!({ "kind": name }),
     };
     serde_json::from_value(described).map_err(|error| {
-        let pointer = if error.to_string().starts_with("unknown variant") { "/kind" } else { "/settings" };
-        let fault = Fault { pointer: pointer.to_owned(), message: error.to_string(), ..Fault::default() };
-        Problem::new(Kind::InvalidConnection, format!("The kind `{name}` cannot be like this: {error}."))
+        // What stood there is not repeated: it may be a secret that somebody put into the wrong place.
+        let said = error.to_string();
+        let is_plain = ["missing field", "unknown field"].iter().any(|start| said.starts_with(start));
+        let (pointer, message) = if said.starts_with("unknown variant") && !KINDS.contains(&name) {
+            ("/kind", format!("there is no such kind; there are {}", KINDS.join(", ")))
+        } else if is_plain {
+            // The names of fields; one that is not ours may be anything, and the known ones say enough.
+            let known = said.split_once(", expected").map_or(String::new(), |(_, known)| format!(": expected{known}"));
+            let what =
+                if said.starts_with("missing") { said.clone() } else { format!("a field that there is not{known}") };
+            ("/settings", what)
+        } else {
+            ("/settings", "a value that it cannot have, or of another type".to_owned())
+        };
+        let fault = Fault { pointer: pointer.to_owned(), message: message.clone(), ..Fault::default() };
+        Problem::new(Kind::InvalidConnection, format!("The kind or its settings cannot be like this: {message}."))
             .with_errors(vec![fault])
     })
 }

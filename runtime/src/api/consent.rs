@@ -11,7 +11,7 @@ use axum::routing::get;
 use flowcell_core::connection::Kind as ConnectionKind;
 use flowcell_core::id::ConnectionName;
 use flowcell_core::secret::Secret;
-use http::header::{COOKIE, LOCATION, SET_COOKIE};
+use http::header::{COOKIE, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use url::Url;
@@ -21,12 +21,15 @@ use crate::api::query::ApiPath;
 use crate::app::App;
 use crate::connections::WriteError;
 use crate::connections::oauth::consent::{Connected, TIME_MAX};
-use crate::http::page::{message, page};
+use crate::http::page::{escape, message, page};
 use crate::http::problem::{Kind, Problem};
 
 /// What browsers are sent to; they have no token.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/oauth/start/{ticket}", get(start)).route("/oauth/callback", get(callback)).with_state(app)
+    Router::new()
+        .route("/oauth/start/{ticket}", get(ask).post(start))
+        .route("/oauth/callback", get(callback))
+        .with_state(app)
 }
 
 /// `POST /connections/{name}/consent`.
@@ -50,11 +53,34 @@ fn crowded() -> Problem {
     Problem::new(Kind::Busy, "Too many consents are under way.").retry_after_ms(Some(30_000))
 }
 
-async fn start(State(app): State<Arc<App>>, Path(ticket): Path<String>) -> Response {
-    let Some((workspace, name)) = app.consents.redeem(&ticket) else {
-        let text = "It was opened before, or it is older than ten minutes. `flowcell connection connect NAME` prints a new one.";
-        return page(StatusCode::GONE, &message("This link opens nothing any more", text));
+/// A page that asks whoever opens the address; opening it does nothing else, since mail programs and chats open links to show what is behind them.
+async fn ask(State(app): State<Arc<App>>, Path(ticket): Path<String>) -> Response {
+    let Some((_, name)) = app.consents.opens(&ticket) else { return used_up() };
+    let stored = match app.connections.get(&app.workspace, &name).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return failed(&format!("The connection `{name}` is not there any more.")),
+        Err(error) => return failed(&format!("The connection cannot be read now: {error}.")),
     };
+    let ConnectionKind::OauthCode { authorize_url, .. } = &stored.connection.kind else {
+        return failed(&format!("The connection `{name}` needs nobody's consent."));
+    };
+    let to = authorize_url.host_str().unwrap_or_default();
+    let text = format!(
+        "You are asked to sign in at `{to}` and to consent, so that workflows can use the connection `{name}`."
+    );
+    let form = "<form method=\"post\"><p><button type=\"submit\">Go there</button></p></form><p>This works once.</p>";
+    page(StatusCode::OK, &(message("Connect an account", &text) + form))
+}
+
+fn used_up() -> Response {
+    let text =
+        "It was opened before, or it is older than ten minutes. `flowcell connection connect NAME` prints a new one.";
+    page(StatusCode::GONE, &message("This link opens nothing any more", text))
+}
+
+/// Sends the browser on. Not by a redirect: the page that asked lets its form lead nowhere else (`form-action`), and browsers hold redirects to that.
+async fn start(State(app): State<Arc<App>>, Path(ticket): Path<String>) -> Response {
+    let Some((workspace, name)) = app.consents.redeem(&ticket) else { return used_up() };
     let departure = match app.connections.get(&workspace, &name).await {
         Ok(Some(stored)) => app.consents.begin(&stored, &redirect(&app)),
         Ok(None) => Ok(None),
@@ -66,22 +92,26 @@ async fn start(State(app): State<Arc<App>>, Path(ticket): Path<String>) -> Respo
         Err(_) => return failed("Too many people do this at the moment. Try again in a minute."),
     };
     let cookie = cookie(&app, departure.session.expose(), TIME_MAX.as_secs());
-    let (Ok(to), Ok(cookie)) = (HeaderValue::from_str(departure.to.as_str()), HeaderValue::from_str(&cookie)) else {
+    let refresh = HeaderValue::from_str(&format!("0;url={}", departure.to));
+    let (Ok(refresh), Ok(cookie)) = (refresh, HeaderValue::from_str(&cookie)) else {
         return failed("The connection's `authorize_url` cannot be sent to a browser.");
     };
-    let mut response = page(StatusCode::FOUND, &message("One moment", "You are being sent to the other side."));
-    response.headers_mut().insert(LOCATION, to);
+    let link = format!("<p><a href=\"{}\">Go on</a></p>", escape(departure.to.as_str()));
+    let text = "You are being sent to the other side.";
+    let mut response = page(StatusCode::OK, &(message("One moment", text) + &link));
+    response.headers_mut().insert(REFRESH, refresh);
     response.headers_mut().insert(SET_COOKIE, cookie);
     response
 }
 
-/// The parameters of RFC 6749 §4.1.2.
+/// The parameters of RFC 6749 §4.1.2, and RFC 9207's.
 #[derive(Default)]
 struct Answer {
     state: String,
     code: Option<Secret<String>>,
     error: Option<String>,
     description: Option<String>,
+    iss: Option<String>,
 }
 
 impl Answer {
@@ -92,6 +122,9 @@ impl Answer {
                 "state" => answer.state = value.into_owned(),
                 "code" => answer.code = Some(Secret::new(value.into_owned())),
                 "error" => answer.error = Some(value.into_owned()),
+                // Of two that differ neither is believed.
+                "iss" if answer.iss.as_ref().is_some_and(|iss| *iss != *value) => answer.iss = Some(String::new()),
+                "iss" => answer.iss = Some(value.into_owned()),
                 "error_description" => answer.description = Some(value.into_owned()),
                 _ => {}
             }
@@ -112,6 +145,10 @@ async fn callback(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
         let text = format!("`{name}` was not connected: {what}. Nothing was changed.");
         forget(&app, page(StatusCode::BAD_REQUEST, &message("Not connected", &text)))
     };
+    if let Err(why) = back.is_from(answer.iss.as_deref()) {
+        tracing::warn!(connection = %name, why, "an answer to a consent was refused: another server gave it");
+        return refused(&format!("this is the answer of another server than the one you were sent to: {why}"));
+    }
     if let Some(error) = &answer.error {
         let said = answer.description.as_deref().map_or_else(|| error.clone(), |text| format!("{error} ({text})"));
         return refused(&format!("the other side said {said}"));
@@ -129,7 +166,7 @@ async fn callback(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
 async fn connected_page(app: &App, Connected { stored, can_renew }: &Connected) -> Response {
     let name = &stored.connection.name;
     let mut text = format!("`{name}` is connected. You can close this page.");
-    match app.control.reconnected(&app.workspace, name).await {
+    match app.reconnected(name, app.ports.clock.now()).await {
         Ok(runs) if runs.is_empty() => {}
         Ok(runs) => {
             let _ = write!(text, " Runs that waited for it go on: {}.", runs.len());

@@ -22,7 +22,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::ingress::resume::is_waiting;
 use filter::ListQuery;
 
-/// `GET /runs?workflow=&status=&step=&error=&from=&to=&field=&cursor=&limit=`: newest first. `is_cut` says that the search stopped at its
+/// `GET /runs?workflow=&status=&step=&error=&contact=&from=&to=&field=&cursor=&limit=`: newest first. `is_cut` says that the search stopped at its
 /// bound, and `next_cursor` goes on behind it.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,

@@ -77,8 +77,9 @@ fn check_startable(published: &Published) -> Result<(), Problem> {
         _ if workflow.input.is_some() => Ok(()),
         other => {
             let by = match other {
-                TriggerKind::Plugin { uses, .. } => format!("requests to its trigger's URL (`{uses}`)"),
+                TriggerKind::Plugin { uses, .. } => format!("its trigger (`{uses}`)"),
                 TriggerKind::Event { name } => format!("the event `{name}` (`POST /api/v2/events`)"),
+                TriggerKind::Contact(_) => "changes of contacts (`flowcell contact`, `/api/v2/contacts`)".to_owned(),
                 TriggerKind::Error => "failures of other workflows".to_owned(),
                 TriggerKind::Manual | TriggerKind::Schedule(_) => return Ok(()),
             };
@@ -92,7 +93,7 @@ fn check_startable(published: &Published) -> Result<(), Problem> {
 }
 
 /// The JSON document of a body; nothing when there is none.
-pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Problem> {
+pub(crate) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Problem> {
     if body.is_empty() {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 //! `/api/v2/workflows/{id}/trigger` and what came to it: what starts a workflow, its URLs, who is late in using the new one, the latest requests
 //! and what became of them, and the one that the mapping is made against.
 
+pub(crate) mod polled;
 pub(crate) mod reference;
 pub(crate) mod requests;
 pub(crate) mod rotate;
@@ -39,7 +40,11 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Workf
         "since": app.tallies.since(),
     });
     let Some(fields) = document.as_object_mut() else { return Err(Problem::internal()) };
-    if let TriggerKind::Plugin { .. } = trigger.kind {
+    let poll = polled::poll(&app, &head).await?;
+    let takes_requests = matches!(trigger.kind, TriggerKind::Plugin { .. }) && poll.is_none();
+    fields.extend(poll.map(|poll| ("poll".to_owned(), poll)));
+    fields.extend(polled::subscription(&app, &head).await?.map(|one| ("subscription".to_owned(), one)));
+    if takes_requests {
         fields.insert("url".to_owned(), app.hook_url(&id, head.hook_generation).into());
         fields.insert("verified".to_owned(), verified(trigger.verify.as_ref()).into());
         let late = late::of(&app, &id).await?;

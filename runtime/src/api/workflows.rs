@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::id::WorkflowId;
 use flowcell_core::ports::{WorkflowHead, WorkflowVersion};
+use flowcell_core::workflow::duration;
 use flowcell_core::workflow::parse::Authored;
 use flowcell_core::workflow::trigger::{Trigger, TriggerKind};
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
@@ -19,6 +20,7 @@ use crate::api::query::{ApiPath, ApiQuery, PageQuery};
 use crate::app::{App, TRIGGER_ID};
 use crate::http::problem::{Fault, Kind, Problem};
 use crate::ingress::published::Published;
+use crate::plugin_triggers::{What, asked};
 use crate::publish::{self, Intent, PublishError};
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +50,7 @@ pub(crate) async fn apply(
     if let Some(fields) = document.as_object_mut() {
         let warnings: Vec<Fault> = applied.warnings.into_iter().map(Fault::from).collect();
         fields.insert("warnings".to_owned(), json!(warnings));
+        fields.extend(applied.cursor.map(|cursor| ("cursor".to_owned(), json!(cursor))));
     }
     let mut response = json(status, &document);
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v2/workflows/{}", applied.head.id)) {
@@ -103,13 +106,26 @@ async fn trigger(app: &App, head: &WorkflowHead, number: u32) -> Result<Value, P
     let is_published = head.published == Some(number);
     let version =
         if is_published { None } else { app.ports.definitions.version(&app.workspace, &head.id, number).await? };
+    let asks = match &version {
+        Some(version) => asked(version, &*app.ports.catalog).ok().flatten().map(Arc::new),
+        None => app.plugin_triggers.of(head).await?,
+    };
     let published = if is_published { Published::at(app, &head.id, number).await.ok() } else { None };
     let draft = version.and_then(|version| Authored::parse(&version.source).ok());
     let trigger = published.as_ref().map(|published| &published.workflow.trigger);
     let trigger = trigger.or(draft.as_ref().map(|draft| &draft.workflow.trigger));
     let mut shown = json!({ "id": TRIGGER_ID, "kind": trigger.map(Trigger::key) });
     if let (Some(TriggerKind::Plugin { .. }), Some(fields)) = (trigger.map(|it| &it.kind), shown.as_object_mut()) {
-        fields.insert("url".to_owned(), app.hook_url(&head.id, head.hook_generation).into());
+        // One that asks its provider takes no requests.
+        match asks.map(|asked| asked.what) {
+            Some(What::Poll { every }) => {
+                let every = duration::format(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+                fields.insert("every".to_owned(), every.into());
+            }
+            Some(What::Subscription) | None => {
+                fields.insert("url".to_owned(), app.hook_url(&head.id, head.hook_generation).into());
+            }
+        }
     }
     Ok(shown)
 }

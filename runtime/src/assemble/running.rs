@@ -34,6 +34,10 @@ pub(crate) struct Running {
     pub(super) http: JoinHandle<()>,
     pub(super) engine: JoinHandle<Result<(), EngineStopped>>,
     pub(super) scheduler: JoinHandle<Result<(), EngineStopped>>,
+    /// Of changes of contacts.
+    pub(super) dispatcher: JoinHandle<Result<(), EngineStopped>>,
+    /// Polls and subscriptions.
+    pub(super) triggers: JoinHandle<Result<(), EngineStopped>>,
 }
 
 impl Running {
@@ -50,6 +54,14 @@ impl Running {
             ended = &mut self.scheduler => {
                 ended.map_err(|_| anyhow!("the scheduler crashed; the log has more. Start Flowcell again: nothing scheduled is lost"))??;
                 bail!("the scheduler ended without being asked to");
+            }
+            ended = &mut self.dispatcher => {
+                ended.map_err(|_| anyhow!("the dispatcher of contact changes crashed; the log has more. Start Flowcell again: no change is lost"))??;
+                bail!("the dispatcher of contact changes ended without being asked to");
+            }
+            ended = &mut self.triggers => {
+                ended.map_err(|_| anyhow!("the poller or the subscriber crashed; the log has more. Start Flowcell again: nothing polled is lost"))??;
+                bail!("the poller ended without being asked to");
             }
             ended = &mut self.http => {
                 ended.map_err(|_| anyhow!("the HTTP server crashed; the log has more. Start Flowcell again: nothing accepted is lost"))?;
@@ -77,6 +89,10 @@ impl Running {
         self.scheduler
             .await
             .map_err(|_| anyhow!("the scheduler crashed while it drained; nothing scheduled is lost"))??;
+        self.dispatcher
+            .await
+            .map_err(|_| anyhow!("the dispatcher of contact changes crashed while it drained; no change is lost"))??;
+        self.triggers.await.map_err(|_| anyhow!("the poller crashed while it drained; nothing polled is lost"))??;
         self.engine.await.map_err(|_| anyhow!("the engine crashed while it drained; nothing accepted is lost"))??;
         // What the last attempts told; a crash may lose it.
         if let Err(error) = self.app.control.flush_destinations().await {
@@ -85,6 +101,7 @@ impl Running {
         self.sandbox.shut_down().await;
         // Before the door and the store: a renewal needs both to its end.
         self.app.tokens.close().await;
+        self.app.mailer.close().await;
         self.door.close().await;
         ingress::late::write(&self.app).await;
         self.store.close().await?;

@@ -9,9 +9,9 @@ use flowcell_core::ports::{Clock, Entropy};
 use flowcell_store::embedded::EmbeddedStore;
 
 use crate::config::{Config, KeyFrom, secret_variable};
-use crate::connections::Broker;
 use crate::connections::generate::generate;
 use crate::connections::keys::{Keys, Unreadable, give_up};
+use crate::connections::{Broker, Change, WriteError};
 use crate::data_dir::DataDir;
 use crate::vault::source::{KeySource, PREVIOUS_VARIABLE, VARIABLE};
 
@@ -50,6 +50,7 @@ pub(super) async fn open(
     if is_new {
         sign_webhooks(&broker, (&workspace, &**clock, &**entropy)).await?;
     }
+    say_anywhere(&broker, &workspace).await?;
     Ok((broker, keys))
 }
 
@@ -63,6 +64,30 @@ fn source(config: &Config, data: &DataDir) -> KeySource {
     }
 }
 
+/// Connections that only sign went anywhere when they named no host, before that had to be said. Those that there are go on so, and say it.
+async fn say_anywhere(broker: &Broker, workspace: &WorkspaceId) -> Result<()> {
+    for stored in broker.list(workspace).await? {
+        let Connection { name, kind, bound, .. } = &stored.connection;
+        if !kind.only_signs() || !bound.hosts.is_empty() || bound.anywhere {
+            continue;
+        }
+        let changed = broker.change::<WriteError>(workspace, name, |stored| {
+            let mut connection = stored.connection.clone();
+            connection.bound.anywhere = true;
+            Ok(Change { connection, usage: stored.usage.clone(), secret: None })
+        });
+        match changed.await {
+            Ok(_) => tracing::info!(connection = %name, "it signs for any host, and says so now: `anywhere`"),
+            // Its owner has to give the secret again anyway.
+            Err(WriteError::Sealed(error)) => {
+                tracing::warn!(connection = %name, %error, "it could not be brought up to date")
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Makes the connection with which outbound webhooks are signed from the first one on. Nobody has its secret yet: receivers get one when it is rotated.
 async fn sign_webhooks(
     broker: &Broker,
@@ -74,7 +99,7 @@ async fn sign_webhooks(
         workspace: workspace.clone(),
         name: WEBHOOK_SIGNING.parse()?,
         kind: Kind::StandardWebhooks { public_key: made.public_key },
-        bound: Binding { hosts: Vec::new(), plugins: vec!["flowcell/webhook".parse()?] },
+        bound: Binding { hosts: Vec::new(), anywhere: true, plugins: vec!["flowcell/webhook".parse()?] },
         note: "Signs what flowcell/webhook/send sends, where a step names no other connection.".to_owned(),
         state: State::Ready,
         created_at: now,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flowcell_core::retention::RetentionRules;
+use flowcell_engine::polling::PollerConfig;
 use flowcell_engine::{BreakerSettings, EngineConfig};
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::EgressConfig;
@@ -44,6 +45,15 @@ pub(crate) fn engine(config: &Config, key: &InstanceKey) -> EngineConfig {
     }
 }
 
+pub(super) fn poller(config: &Config) -> PollerConfig {
+    let ours = &config.triggers;
+    PollerConfig {
+        polls_max: size(ours.polls_max),
+        timeout: Duration::from_millis(ours.poll_timeout_ms),
+        backlog_max: ours.backlog_max,
+    }
+}
+
 pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Result<SandboxConfig> {
     let ours = &config.sandbox;
     let compiler = Compiler::this_program()
@@ -73,6 +83,7 @@ pub(crate) fn sandbox(config: &Config, cache: PathBuf, key: &InstanceKey) -> Res
             wall: Duration::from_millis(ours.wall_ceiling_ms),
             http_requests: ours.http_requests_ceiling,
             fuel: ours.fuel_ceiling,
+            ..Ceiling::default()
         },
         pool: Pool { calls: ours.calls_max, wait: Duration::from_millis(ours.call_wait_ms) },
         seed_key: Some(SeedKey::from_bytes(key.derive("guest randomness"))),
@@ -84,6 +95,7 @@ pub(crate) fn egress(config: &Config) -> EgressConfig {
     let ours = &config.egress;
     EgressConfig {
         ceiling: ours.ceiling.clone(),
+        routes: ours.routes.clone(),
         allow_addresses: ours.allow.clone(),
         connect_timeout: Duration::from_millis(ours.connect_timeout_ms),
         first_byte_timeout: Duration::from_millis(ours.first_byte_timeout_ms),

@@ -48,9 +48,9 @@ pub(crate) struct Name {
 pub(crate) struct Test {
     /// The connection's name
     name: String,
-    /// Where to send the request: an address that the connection is bound to
+    /// Where to send the request: an address that the connection is bound to. For smtp there is none: it signs in and sends nothing
     #[arg(long, value_name = "URL")]
-    url: String,
+    url: Option<String>,
     /// GET, HEAD, POST, …
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
@@ -155,7 +155,7 @@ async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
                 text_of(connection, "/name"),
                 text_of(connection, "/kind"),
                 text_of(connection, "/state/is"),
-                joined(connection, "/hosts", "anywhere"),
+                joined(connection, "/hosts", if at(connection, "/anywhere") == true { "anywhere" } else { "-" }),
                 joined(connection, "/plugins", "-"),
                 or_dash(text_of(connection, "/usage/last_used_at")),
             ]
@@ -197,7 +197,14 @@ fn print(document: &Value, output: &Output) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         output.line(printable(&format!("  {:<10} {value}", key.replace('_', " "))));
     }
-    output.line(format!("  goes to    {}", joined(document, "/hosts", "anywhere: it only signs")));
+    output.line(format!(
+        "  goes to    {}",
+        joined(
+            document,
+            "/hosts",
+            if at(document, "/anywhere") == true { "anywhere: it only signs" } else { "nowhere" }
+        )
+    ));
     output.line(format!("  for        {}", joined(document, "/plugins", "no plugin")));
     let note = text_of(document, "/note");
     if !note.is_empty() {
@@ -207,7 +214,10 @@ fn print(document: &Value, output: &Output) {
 }
 
 async fn test(args: &Test, client: &Client, output: &Output) -> Result<(), Failure> {
-    let body = json!({ "url": args.url, "method": args.method });
+    let body = match &args.url {
+        Some(url) => json!({ "url": url, "method": args.method }),
+        None => json!({}),
+    };
     let document = client.post_json(&format!("{}/test", path(&args.name)), Some(&body)).await?;
     let is_good = at(&document, "/is_accepted").as_bool() == Some(true);
     if output.is_json() {
@@ -302,8 +312,18 @@ async fn usage(args: &Name, client: &Client, output: &Output) -> Result<(), Fail
     }
     output.line(output.paint(Style::Strong, text_of(&document, "/name")));
     for workflow in items(&document, "/workflows") {
-        let steps = joined(workflow, "/steps", "");
-        output.line(format!("  workflow   {} (steps: {steps})", text_of(workflow, "/id")));
+        let part = |pointer: &str, what: &str| {
+            let steps = joined(workflow, pointer, "");
+            (!steps.is_empty()).then(|| format!("{what}: {steps}"))
+        };
+        let verifies = at(workflow, "/verifies") == true;
+        let parts = [
+            part("/steps", "steps"),
+            part("/default_steps", "by default"),
+            verifies.then(|| "verifies its trigger's requests".to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        output.line(format!("  workflow   {} ({})", text_of(workflow, "/id"), parts.join("; ")));
     }
     if items(&document, "/workflows").is_empty() {
         output.line("  workflow   none that is published");
@@ -321,7 +341,11 @@ async fn remove(args: &Remove, client: &Client, output: &Output) -> Result<(), F
     let usage = client.get(&format!("{}/usage", path(&args.name))).await?;
     let users: Vec<String> = items(&usage, "/workflows").iter().map(|workflow| text_of(workflow, "/id")).collect();
     if !users.is_empty() {
-        output.warning(&format!("{} is used by {}; their next runs fail without it", args.name, users.join(", ")));
+        output.warning(&format!(
+            "{} is used by {}; what becomes of them is said when it is gone",
+            args.name,
+            users.join(", ")
+        ));
     }
     if !args.yes && !confirmed(&format!("Remove connection {} and its secret?", args.name))? {
         return Err(Failure::Usage("nothing was removed; say --yes to remove without being asked".to_owned()));
@@ -332,6 +356,9 @@ async fn remove(args: &Remove, client: &Client, output: &Output) -> Result<(), F
         return Ok(());
     }
     output.line(format!("{} {} is removed", output.paint(Style::Good, "✓"), args.name));
+    for warning in items(&document, "/warnings") {
+        output.warning(&printable(&text_of(warning, "")));
+    }
     Ok(())
 }
 

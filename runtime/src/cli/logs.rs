@@ -1,14 +1,12 @@
 //! `flowcell logs`: what runs do, a line for each thing that happens and for each line a step writes.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::cli::document::{at, path_segment, text_of};
 use crate::cli::output::{Output, Style, duration, printable};
-use crate::client::{Client, ClientError, Event, Events};
+use crate::client::{Client, Event, Events};
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
@@ -22,10 +20,6 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
 }
-
-/// How long to wait before a broken stream is asked for again, and how often in a row: half a minute outlasts a restart.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-const RETRIES_MAX: u32 = 30;
 
 pub(crate) async fn run(args: &Logs, client: &Client, output: &Output) -> Result<(), Failure> {
     let path = match (&args.run, &args.workflow) {
@@ -41,7 +35,7 @@ pub(crate) async fn run(args: &Logs, client: &Client, output: &Output) -> Result
             return Ok(());
         }
         output.warning("the connection was lost; trying again");
-        events = again(client, &path, last.as_deref()).await?;
+        events = client.events_again(&path, last.as_deref()).await?;
     }
 }
 
@@ -69,22 +63,6 @@ async fn print_all(events: &mut Events, last: &mut Option<String>, output: &Outp
         }
     }
     Ok(End::Lost)
-}
-
-async fn again(client: &Client, path: &str, last: Option<&str>) -> Result<Events, Failure> {
-    let mut tries = 0;
-    loop {
-        tokio::time::sleep(RETRY_AFTER).await;
-        tries += 1;
-        match client.events(path, last).await {
-            Ok(events) => return Ok(events),
-            Err(ClientError::Problem(problem)) if problem.status != 503 => {
-                return Err(ClientError::Problem(problem).into());
-            }
-            Err(error) if tries == RETRIES_MAX => return Err(error.into()),
-            Err(_) => {}
-        }
-    }
 }
 
 /// `08:00:00.123  run_…  send  attempt 1 succeeded in 12 ms`.

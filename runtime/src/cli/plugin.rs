@@ -1,7 +1,9 @@
-//! `flowcell plugin list|inspect|build|release`.
+//! `flowcell plugin list|inspect|build|examples|release`.
 
 pub(crate) mod build;
+pub(crate) mod examples;
 pub(crate) mod inspect;
+pub(crate) mod options;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -19,8 +21,12 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Build a plugin from its source: a Rust crate with a plugin.toml
     Build(build::Build),
+    /// Run the examples in a plugin's README and hold them against what it says
+    Examples(examples::Examples),
     /// Let a plugin out of quarantine; the runs that were parked for it go on
     Release(Release),
+    /// Print what a plugin gives to choose from for a field
+    Options(options::Options),
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `flowcell run list|show|pin|unpin`.
 
+mod blob;
 mod journal;
 
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     List(List),
     /// Show a run step by step: input, output, HTTP exchanges, errors
     Show(Show),
+    /// List what the run keeps beside its journal (pictures, PDFs …), or fetch one
+    Blob(blob::Blob),
     /// Keep a run for good: retention does not remove it
     Pin(Pin),
     /// Let retention remove a run again
@@ -93,6 +96,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
     match command {
         Command::List(args) => list(&args, client, output).await,
         Command::Show(args) => show(&args, client, output).await,
+        Command::Blob(args) => blob::run(&args, client, output).await,
         Command::Pin(args) => pin(&args, Method::PUT, client, output).await,
         Command::Unpin(args) => pin(&args, Method::DELETE, client, output).await,
         Command::Cancel(args) => control::cancel(&args, client, output).await,

@@ -1,6 +1,7 @@
 //! `flowcell trigger`: what starts a workflow and what came to it; following requests, saving one for the mapping, another URL.
 
 mod late;
+mod polled;
 mod reference;
 mod requests;
 
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Reference(reference::Reference),
     /// Give the trigger another URL; the former one may count for a while yet
     RotateUrl(late::Rotate),
+    /// Ask a polling trigger now, and say what came of it
+    PollNow(polled::PollNow),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +45,7 @@ pub(crate) async fn run(command: &Command, client: &Client, output: &Output) -> 
         Command::SaveReference(args) => reference::save(args, client, output).await,
         Command::Reference(args) => reference::show(args, client, output).await,
         Command::RotateUrl(args) => late::rotate(args, client, output).await,
+        Command::PollNow(args) => polled::now(args, client, output).await,
     }
 }
 
@@ -76,6 +80,8 @@ async fn show(args: &Show, client: &Client, output: &Output) -> Result<(), Failu
         ),
         scheme => output.line(format!("  senders     verified by {scheme}")),
     }
+    polled::poll(at(&document, "/poll"), output);
+    polled::subscription(at(&document, "/subscription"), output);
     late::print(&document, output);
     output.line(format!("  since       {}", text_of(&document, "/since")));
     let counts = at(&document, "/counts").as_object().into_iter().flatten();

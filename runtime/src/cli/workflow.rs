@@ -1,5 +1,7 @@
 //! `flowcell workflow apply|list|show|start`.
 
+mod preview;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Run a workflow file in this process, without a server; with --dry nothing leaves
     Run(Rehearse),
+    /// Show what one step would send, with the server's connections, and send nothing
+    Preview(preview::Preview),
     /// Start a run by hand
     Start(Start),
     /// Give a step of a workflow file another id, in every expression that reads it too
@@ -100,6 +104,7 @@ pub(crate) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::List => list(client, output).await,
         Command::Show(args) => show(&args, client, output).await,
         Command::Run(_) => Ok(()), // needs no server and was answered before
+        Command::Preview(args) => preview::run(&args, client, output).await,
         Command::Start(args) => start::run(&args, client, output).await,
         Command::RenameStep(args) => rename_step(&args, output),
     }
@@ -135,6 +140,9 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
     for trigger in items(&applied, "/triggers") {
         output.line(format!("  {}  {}", output.paint(Style::Faint, "trigger"), started_by(trigger)));
     }
+    if let Some(said) = after_cursor(&applied) {
+        output.line(format!("  {}   {said}", output.paint(Style::Faint, "polls")));
+    }
     for warning in items(&applied, "/warnings") {
         let place = format!("{}:{}:{}", args.file.display(), at(warning, "/line"), at(warning, "/column"));
         output.warning(&format!("{place}: {}", printable(&text_of(warning, "/message"))));
@@ -143,6 +151,15 @@ async fn apply(args: &Apply, client: &Client, output: &Output) -> Result<(), Fai
         output.line(format!("  {}", after_draft(&applied)));
     }
     Ok(())
+}
+
+/// Where the next poll of its trigger goes on.
+fn after_cursor(applied: &Value) -> Option<&'static str> {
+    match at(applied, "/cursor").as_str()? {
+        "kept" => Some("go on where they were: `uses`, `with` and `connection` are the same"),
+        "reset" => Some("begin anew: `uses`, `with` or `connection` has changed, so the former cursor means nothing"),
+        _ => Some("begin now"),
+    }
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flowcell_core::capability::Ceiling;
+use flowcell_sandbox::egress::Routes;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -70,6 +71,19 @@ section! {
 }
 
 section! {
+    /// Triggers whose plugins are asked, and what else is asked of plugins for people.
+    Triggers {
+        polls_max: u64 = 8,
+        poll_timeout_ms: u64 = 60_000,
+        backlog_max: u64 = 1_000,
+        subscribe_timeout_ms: u64 = 30_000,
+        options_timeout_ms: u64 = 15_000,
+        options_max: u64 = 8,
+        options_kept_ms: u64 = 60_000,
+    }
+}
+
+section! {
     /// How runs are executed.
     Engine {
         runs_max: u64 = 64,
@@ -118,7 +132,7 @@ section! {
         idle_connections_max: u64 = 128,
         idle_connection_ms: u64 = 30_000,
     }
-    extra { allow: Vec<IpNet>, ceiling: Ceiling }
+    extra { allow: Vec<IpNet>, ceiling: Ceiling, routes: Routes }
 }
 
 section! {

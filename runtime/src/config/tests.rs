@@ -34,6 +34,7 @@ fn values_that_could_not_work_are_refused() {
         ("http.connections_max = 0", "http.connections_max"),
         ("http.body_bytes_max = 500_000_000", "http.bodies_in_flight_bytes_max"),
         ("egress.ceiling.deny_hosts = [\"https://a.example\"]", "host"),
+        ("egress.routes.\"https://a.example\" = \"http://b.example\"", "without TLS"),
         ("public_url = \"ftp://example.com\"", "http://"),
         ("public_url = \"https://example.com/?a\"", "query"),
         ("store.free_hard_mib = 256", "store.free_soft_mib"),

@@ -7,7 +7,9 @@
 mod declared;
 mod fixed;
 mod hmac;
+mod nothing;
 mod standard_webhooks;
+mod webhook_url;
 
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use flowcell_core::id::ConnectionName;
 
 use self::fixed::Fixed;
 use self::hmac::Hmac;
+pub(crate) use self::nothing::Nothing;
 use self::standard_webhooks::StandardWebhooks;
+use self::webhook_url::WebhookUrl;
 use super::document::SecretDocument;
 
 /// The authorizer of one call, for kinds whose secrets stay as they are until somebody rotates them.
@@ -37,6 +41,9 @@ pub(crate) fn authorizer(
         (Kind::StandardWebhooks { .. }, SecretDocument::Signing(secrets)) => {
             Arc::new(StandardWebhooks::new(bound, &secrets).map_err(unreadable)?)
         }
+        (Kind::WebhookUrl, SecretDocument::WebhookUrl { url }) => {
+            Arc::new(WebhookUrl::new(bound, &url).map_err(unreadable)?)
+        }
         (Kind::Plugin { inject, fields, .. }, SecretDocument::Plugin { fields: secrets }) => {
             Arc::new(declared::authorizer(bound, inject, (fields, secrets)).map_err(unreadable)?)
         }
@@ -48,14 +55,14 @@ pub(crate) fn authorizer(
 pub(crate) struct Bound {
     name: ConnectionName,
     to: Vec<HttpRule>,
-    /// Kinds that only sign may go where the step may, when they name no host.
+    /// Kinds that only sign may go where the step may, when that was said.
     is_anywhere: bool,
 }
 
 impl Bound {
     pub(crate) fn of(connection: &Connection) -> Self {
         let to = connection.bound.hosts.clone();
-        let is_anywhere = to.is_empty() && connection.kind.only_signs();
+        let is_anywhere = connection.bound.anywhere && connection.kind.only_signs();
         Self { name: connection.name.clone(), to, is_anywhere }
     }
 

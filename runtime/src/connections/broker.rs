@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flowcell_core::connection::{
-    Asking, Authorizer, Connection, Connections, CredentialError, Credentials, State, StoredConnection, Usage,
+    Asking, Authorizer, Connection, Connections, CredentialError, Credentials, Remedy, State, StoredConnection, Usage,
 };
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Clock, StoreError};
@@ -192,23 +192,22 @@ impl Broker {
 impl Broker {
     /// The connection, if whoever asks may have it and it can be used.
     pub(super) async fn admitted(&self, asking: Asking<'_>) -> Result<StoredConnection, CredentialError> {
-        let Asking { workspace, name, plugin } = asking;
-        let stored = self.store.get(workspace, name).await.map_err(|error| unavailable(name, &error))?;
-        let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
-        if !stored.connection.bound.plugins.contains(plugin) {
-            return Err(CredentialError::NotForPlugin { name: name.clone(), plugin: plugin.clone() });
-        }
-        match why_not_usable(&stored.connection) {
-            Some(reason) => Err(CredentialError::NeedsReconnecting { name: name.clone(), reason }),
-            None => Ok(stored),
-        }
+        admitted(&*self.store, asking).await
     }
 
-    /// Takes note of what `inner` will be used for.
+    /// The same for a mail, which is noted: it goes to where the connection's own settings say.
+    pub(crate) async fn admitted_for_mail(&self, asking: Asking<'_>) -> Result<StoredConnection, CredentialError> {
+        let stored = self.admitted(asking).await?;
+        self.notes.given((asking.workspace.clone(), asking.name.clone()), asking.plugin, self.clock.now());
+        Ok(stored)
+    }
+
+    /// Takes note of what `inner` will be used for, and asks before each use whether it still may be.
     pub(super) fn noted(&self, asking: Asking<'_>, inner: Arc<dyn Authorizer>) -> Arc<dyn Authorizer> {
         let place = (asking.workspace.clone(), asking.name.clone());
         self.notes.given(place.clone(), asking.plugin, self.clock.now());
-        Arc::new(Noted { place, inner, notes: Arc::clone(&self.notes) })
+        let (plugin, store) = (asking.plugin.clone(), Arc::clone(&self.store));
+        Arc::new(Noted { place, plugin, store, inner, notes: Arc::clone(&self.notes) })
     }
 }
 
@@ -219,6 +218,25 @@ impl Credentials for Broker {
         let inner = self.fixed(&stored)?;
         Ok(self.noted(asking, inner))
     }
+}
+
+/// What is stored of the connection now, if whoever asks may have it and it can be used.
+pub(super) async fn admitted(store: &dyn Connections, asking: Asking<'_>) -> Result<StoredConnection, CredentialError> {
+    let Asking { workspace, name, plugin } = asking;
+    let stored = store.get(workspace, name).await.map_err(|error| unavailable(name, &error))?;
+    let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
+    if !stored.connection.bound.plugins.contains(plugin) {
+        return Err(CredentialError::NotForPlugin { name: name.clone(), plugin: plugin.clone() });
+    }
+    match why_not_usable(&stored.connection) {
+        Some(reason) => Err(needs_owner(&stored.connection, reason)),
+        None => Ok(stored),
+    }
+}
+
+/// A connection that waits for its owner.
+pub(super) fn needs_owner(connection: &Connection, reason: String) -> CredentialError {
+    CredentialError::NeedsReconnecting { name: connection.name.clone(), reason, remedy: Remedy::of(&connection.kind) }
 }
 
 /// Why its owner has to do something first.

@@ -32,6 +32,8 @@ pub(crate) enum SecretDocument {
     Signing(SigningSecrets),
     /// `google-service-account`: `{private_key}`, a PKCS #8 key in PEM.
     PrivateKey { private_key: Secret<String> },
+    /// `webhook-url`: `{url}`.
+    WebhookUrl { url: Secret<String> },
     /// `plugin`: the fields that its manifest marks as secret.
     Plugin { fields: BTreeMap<String, Secret<String>> },
 }

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_digest_tells_every_fact_apart_and_does_not_change() {
-        let bound = |host: &str| Binding { hosts: vec![host.parse().unwrap()], plugins: Vec::new() };
+        let bound = |host: &str| Binding { hosts: vec![host.parse().unwrap()], anywhere: false, plugins: Vec::new() };
         let api_key = |name: &str| kind(json!({ "kind": "api-key", "settings": { "header": { "name": name } } }));
         let first = digest(&api_key("x-key"), &bound("https://a.example"));
         assert_eq!(first, digest(&api_key("x-key"), &bound("https://a.example/*")));

@@ -11,7 +11,7 @@ pub(crate) mod consent;
 mod endpoint;
 mod keep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ use flowcell_sandbox::egress::Door;
 use subtle::ConstantTimeEq as _;
 use tokio_util::task::TaskTracker;
 
-use self::bearer::Bearer;
+use self::bearer::{Bearer, Shown};
 use self::endpoint::{Endpoint, Granted, Refusal};
 use self::keep::{NotKept, Unwritten};
-use super::authorize::Bound;
-use super::broker::{Broker, unavailable, why_not_usable};
+use super::authorize::{Bound, Nothing};
+use super::broker::{Broker, needs_owner, unavailable, why_not_usable};
 use super::document::{OauthSecret, SecretDocument};
 use super::users::Users;
 
@@ -40,6 +40,11 @@ const MARGIN: Duration = Duration::from_mins(1);
 
 /// How long a server that ends waits for renewals: as long as a token endpoint may take, and time to write.
 const CLOSING_MAX: Duration = Duration::from_secs(25);
+
+/// A peer that answers 401 to whatever it gets must not make every request a renewal: so many in so much time, and then its 401 is the answer.
+/// Three: one that was revoked, and a peer of several machines that learn of a new one after each other.
+const FORCED_MAX: usize = 3;
+const FORCED_WITHIN: Duration = Duration::from_mins(5);
 
 /// How often one call begins anew because somebody changed the connection meanwhile: people change it, and they are slow.
 const TRIES: usize = 3;
@@ -52,6 +57,7 @@ pub(crate) struct Tokens {
     users: Users,
     endpoint: Endpoint,
     clock: Arc<dyn Clock>,
+    /// By connection; those that nobody holds and that have ended are given up when another one comes.
     flights: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<Flight>>>>,
     /// Renewals under way.
     renewals: TaskTracker,
@@ -63,6 +69,27 @@ struct Flight {
     held: Option<Held>,
     /// Given by the other side, and not on the disk yet: it is written before anything else is done, and nothing is handed out until then.
     unwritten: Option<Unwritten>,
+    /// When tokens were renewed because the peer refused one, in the last [`FORCED_WITHIN`].
+    forced: VecDeque<Timestamp>,
+}
+
+impl Flight {
+    /// Whether a token that was refused may be renewed now; then it counts.
+    fn may_be_forced(&mut self, now: Timestamp) -> bool {
+        self.forced.retain(|at| now.since(*at) < FORCED_WITHIN);
+        if self.forced.len() >= FORCED_MAX {
+            return false;
+        }
+        self.forced.push_back(now);
+        true
+    }
+
+    /// Whether nothing would be lost without it.
+    fn is_empty(&self, now: Timestamp) -> bool {
+        let is_held = self.held.as_ref().is_some_and(|held| held.renew_at.is_none_or(|at| now < at));
+        let was_forced = self.forced.back().is_some_and(|at| now.since(*at) < FORCED_WITHIN);
+        self.unwritten.is_none() && !is_held && !was_forced
+    }
 }
 
 /// A token in memory.
@@ -102,19 +129,37 @@ impl Tokens {
         let bound = Bound::of(&stored.connection);
         let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
         if let Some(reason) = why_not_usable(&stored.connection) {
-            return Err(CredentialError::NeedsReconnecting { name: place.1, reason });
+            return Err(needs_owner(&stored.connection, reason));
         }
-        let held = self.token(&place, None).await?;
+        let held = self.token(&place).await?;
         Ok(Arc::new(Bearer::new(Arc::clone(self), place, bound, held)))
     }
 
-    /// A token that is good now; another one than `refused`.
-    async fn token(self: &Arc<Self>, place: &Place, refused: Option<&Secret<String>>) -> Result<Held, CredentialError> {
-        let flight = {
-            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(flights.entry(place.clone()).or_default())
-        };
-        let mut flight = flight.lock_owned().await;
+    /// A token that is good now.
+    async fn token(self: &Arc<Self>, place: &Place) -> Result<Held, CredentialError> {
+        let held = self.token_other_than(place, None).await?;
+        held.ok_or_else(|| cut_off(&place.1))
+    }
+
+    fn flight(&self, place: &Place) -> Arc<tokio::sync::Mutex<Flight>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if !flights.contains_key(place) {
+            let now = self.clock.now();
+            let is_wanted = |flight: &Arc<tokio::sync::Mutex<Flight>>| {
+                Arc::strong_count(flight) > 1 || flight.try_lock().is_ok_and(|flight| !flight.is_empty(now))
+            };
+            flights.retain(|_, flight| is_wanted(flight));
+        }
+        Arc::clone(flights.entry(place.clone()).or_default())
+    }
+
+    /// A token that is good now; another one than `refused`. Nothing when one was refused, and too many were in the last minutes.
+    async fn token_other_than(
+        self: &Arc<Self>,
+        place: &Place,
+        refused: Option<&Secret<String>>,
+    ) -> Result<Option<Held>, CredentialError> {
+        let mut flight = self.flight(place).lock_owned().await;
         for _ in 0..TRIES {
             let stored = self.stored(place).await?;
             let now = self.clock.now();
@@ -125,11 +170,15 @@ impl Tokens {
             };
             if flight.unwritten.is_none() {
                 if let Some(held) = flight.held.as_ref().filter(|held| fits(held)) {
-                    return Ok(held.clone());
+                    return Ok(Some(held.clone()));
                 }
                 if let Some(held) = of_document(&self.broker.open(&stored)?, &stored).filter(&fits) {
                     flight.held = Some(held.clone());
-                    return Ok(held);
+                    return Ok(Some(held));
+                }
+                if refused.is_some() && !flight.may_be_forced(now) {
+                    tracing::warn!(connection = %place.1, "its tokens are refused again and again; they are left as they are for some minutes");
+                    return Ok(None);
                 }
             }
             let tokens = Arc::clone(self);
@@ -140,7 +189,7 @@ impl Tokens {
             let Ok((back, renewed)) = renewal.await else { return Err(cut_off(&place.1)) };
             flight = back;
             match renewed {
-                Ok(held) => return Ok(held),
+                Ok(held) => return Ok(Some(held)),
                 Err(NotKept::Changed) => {}
                 Err(NotKept::Failed(error)) => return Err(error),
             }
@@ -156,7 +205,7 @@ impl Tokens {
         let stored = self.broker.get(workspace, name).await.map_err(|error| unavailable(name, &error))?;
         let stored = stored.ok_or_else(|| CredentialError::Unknown { name: name.clone() })?;
         match why_not_usable(&stored.connection) {
-            Some(reason) => Err(CredentialError::NeedsReconnecting { name: name.clone(), reason }),
+            Some(reason) => Err(needs_owner(&stored.connection, reason)),
             None => Ok(stored),
         }
     }
@@ -226,7 +275,7 @@ impl Tokens {
             Ok(granted) => Ok(self.granted(stored, document, granted)),
             Err(Refusal::ForGood(reason)) => {
                 self.give_up(stored, &reason).await?;
-                Err(CredentialError::NeedsReconnecting { name: name.clone(), reason }.into())
+                Err(needs_owner(connection, reason).into())
             }
             Err(Refusal::ForNow { reason, retry_after_ms }) => {
                 Err(CredentialError::Unavailable { name: name.clone(), reason, retry_after_ms }.into())
@@ -299,8 +348,21 @@ pub(crate) struct CallTokens(pub(crate) Arc<Tokens>);
 impl Credentials for CallTokens {
     async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
         let stored = self.0.broker.admitted(asking).await?;
-        let inner = self.0.authorizer_for_owner(stored).await?;
+        let inner: Arc<dyn Authorizer> = match &stored.connection.kind {
+            // Mail goes another way; its step's requests go without credentials.
+            Kind::Smtp { .. } => Arc::new(Nothing::new(stored.connection.name)),
+            _ => self.0.authorizer_for_owner(stored).await?,
+        };
         Ok(self.0.broker.noted(asking, inner))
+    }
+
+    async fn shown(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        let stored = self.0.broker.admitted(asking).await?;
+        Ok(match &stored.connection.kind {
+            Kind::Smtp { .. } => Arc::new(Nothing::new(stored.connection.name)),
+            kind if has_tokens(kind) => Arc::new(Shown::new(Bound::of(&stored.connection))),
+            _ => self.0.broker.fixed(&stored)?,
+        })
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flowcell_core::connection::{Additions, Authorizer, CredentialError, Outgoing, StoredConnection, Usage};
+use flowcell_core::connection::{
+    Additions, Asking, Authorizer, ConnectionFacts, Connections, CredentialError, Outgoing, StoredConnection, Usage,
+};
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::plugin::PluginId;
 use flowcell_core::secret::Secret;
@@ -14,7 +16,8 @@ use flowcell_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::broker::{Broker, Change, WriteError};
+use super::authorize::Bound;
+use super::broker::{Broker, Change, WriteError, admitted};
 
 /// How often uses are written: a connection in steady use costs one small write a minute.
 const EVERY: Duration = Duration::from_mins(1);
@@ -61,9 +64,12 @@ impl Notes {
     }
 }
 
-/// An authorizer that notes where it was asked for something.
+/// An authorizer that notes where it was asked for something, and asks itself each time whether what was true when the call began still is: a
+/// connection that was removed, taken from the plugin or bound to fewer hosts meanwhile gives no more.
 pub(super) struct Noted {
     pub(super) place: (WorkspaceId, ConnectionName),
+    pub(super) plugin: PluginId,
+    pub(super) store: Arc<dyn Connections>,
     pub(super) inner: Arc<dyn Authorizer>,
     pub(super) notes: Arc<Notes>,
 }
@@ -83,6 +89,11 @@ impl Authorizer for Noted {
         self.inner.is_bound_to(request)
     }
     async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError> {
+        let (workspace, name) = &self.place;
+        let now = admitted(&*self.store, Asking { workspace, name, plugin: &self.plugin }).await?;
+        if !Bound::of(&now.connection).admits(request) {
+            return Ok(Additions::default());
+        }
         let additions = self.inner.authorize(request).await?;
         self.notes.sent(&self.place, request.url, request.now);
         Ok(additions)
@@ -92,6 +103,14 @@ impl Authorizer for Noted {
     }
     fn secrets(&self) -> Vec<Secret<String>> {
         self.inner.secrets()
+    }
+    /// Read when a guest asks: hardly any does.
+    async fn facts(&self) -> ConnectionFacts {
+        let (workspace, name) = &self.place;
+        match self.store.get(workspace, name).await {
+            Ok(Some(stored)) => ConnectionFacts::of(&stored.connection),
+            Ok(None) | Err(_) => ConnectionFacts::of_name(name.clone()),
+        }
     }
 }
 

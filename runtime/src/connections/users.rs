@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use flowcell_core::id::{ConnectionName, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Catalog, Definitions, StoreError};
-use flowcell_core::workflow::Workflow;
 use flowcell_core::workflow::parse::Authored;
+use flowcell_core::workflow::{Action, Verify, Workflow};
 use serde::Serialize;
 
 use crate::app::Ports;
@@ -15,8 +15,12 @@ use crate::app::Ports;
 pub(crate) struct User {
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
-    /// With the connection's name, or because it is their action's default.
+    /// Those that name it; `trigger` among them, if that names it.
     pub(crate) steps: Vec<String>,
+    /// Those that name none, where it is their action's default.
+    pub(crate) default_steps: Vec<String>,
+    /// Whether its trigger verifies requests with it.
+    pub(crate) verifies: bool,
 }
 
 /// Finds them.
@@ -42,25 +46,37 @@ impl Users {
             let Some(version) = self.definitions.version(workspace, &head.id, number).await? else { continue };
             // What an older Flowcell took and this one cannot read runs no more.
             let Ok(Authored { workflow, .. }) = Authored::parse(&version.source) else { continue };
-            let steps = self.steps(&workflow, name);
-            if !steps.is_empty() {
-                users.push(User { id: head.id, name: head.name, steps });
+            let (mut steps, default_steps) = self.steps(&workflow, name);
+            if workflow.trigger.connection.as_ref() == Some(name) {
+                steps.insert(0, crate::app::TRIGGER_ID.to_owned());
+            }
+            let verifies =
+                matches!(&workflow.trigger.verify, Some(Verify::By(scheme)) if scheme.secret() == Some(name));
+            if verifies || !steps.is_empty() || !default_steps.is_empty() {
+                users.push(User { id: head.id, name: head.name, steps, default_steps, verifies });
             }
         }
         Ok(users)
     }
 
-    fn steps(&self, workflow: &Workflow, name: &ConnectionName) -> Vec<String> {
-        let uses_it = |action: &flowcell_core::workflow::Action| match &action.connection {
-            Some(named) => named == name,
-            None => self.catalog.resolve(&action.uses).is_ok_and(|plugin| {
-                let member = plugin.manifest.action(&action.uses.member);
-                member.and_then(|member| member.connection.as_ref()?.default.as_ref()) == Some(name)
-            }),
+    /// Those that name it, and those that get it because they name none.
+    fn steps(&self, workflow: &Workflow, name: &ConnectionName) -> (Vec<String>, Vec<String>) {
+        let is_default = |action: &Action| {
+            action.connection.is_none()
+                && self.catalog.resolve(&action.uses).is_ok_and(|plugin| {
+                    let member = plugin.manifest.action(&action.uses.member);
+                    member.and_then(|member| member.connection.as_ref()?.default.as_ref()) == Some(name)
+                })
         };
-        let all = workflow.all_steps();
-        all.filter(|placed| placed.step.action().is_some_and(uses_it))
-            .map(|placed| placed.step.id.to_string())
-            .collect()
+        let (mut named, mut by_default) = (Vec::new(), Vec::new());
+        for placed in workflow.all_steps() {
+            let Some(action) = placed.step.action() else { continue };
+            if action.connection.as_ref() == Some(name) {
+                named.push(placed.step.id.to_string());
+            } else if is_default(action) {
+                by_default.push(placed.step.id.to_string());
+            }
+        }
+        (named, by_default)
     }
 }

@@ -1,9 +1,11 @@
 //! What somebody wants a connection to be, and whether it can: names of headers, hosts, plugins, limits.
 
 use flowcell_core::capability::HttpRule;
-use flowcell_core::connection::{Binding, KeyPlace, Kind, OauthClient};
+use flowcell_core::connection::{Binding, KeyPlace, Kind, OauthClient, SmtpTls};
 use flowcell_core::plugin::PluginId;
 use url::{Host, Url};
+
+use crate::services::mail::{are_certificates, check_sender};
 
 /// Rules of a binding: an interface has one or a few hosts; more than this is a grant to the world.
 const HOSTS_MAX: usize = 50;
@@ -13,6 +15,9 @@ const PLUGINS_MAX: usize = 100;
 
 /// Characters of a note: a paragraph.
 pub(crate) const NOTE_MAX: usize = 1_000;
+
+/// Bytes of a connection's own certificates: a few of them.
+const CA_BYTES_MAX: usize = 32 * 1024;
 
 /// Headers that say where a message ends, where it goes or who may see it: a secret in one of them would break the request or be sent on.
 const NEVER_A_SECRET: [&str; 12] = [
@@ -42,6 +47,17 @@ pub(crate) struct InvalidFact {
 pub(crate) fn check(kind: &Kind, bound: &Binding) -> Result<(), InvalidFact> {
     check_kind(kind)?;
     let is_for_steps = !matches!(kind, Kind::WebhookSecret);
+    if bound.anywhere && !kind.only_signs() {
+        let message = "its secret itself is sent, so it has to name where: `anywhere` is for kinds that only sign";
+        return wrong("/anywhere", message.to_owned());
+    }
+    if bound.anywhere && !bound.hosts.is_empty() {
+        return wrong("/anywhere", "it is for any host, or for the `hosts` that it names, not both".to_owned());
+    }
+    if kind.only_signs() && is_for_steps && bound.hosts.is_empty() && !bound.anywhere {
+        let message = "name the hosts that it signs for, or say `anywhere: true`: the secret never leaves, its signatures may go anywhere then";
+        return wrong("/hosts", message.to_owned());
+    }
     let sends_over_http = is_for_steps && !kind.only_signs() && !matches!(kind, Kind::Smtp { .. });
     if sends_over_http && bound.hosts.is_empty() {
         let message =
@@ -65,6 +81,13 @@ pub(crate) fn warnings(kind: &Kind, bound: &Binding) -> Vec<String> {
     if let Kind::ApiKey(KeyPlace::Query { name }) = kind {
         warnings.push(format!(
             "The key goes into the query as `{name}`: servers and proxies write queries into their logs. Use a header, if the interface takes one."
+        ));
+    }
+    if let Kind::Smtp { host, tls: SmtpTls::None, .. } = kind
+        && !is_loopback(host)
+    {
+        warnings.push(format!(
+            "The password and every mail go to {host} without encryption: whoever is on the way can read them. Use `starttls` or `implicit`."
         ));
     }
     if !kind.only_signs() {
@@ -96,8 +119,14 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
             wrong("/settings/username", "a user name cannot contain control characters".to_owned())
         }
         Kind::OauthClientCredentials(client) => oauth(client),
-        Kind::OauthCode { authorize_url, client } => {
+        Kind::OauthCode { authorize_url, issuer, client } => {
             encrypted("/settings/authorize_url", authorize_url)?;
+            if issuer.as_ref().is_some_and(|issuer| issuer.parse::<Url>().is_err()) {
+                return wrong(
+                    "/settings/issuer",
+                    "an issuer is a URL, written exactly as the server writes it".to_owned(),
+                );
+            }
             oauth(client)
         }
         Kind::GoogleServiceAccount { token_url, .. } => encrypted("/settings/token_url", token_url),
@@ -106,13 +135,22 @@ fn check_kind(kind: &Kind) -> Result<(), InvalidFact> {
             printable("/settings/prefix", &signing.prefix)?;
             signing.timestamp_header.as_ref().map_or(Ok(()), |name| header("/settings/timestamp_header", name))
         }
-        Kind::Smtp { host, .. } if Host::parse(host).is_err() => {
-            wrong("/settings/host", "the mail server's host is not a host name or address".to_owned())
+        Kind::Smtp { host, sender, ca, .. } => {
+            if Host::parse(host).is_err() {
+                return wrong("/settings/host", "the mail server's host is not a host name or address".to_owned());
+            }
+            if let Some(error) = sender.as_ref().and_then(|sender| check_sender(sender).err()) {
+                return wrong("/settings/sender", error.message);
+            }
+            if ca.as_ref().is_some_and(|pem| pem.len() > CA_BYTES_MAX || !are_certificates(pem)) {
+                return wrong("/settings/ca", "it holds no certificates of an authority (PEM)".to_owned());
+            }
+            Ok(())
         }
         Kind::Bearer
         | Kind::Basic { .. }
         | Kind::StandardWebhooks { .. }
-        | Kind::Smtp { .. }
+        | Kind::WebhookUrl
         | Kind::WebhookSecret
         | Kind::Plugin { .. } => Ok(()),
     }
@@ -160,13 +198,18 @@ fn encrypted(pointer: &'static str, url: &Url) -> Result<(), InvalidFact> {
 }
 
 fn is_near(rule: &HttpRule) -> bool {
-    rule.host == "localhost" || rule.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    is_loopback(&rule.host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether every rule of `narrower` stands in `wider`, word for word: then a change takes something away and adds nothing.
-pub(crate) fn only_takes_away(narrower: &[HttpRule], wider: &[HttpRule]) -> bool {
-    // No rule at all means anywhere, for what only signs.
-    (!narrower.is_empty() || wider.is_empty()) && (wider.is_empty() || narrower.iter().all(|rule| wider.contains(rule)))
+pub(crate) fn only_takes_away(narrower: &[HttpRule], wider: &Binding) -> bool {
+    // No rule at all would be nowhere, or anywhere again.
+    (!narrower.is_empty() || wider.hosts.is_empty())
+        && (wider.anywhere || narrower.iter().all(|rule| wider.hosts.contains(rule)))
 }
 
 /// Adds a plugin, once.
@@ -188,6 +231,7 @@ mod tests {
 
     fn checked(kind: Value, hosts: &[&str], plugins: &[&str]) -> Result<(), InvalidFact> {
         let bound = Binding {
+            anywhere: false,
             hosts: hosts.iter().map(|rule| rule.parse().unwrap()).collect(),
             plugins: plugins.iter().map(|id| id.parse().unwrap()).collect(),
         };
@@ -201,7 +245,20 @@ mod tests {
         assert_eq!(checked(bearer.clone(), &hosts, &plugins), Ok(()));
         assert_eq!(checked(bearer.clone(), &[], &plugins).unwrap_err().pointer, "/hosts");
         assert_eq!(checked(bearer, &hosts, &[]).unwrap_err().pointer, "/plugins");
-        assert_eq!(checked(json!({ "kind": "standard-webhooks", "settings": {} }), &[], &plugins), Ok(()));
+        let signing = json!({ "kind": "standard-webhooks", "settings": {} });
+        assert_eq!(checked(signing.clone(), &[], &plugins).unwrap_err().pointer, "/hosts");
+        assert_eq!(checked(signing.clone(), &hosts, &plugins), Ok(()));
+        let anywhere = |kind: &Value, hosts: &[&str]| {
+            let bound = Binding {
+                hosts: hosts.iter().map(|rule| rule.parse().unwrap()).collect(),
+                anywhere: true,
+                plugins: vec!["acme/crm".parse().unwrap()],
+            };
+            check(&serde_json::from_value(kind.clone()).unwrap(), &bound).map_err(|error| error.pointer)
+        };
+        assert_eq!(anywhere(&signing, &[]), Ok(()));
+        assert_eq!(anywhere(&signing, &hosts), Err("/anywhere"));
+        assert_eq!(anywhere(&json!({ "kind": "bearer" }), &[]), Err("/anywhere"));
         assert_eq!(checked(json!({ "kind": "webhook-secret" }), &[], &[]), Ok(()));
     }
 
@@ -228,7 +285,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_query_or_in_the_clear_is_warned_about() {
         let of = |kind: Value, host: &str| {
-            let bound = Binding { hosts: vec![host.parse().unwrap()], plugins: Vec::new() };
+            let bound = Binding { hosts: vec![host.parse().unwrap()], anywhere: false, plugins: Vec::new() };
             warnings(&serde_json::from_value(kind).unwrap(), &bound).join("\n")
         };
         let query = json!({ "kind": "api-key", "settings": { "query": { "name": "key" } } });
@@ -244,12 +301,14 @@ mod tests {
     #[test]
     fn hosts_are_taken_away_without_the_secret_and_added_only_with_it() {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<HttpRule>>();
-        let wide = rules(&["https://a.example", "GET https://b.example/v1/*"]);
+        let bound = |hosts: Vec<HttpRule>, anywhere| Binding { hosts, anywhere, plugins: Vec::new() };
+        let all = rules(&["https://a.example", "GET https://b.example/v1/*"]);
+        let wide = bound(all.clone(), false);
         assert!(only_takes_away(&rules(&["https://a.example/*"]), &wide));
-        assert!(only_takes_away(&wide, &wide));
+        assert!(only_takes_away(&all, &wide));
         assert!(!only_takes_away(&rules(&["https://a.example", "https://c.example"]), &wide));
         assert!(!only_takes_away(&rules(&["https://b.example/v1/*"]), &wide));
-        assert!(!only_takes_away(&[], &wide), "none means anywhere for what only signs");
-        assert!(only_takes_away(&wide, &[]), "and from anywhere every rule takes something away");
+        assert!(!only_takes_away(&[], &wide));
+        assert!(only_takes_away(&all, &bound(Vec::new(), true)), "from anywhere every rule takes something away");
     }
 }

@@ -35,12 +35,17 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     InvalidWorkflow,
     InvalidConnection,
+    InvalidContact,
+    ContactConflict,
+    VersionMoved,
     SecretSealed,
     KeyNotExchanged,
     UnusablePlugin,
     TriggerRejected,
     PayloadUnusable,
     InvalidInput,
+    ConnectionNeeded,
+    NoOptions,
     FilterFailed,
     KeyReused,
     HeadersTooLarge,
@@ -94,6 +99,13 @@ impl Kind {
             Self::InvalidConnection => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-connection", "The connection cannot be used as it is")
             }
+            Self::InvalidContact => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-contact", "The contact cannot be as it is asked")
+            }
+            Self::ContactConflict => (StatusCode::CONFLICT, "contact-conflict", "Another contact stands in the way"),
+            Self::VersionMoved => {
+                (StatusCode::PRECONDITION_FAILED, "version-moved", "It is not the version that was named")
+            }
             Self::KeyNotExchanged => (StatusCode::CONFLICT, "key-not-exchanged", "The secrets key was not exchanged"),
             Self::SecretSealed => (StatusCode::CONFLICT, "secret-sealed", "The secret cannot be opened"),
             Self::UnusablePlugin => {
@@ -108,6 +120,10 @@ impl Kind {
             Self::InvalidInput => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "The input does not fit the workflow")
             }
+            Self::ConnectionNeeded => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "connection-needed", "The connection cannot be used as it is")
+            }
+            Self::NoOptions => (StatusCode::BAD_GATEWAY, "no-options", "The plugin gives no choices"),
             Self::FilterFailed => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "filter-failed", "The trigger's filter cannot be asked about this")
             }
@@ -406,7 +422,8 @@ impl Problem {
             | InvokeError::InvalidInput { .. }
             | InvokeError::CpuExhausted { .. }
             | InvokeError::FuelExhausted { .. }
-            | InvokeError::MemoryExhausted { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
+            | InvokeError::MemoryExhausted { .. }
+            | InvokeError::BlobNotKept { .. } => Self::new(Kind::PayloadUnusable, format!("{error}.")),
             InvokeError::Unavailable { .. } | InvokeError::Connection(_) => {
                 tracing::error!(%error, "a trigger cannot be called");
                 Self::new(

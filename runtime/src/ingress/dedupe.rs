@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flowcell_core::id::Digest;
 use flowcell_core::ports::DedupeTerms;
+use flowcell_core::workflow::dedupe::short;
 use flowcell_core::workflow::trigger::{Dedupe, DedupeBy};
 use http::HeaderMap;
 use serde_json::Value;
@@ -12,15 +13,14 @@ use serde_json::Value;
 /// By this header a sender promises that the body is the same whenever the key is (IETF draft-ietf-httpapi-idempotency-key-header §2.7).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Longer values stand in a key by their hash. Provider ids have below 100 bytes; the store takes keys of any length.
-const VALUE_BYTES_MAX: usize = 256;
-
 /// What of a request is looked at, kept while the trigger's plugin has the rest.
 #[derive(Debug)]
 pub(crate) struct Sent {
     headers: HeaderMap,
     /// Where it can count: of a workflow that goes by it, or beside an `Idempotency-Key`.
     body: Option<Digest>,
+    /// What the request's signature covers, where its trigger verifies one.
+    signed: Option<String>,
 }
 
 /// What a delivery is recognised by.
@@ -34,12 +34,20 @@ impl Sent {
     pub(crate) fn new(headers: HeaderMap, body: &[u8], rule: Option<&Dedupe>) -> Self {
         let by_body = matches!(rule.map(|rule| &rule.by), Some(DedupeBy::Body(_)));
         let counts = by_body || headers.contains_key(IDEMPOTENCY_KEY);
-        Self { headers, body: counts.then(|| Digest::of(body)) }
+        Self { headers, body: counts.then(|| Digest::of(body)), signed: None }
+    }
+
+    /// Deliveries go by what their signature covers, unless the workflow says by what they go.
+    pub(crate) fn signed(mut self, key: Option<String>) -> Self {
+        self.signed = key;
+        self
     }
 
     /// The key of everything that the request brings: a header, or its whole body.
     pub(crate) fn of_request(&self, rule: Option<&Dedupe>) -> Option<Key> {
-        let rule = rule?;
+        let Some(rule) = rule else {
+            return self.signed.clone().map(|text| self.key(text, DedupeTerms::WINDOW_MAX));
+        };
         let text = match &rule.by {
             DedupeBy::Header(name) => {
                 let value = self.headers.get(name.as_str()).map(|value| String::from_utf8_lossy(value.as_bytes()))?;
@@ -54,13 +62,10 @@ impl Sent {
 
     /// The key of one event: the value at a path of its payload, else the sender's own id for it.
     pub(crate) fn of_event(&self, rule: Option<&Dedupe>, payload: &Value, own: Option<String>) -> Option<Key> {
-        if let Some(rule) = rule
-            && let DedupeBy::Path(path) = &rule.by
-            && let Some(value) = at(payload, path)
-        {
-            return Some(self.key(format!("path:{path}:{}", short(&value)), window(rule)));
+        if let Some((rule, key)) = rule.and_then(|rule| Some((rule, rule.key_of(payload)?))) {
+            return Some(self.key(key, window(rule)));
         }
-        own.map(|own| self.key(own, DedupeTerms::WINDOW_MAX))
+        self.signed.clone().or(own).map(|key| self.key(key, DedupeTerms::WINDOW_MAX))
     }
 
     /// The standard header of the API's own requests.
@@ -79,26 +84,6 @@ impl Sent {
 
 fn window(rule: &Dedupe) -> Duration {
     Duration::from_millis(rule.window_ms)
-}
-
-fn short(value: &str) -> String {
-    if value.len() <= VALUE_BYTES_MAX { value.to_owned() } else { Digest::of(value.as_bytes()).to_string() }
-}
-
-/// The value at a path such as `body.items[0].id`, as text; nothing when it is missing, null or empty.
-fn at(payload: &Value, path: &str) -> Option<String> {
-    let mut value = payload;
-    for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty()) {
-        value = match value {
-            Value::Array(items) => items.get(part.parse::<usize>().ok()?)?,
-            value => value.get(part)?,
-        };
-    }
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        value => Some(value.to_string()),
-    }
 }
 
 #[cfg(test)]
@@ -137,6 +122,21 @@ mod tests {
             assert_eq!(of(without), "webhook-id:1", "the sender's own id, where the path leads nowhere");
         }
         assert!(sent.of_request(Some(&path)).is_none());
+    }
+
+    #[test]
+    fn what_is_signed_goes_before_ids_that_are_not_and_after_what_the_workflow_says() {
+        let request = |rule: Option<&Dedupe>| sent(&[("x-id", "7")], rule).signed(Some("body:d".into()));
+        assert_eq!(request(None).of_request(None).unwrap().text, "body:d");
+        assert_eq!(request(None).of_request(None).unwrap().terms.window, DedupeTerms::WINDOW_MAX);
+        let header = rule(DedupeBy::Header("X-Id".into()));
+        assert_eq!(request(Some(&header)).of_request(Some(&header)).unwrap().text, "x-id:7");
+        let path = rule(DedupeBy::Path("id".into()));
+        let of =
+            |payload: Value| request(Some(&path)).of_event(Some(&path), &payload, Some("webhook-id:1".into())).unwrap();
+        assert_eq!(of(json!({"id": 5})).text, "path:id:5");
+        assert_eq!(of(json!({})).text, "body:d");
+        assert!(request(Some(&path)).of_request(Some(&path)).is_none());
     }
 
     #[test]

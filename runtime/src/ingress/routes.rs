@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use flowcell_core::id::WorkflowId;
 use flowcell_core::plugin::Pin;
+use flowcell_core::manifest::TriggerKind as Kind;
 use flowcell_core::ports::{FormerHook, Hook, WorkflowHead};
 use flowcell_core::workflow::TriggerKind;
 use serde_json::Value;
@@ -116,5 +117,10 @@ async fn of_head(app: &App, hook: Hook, head: &WorkflowHead) -> Result<Option<Ro
         tracing::error!(workflow = %hook.workflow, version = number, "a stored workflow has no pin for its trigger");
         return Err(Problem::internal());
     };
+    // One that asks its provider takes no requests. A plugin that is gone is told to the sender by the call.
+    let plugin = app.ports.catalog.by_digest(&pin.digest);
+    if plugin.is_some_and(|plugin| plugin.manifest.trigger(&pin.member).is_some_and(|it| it.kind == Kind::Poll)) {
+        return Ok(None);
+    }
     Ok(Some(Route { hook, published, pin, config, is_draft: head.published.is_none(), former: None }))
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here logs, parses a body or knows where secrets come from. Comparisons take the same time wherever two values differ.
 
+mod delivery;
 mod explain;
 mod github;
 mod highlevel;
@@ -126,6 +127,11 @@ impl Verifier {
 
     pub(crate) fn scheme(&self) -> &Scheme {
         &self.scheme
+    }
+
+    /// By what a verified delivery is recognised when it comes again: an id or a body that the signature covers.
+    pub(crate) fn delivery_key(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        delivery::key(&self.scheme, headers, body)
     }
 
     /// What the sender wants to hear instead of a run: Slack's question when its URL is entered there. Only asked about a verified request.

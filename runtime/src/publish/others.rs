@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use flowcell_core::connection::Connection;
+use flowcell_core::contact::field::FieldDefinition;
 use flowcell_core::id::{ConnectionName, WorkflowId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::workflow::check::others::{Callee, Found, FoundConnection, Others};
@@ -17,14 +18,19 @@ type Asked = (WorkflowId, Option<u32>);
 
 /// What the store said when the check began.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     found: HashMap<Asked, Found>,
     connections: HashMap<ConnectionName, Connection>,
+    contact_fields: Vec<FieldDefinition>,
 }
 
 impl Others for Stored {
     fn find(&self, id: &WorkflowId, version: Option<u32>) -> Found {
         self.found.get(&(id.clone(), version)).cloned().unwrap_or(Found::Unknown)
+    }
+
+    fn contact_fields(&self) -> Option<Vec<FieldDefinition>> {
+        Some(self.contact_fields.clone())
     }
 
     fn connection(&self, name: &ConnectionName) -> FoundConnection {
@@ -37,13 +43,14 @@ impl Others for Stored {
 
 impl Stored {
     /// Reads the workflows that `source` calls or names as its error workflow, and those that they call.
-    pub(super) async fn named_in(app: &App, source: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn named_in(app: &App, source: &str) -> Result<Self, StoreError> {
         let mut stored = Self::default();
         // A text that cannot be read names nothing; the check says what is wrong with it.
         let Ok(Authored { workflow, .. }) = Authored::parse(source) else { return Ok(stored) };
         let connections = app.connections.list(&app.workspace).await?;
         let named = connections.into_iter().map(|stored| (stored.connection.name.clone(), stored.connection));
         stored.connections = named.collect();
+        stored.contact_fields = app.ports.contacts.definitions(&app.workspace).await?;
         let mut asked: Vec<Asked> = workflow.calls().map(|(_, call)| (call.workflow.clone(), call.version)).collect();
         asked.extend(workflow.settings.on_failure.clone().map(|id| (id, None)));
         while let Some(next) = asked.pop() {

@@ -28,7 +28,7 @@ pub(super) fn ask(workflow: &Workflow, payload: &Value, (at, custom_values): (Ti
         event: EventId::from_parts(at, 0),
         pins: BTreeMap::new(),
         trigger: payload.clone().into(),
-        origin: Origin::default(),
+        origin: Origin::of_trigger(&workflow.trigger.kind, payload),
     };
     // It is never stored; the filter only looks at it.
     let draft = Run::fold_owned(RunId::from_parts(at, 0), vec![Recorded { seq: 0, at, event: created }]);

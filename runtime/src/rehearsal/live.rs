@@ -49,11 +49,14 @@ async fn act(
     let key = InstanceKey::from_bytes(random_bytes(&*entropy));
     let first_party: Vec<Digest> = built_in::PLUGINS.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
     let door = Door::new(settings::egress(config), Arc::clone(&clock));
+    let store = Arc::new(MemoryStore::new());
     let ports = flowcell_sandbox::Ports {
         catalog: Arc::clone(&catalog),
         grants: Arc::new(StaticGrants::new(config.grants.clone()).with_first_party(first_party)),
         door: door.clone(),
         credentials: Arc::new(flowcell_sandbox::NoCredentials),
+        blobs: Arc::clone(&store) as _,
+        services: Arc::new(flowcell_sandbox::NoServices),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -63,7 +66,6 @@ async fn act(
     if let Some((digest, message)) = sandbox.prepare(digests).await.into_iter().next() {
         return Err(anyhow!("plugin {digest} cannot be used: {message}").into());
     }
-    let store = Arc::new(MemoryStore::new());
     let engine = Engine::new(
         settings::engine(config, &key),
         flowcell_engine::Ports {
@@ -72,6 +74,7 @@ async fn act(
             index: Arc::clone(&store) as Arc<dyn RunIndex>,
             definitions: Arc::new(Texts::of(others.iter().chain([ready]))),
             destinations: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
             invoker: Arc::clone(&sandbox) as Arc<dyn Invoker>,
             catalog,
             clock,

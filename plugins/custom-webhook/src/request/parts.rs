@@ -1,5 +1,6 @@
 //! The parts of a multipart body, as the step writes them.
 
+use flowcell_sdk::http::Blob;
 use flowcell_sdk::media::from_base64;
 use flowcell_sdk::{ActionError, Input, multipart};
 use serde_json::Value;
@@ -12,19 +13,34 @@ pub(super) struct Part {
     value: Value,
     /// Or its bytes, as base64.
     base64: Option<String>,
-    /// Makes it a file.
+    /// Or the blob that an earlier step fetched: {{ steps.download.output.body }}. The host inserts its bytes.
+    blob: Option<Blob>,
+    /// Makes it a file. A blob is one under the name that it came with.
     #[input(example = "invoice.pdf")]
     filename: Option<String>,
     #[input(example = "application/pdf")]
     content_type: Option<String>,
 }
 
-pub(super) fn parts(written: Vec<Part>) -> Result<Vec<multipart::Part>, ActionError> {
+/// Each part, and the blob that is to stand in it.
+pub(super) fn parts(written: Vec<Part>) -> Result<(Vec<multipart::Part>, Vec<Option<Blob>>), ActionError> {
     written.into_iter().enumerate().map(|(index, part)| read(part, index)).collect()
 }
 
-fn read(part: Part, index: usize) -> Result<multipart::Part, ActionError> {
+/// What a file is called that came without a name: receivers take a part for a file by its having one.
+const FILENAME: &str = "file";
+
+fn read(part: Part, index: usize) -> Result<(multipart::Part, Option<Blob>), ActionError> {
     let at = |field: &str| format!("/multipart/{index}/{field}");
+    if let Some(blob) = part.blob {
+        if !part.value.is_null() || part.base64.is_some() {
+            let message = "a part has one body: give `value`, `base64` or `blob`";
+            return Err(ActionError::invalid_input(&at("blob"), message));
+        }
+        let filename = part.filename.or_else(|| blob.filename.clone()).or_else(|| Some(FILENAME.to_owned()));
+        let content_type = part.content_type.or_else(|| blob.content_type.clone());
+        return Ok((multipart::Part { name: part.name, filename, content_type, body: Vec::new() }, Some(blob)));
+    }
     let body = match (part.value, part.base64) {
         (Value::Null, None) => Vec::new(),
         (Value::Null, Some(text)) => from_base64(&text).ok_or_else(|| {
@@ -43,5 +59,6 @@ fn read(part: Part, index: usize) -> Result<multipart::Part, ActionError> {
             return Err(ActionError::invalid_input(&at("base64"), "a part has one body: give `value` or `base64`"));
         }
     };
-    Ok(multipart::Part { name: part.name, filename: part.filename, content_type: part.content_type, body })
+    let (filename, content_type) = (part.filename, part.content_type);
+    Ok((multipart::Part { name: part.name, filename, content_type, body }, None))
 }

@@ -97,6 +97,59 @@ fn a_raw_body_is_text_or_base64_with_any_content_type() {
 }
 
 #[test]
+fn what_the_host_kept_is_named_in_the_output() {
+    let facts = r#"{"blob":"sha256:00","bytes":4,"content_type":"image/png"}"#;
+    let answer = Answer::status(200).header("content-type", "image/png").header("flowcell-blob", facts);
+    let output = answered(json!({"url": URL, "method": "GET"}), "GET", answer).unwrap();
+    assert_eq!(
+        (&output["body"], &output["body_encoding"]),
+        (&json!({"blob": "sha256:00", "bytes": 4, "content_type": "image/png"}), &json!("blob"))
+    );
+    assert!(output["headers"].get("flowcell-blob").is_none());
+}
+
+#[test]
+fn a_blob_is_left_for_the_host_to_insert_as_the_body_or_in_its_part() {
+    let blob = json!({"blob": "sha256:00", "bytes": 4, "content_type": "image/png", "filename": "a.png"});
+    let request = sent_with_blob(json!({"url": URL, "blob": blob}));
+    assert_eq!(request.header_value("flowcell-insert-blobs"), Some("0=sha256:00"));
+    assert_eq!((request.header_value("content-type"), request.body.len()), (Some("image/png"), 0));
+
+    let parts =
+        json!([{"name": "title", "value": "x"}, {"name": "photo", "blob": blob}, {"name": "last", "value": "y"}]);
+    let request = sent_with_blob(json!({"url": URL, "multipart": parts}));
+    let (at, digest) =
+        request.header_value("flowcell-insert-blobs").and_then(|text| text.split_once('=')).expect("a place");
+    assert_eq!(digest, "sha256:00");
+    let mut whole = request.body.clone();
+    let at: usize = at.parse().unwrap();
+    whole.splice(at..at, *b"\x89PNG");
+    let boundary = flowcell_sdk::multipart::boundary_of(request.header_value("content-type").unwrap()).unwrap();
+    let read = flowcell_sdk::multipart::decode(&whole, &boundary).unwrap();
+    assert_eq!(
+        (read[1].name.as_str(), read[1].filename.as_deref(), read[1].body.as_slice()),
+        ("photo", Some("a.png"), b"\x89PNG".as_slice())
+    );
+    assert_eq!((read[0].body.as_slice(), read[2].body.as_slice()), (b"x".as_slice(), b"y".as_slice()));
+
+    let twice = json!([{"name": "photo", "blob": blob, "value": "x"}]);
+    assert_eq!(refused(json!({"url": URL, "multipart": twice})).0, "/multipart/0/blob");
+    assert_eq!(refused(json!({"url": URL, "blob": blob, "raw": ""})).0, "/blob");
+    assert_eq!(
+        refused(json!({"url": URL, "headers": {"Flowcell-Insert-Blobs": "0=sha256:00"}})).0,
+        "/headers/Flowcell-Insert-Blobs"
+    );
+}
+
+/// What one call sent whose body the host completes.
+fn sent_with_blob(input: Value) -> Request {
+    let host = Harness::new();
+    host.expect("POST", URL, Answer::status(200));
+    host.call(request, input).expect("it is sent");
+    host.requests().remove(0)
+}
+
+#[test]
 fn the_whole_response_is_kept() {
     for (content_type, body, expected, encoding) in [
         ("application/json", br#"{"id":7}"#.as_slice(), json!({"id": 7}), "json"),

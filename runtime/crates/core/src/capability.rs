@@ -1,20 +1,26 @@
 //! What a plugin may reach: effective = manifest ∩ workspace grant ∩ step scope ∩ operator ceiling. Pure decisions over data.
 //!
 //! [`rule`] is the text of one destination that may be reached, [`scope`] what a step's author fixed, [`grant`] what was given, and [`decide()`] brings
-//! them together with one request. Addresses are not looked at here: names are resolved, and addresses judged, by the door.
+//! them together with one request; [`service`] does the same for what plugins ask of the host itself. Addresses are not looked at here: names are resolved, and addresses judged, by the door.
 
+mod contacts;
 mod decide;
 mod grant;
 mod rule;
 mod scope;
+mod service;
 mod target;
 
 use serde::{Deserialize, Serialize};
 
+pub use contacts::ContactsCapability;
 pub use decide::{Denial, DeniedBy, decide};
 pub use grant::{Ceiling, Grant, HttpGrant, Rights};
 pub use rule::{HostPattern, HttpRule, InvalidRule, METHODS};
 pub use scope::{StepScope, UrlScope};
+pub use service::{
+    FilesCapability, KeyValueCapability, Service, ServiceCapabilities, ServiceCapability, ServiceRights,
+};
 pub use target::{Origin, RequestTarget};
 
 /// One `[[capabilities.http]]` of a manifest.

@@ -1,6 +1,8 @@
 //! Connections: named credentials that steps use and never see. Here are the facts about them, which anybody may read; their secrets are
 //! sealed elsewhere, and leave only through the door, as what an [`Authorizer`] adds to a request.
 
+mod facts;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use crate::plugin::PluginId;
 use crate::ports::StoreError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+
+pub use facts::ConnectionFacts;
 
 /// What is known of a connection. None of it is secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,9 +39,12 @@ pub struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
-    /// Methods, hosts and paths. Empty: none, except for kinds that only sign ([`Kind::only_signs`]), which may go anywhere.
+    /// Methods, hosts and paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HttpRule>,
+    /// Whether what is made with it may go wherever the step's requests go. Only for kinds that only sign ([`Kind::only_signs`]), instead of hosts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anywhere: bool,
     /// The plugins whose steps may name it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginId>,
@@ -58,6 +65,10 @@ pub enum Kind {
     /// OAuth 2.0 authorization code with PKCE (RFC 6749 §4.1, RFC 7636).
     OauthCode {
         authorize_url: Url,
+        /// The issuer identifier of a server that names itself in its answers (RFC 9207): then an answer without this very `iss` counts for
+        /// nothing. Where it is absent, an `iss` has to be of the origin of `authorize_url` or `token_url`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
         #[serde(flatten)]
         client: OauthClient,
     },
@@ -72,7 +83,20 @@ pub enum Kind {
     /// A Google service account: the host signs a JWT and exchanges it for a token (RFC 7523).
     GoogleServiceAccount { client_email: String, token_url: Url, scopes: Vec<String> },
     /// A mail server; used by the mail interface, never by HTTP.
-    Smtp { host: String, port: u16, tls: SmtpTls, username: String },
+    Smtp {
+        host: String,
+        port: u16,
+        tls: SmtpTls,
+        username: String,
+        /// What mails come from that name no sender, `Ana <ana@example.com>`; absent: the user name, which then is an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<String>,
+        /// Certificates (PEM) of an authority of one's own, which counts beside the public ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
+    },
+    /// An address that is a secret itself, as chat services give it for incoming webhooks.
+    WebhookUrl,
     /// What senders of inbound webhooks sign with; used by a trigger's `verify`, never by steps.
     WebhookSecret,
     /// A kind that a plugin declares in its manifest.
@@ -178,8 +202,12 @@ pub enum SignatureEncoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SmtpTls {
+    /// It begins in the clear, and nothing but the wish for TLS is said there (RFC 3207).
     Starttls,
+    /// From the first byte on (RFC 8314).
     Implicit,
+    /// In the clear: for a server on this machine.
+    None,
 }
 
 /// Whether it can be used.
@@ -209,6 +237,7 @@ impl Kind {
             Self::StandardWebhooks { .. } => "standard-webhooks",
             Self::GoogleServiceAccount { .. } => "google-service-account",
             Self::Smtp { .. } => "smtp",
+            Self::WebhookUrl => "webhook-url",
             Self::WebhookSecret => "webhook-secret",
             Self::Plugin { .. } => "plugin",
         }
@@ -232,7 +261,7 @@ impl Kind {
     }
 
     /// Every name there is, but that of kinds which plugins declare.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "bearer",
         "api-key",
         "basic",
@@ -242,6 +271,7 @@ impl Kind {
         "standard-webhooks",
         "google-service-account",
         "smtp",
+        "webhook-url",
         "webhook-secret",
     ];
 
@@ -299,6 +329,11 @@ pub struct Asking<'a> {
 #[async_trait]
 pub trait Credentials: Send + Sync {
     async fn authorizer(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError>;
+
+    /// The same for show: it says what it would add where, asks nobody for a token and leaves no trace. Nothing is sent with it.
+    async fn shown(&self, asking: Asking<'_>) -> Result<Arc<dyn Authorizer>, CredentialError> {
+        self.authorizer(asking).await
+    }
 }
 
 /// Adds one connection's credentials to the requests of one call. The door asks it for each request, after it has decided that the request may go
@@ -325,6 +360,11 @@ pub trait Authorizer: Send + Sync {
 
     /// Texts that must be masked wherever a peer echoes them, without prefixes. The door masks their usual encodings too.
     fn secrets(&self) -> Vec<Secret<String>>;
+
+    /// What the guest may know of the connection: none of it is secret.
+    async fn facts(&self) -> ConnectionFacts {
+        ConnectionFacts::of_name(self.connection().clone())
+    }
 }
 
 /// A request as it is about to be sent, without credentials.
@@ -345,6 +385,8 @@ pub struct Additions {
     /// Headers that are no secret, and so are shown in the run's log: an id, a time.
     pub public: Vec<(String, String)>,
     pub headers: Vec<(String, Secret<String>)>,
+    /// Takes the place of the path.
+    pub path: Option<Secret<String>>,
     pub query: Vec<(String, Secret<String>)>,
 }
 
@@ -361,15 +403,39 @@ pub enum CredentialError {
     WrongKind { name: ConnectionName, kind: &'static str },
     /// Runs park until its owner has done it.
     #[error(
-        "connection `{name}` needs reconnecting: {reason}; its owner does it with `flowcell connection connect {name}` (consent in a browser) or `flowcell connection rotate {name}` (another secret)"
+        "connection `{name}` needs reconnecting: {reason}; its owner does it with `{}`", .remedy.command(name)
     )]
-    NeedsReconnecting { name: ConnectionName, reason: String },
+    NeedsReconnecting { name: ConnectionName, reason: String, remedy: Remedy },
     /// It may pass: the token endpoint is down, the store is busy.
     #[error("connection `{name}` cannot be used now: {reason}")]
     Unavailable { name: ConnectionName, reason: String, retry_after_ms: Option<u64> },
     /// The sealed secret cannot be opened.
     #[error("the secret of connection `{name}` cannot be read: {reason}")]
     Sealed { name: ConnectionName, reason: String },
+}
+
+/// What an owner does for a connection that needs reconnecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Consents in a browser.
+    Consent,
+    /// Gives another secret.
+    Secret,
+}
+
+impl Remedy {
+    pub fn of(kind: &Kind) -> Self {
+        if matches!(kind, Kind::OauthCode { .. }) { Self::Consent } else { Self::Secret }
+    }
+
+    /// The command that does it.
+    pub fn command(self, name: &ConnectionName) -> String {
+        let verb = match self {
+            Self::Consent => "connect",
+            Self::Secret => "rotate",
+        };
+        format!("flowcell connection {verb} {name}")
+    }
 }
 
 impl CredentialError {

@@ -194,26 +194,39 @@ pub enum Verdict {
     Gone,
 }
 
+/// A receiver that was waited for less than this, and did not answer, need not be sick: the limits of the door itself begin at ten seconds, so a shorter one was
+/// the author's. 5 s: what the slowest of ordinary interfaces take.
+const PATIENCE_MS: u64 = 5_000;
+
 impl Verdict {
-    /// What the last exchange with the destination's origin tells; `None` when nothing was sent there.
+    /// What the last exchange with the destination tells, or with another path of its origin when nothing went to the author's URL; `None` when
+    /// nothing was sent there, or not for long enough to say something.
     pub fn of(destination: &Destination, record: &CallRecord) -> Option<Self> {
         let sent = record.http.iter().rev().filter(|exchange| exchange.answered_by.is_none());
-        let mut there = sent.filter(|exchange| {
-            Url::parse(&exchange.request.url).ok().and_then(|url| Origin::of(&url)).as_ref()
-                == Some(&destination.origin)
+        let there = sent.filter_map(|exchange| {
+            let asked = Destination::from_authored(&exchange.request.url)?;
+            (asked.origin == destination.origin).then(|| (exchange, asked.path == destination.path))
         });
-        let last = there.find(|exchange| {
+        let told = there.filter(|(exchange, _)| {
             // What the door refused tells of the step, not of the receiver.
             let refused =
                 |code: &str| matches!(code, "denied" | "address-denied" | "invalid-request" | "budget" | "too-large");
             !exchange.error.as_ref().is_some_and(|error| refused(&error.code))
-        })?;
+        });
+        let told: Vec<_> = told.collect();
+        let (last, is_authored) = told.iter().find(|(_, is_authored)| *is_authored).or(told.first()).copied()?;
         if let Some(error) = &last.error {
+            // Who gives a receiver next to no time learns nothing about it, and must not shut it to others.
+            if error.code == "timeout" && last.duration_ms < PATIENCE_MS {
+                return None;
+            }
             let status = last.response.as_ref().map(|response| response.status);
             return Some(Self::Sick { status, error: error.message.clone() });
         }
         let status = last.response.as_ref()?.status;
         Some(match status {
+            // Of another resource of the same server: it speaks of that one.
+            410 if !is_authored && destination.is_literal => Self::Well { status },
             410 => Self::Gone,
             429 => Self::Busy,
             408 | 425 | 500..=599 => Self::Sick { status: Some(status), error: format!("it answered {status}") },

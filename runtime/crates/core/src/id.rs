@@ -83,6 +83,22 @@ ulid_id!(
     /// One accepted delivery to a trigger; it started one run or several.
     EventId, "evt"
 );
+ulid_id!(
+    /// A person of the workspace.
+    ContactId, "con"
+);
+ulid_id!(
+    /// What somebody wrote about a contact.
+    NoteId, "note"
+);
+ulid_id!(
+    /// One change of a contact.
+    ContactEventId, "cev"
+);
+ulid_id!(
+    /// One notification, in the inbox of everybody it went to.
+    NotificationId, "ntf"
+);
 
 /// A short name that people write: lower-case letters, digits and hyphens, 1 to 64 of them, a letter first.
 macro_rules! slug_id {
@@ -132,6 +148,18 @@ slug_id!(
 slug_id!(
     /// A stored credential.
     ConnectionName, "a connection's name (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
+);
+slug_id!(
+    /// A field of contacts that the workspace has defined. An underscore is allowed, for `contact.fields.<name>` in expressions.
+    FieldName, "a field's name (a letter, then letters, digits and underscores in lower case, at most 64)", '_'
+);
+slug_id!(
+    /// Somebody who uses the workspace.
+    UserId, "a user's id (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
+);
+slug_id!(
+    /// What several users are together: `support`, `on-call`.
+    RoleName, "a role (a letter, then letters, digits and hyphens in lower case, at most 64)", '-'
 );
 slug_id!(
     /// A named place in a workflow. An underscore is allowed, for `steps.<id>` in expressions.

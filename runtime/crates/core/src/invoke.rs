@@ -1,14 +1,19 @@
 //! One call into a plugin, as data: what goes in, what comes out, and how every failure is classified.
 
+mod failure;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::capability::StepScope;
 use crate::connection::CredentialError;
 use crate::exchange::{Exchange, LogLine};
+use crate::host_call::HostCall;
 use crate::id::{ConnectionName, Digest, RunId, StepRef, WorkflowId, WorkspaceId};
 use crate::record::Ambient;
 use crate::time::Timestamp;
+
+pub use failure::{UNAUTHORIZED, field_of};
 
 /// A call of an action for one attempt of a step.
 #[derive(Debug, Clone)]
@@ -40,6 +45,8 @@ pub struct WebhookCall {
     /// The JSON document under the trigger's `with`.
     pub config: Value,
     pub request: WebhookRequest,
+    /// Whose credentials the door adds to its requests.
+    pub connection: Option<ConnectionName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +71,86 @@ pub enum WebhookOutcome {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
+}
+
+/// A call of a polling trigger.
+#[derive(Debug, Clone)]
+pub struct PollCall {
+    pub trigger: TriggerCall,
+    /// What the poll before left; none for the first.
+    pub cursor: Option<String>,
+}
+
+/// What the calls of a trigger that no request caused have in common.
+#[derive(Debug, Clone)]
+pub struct TriggerCall {
+    pub digest: Digest,
+    /// The trigger's id in the manifest.
+    pub trigger: String,
+    pub workspace: WorkspaceId,
+    pub workflow: WorkflowId,
+    pub deadline: Timestamp,
+    /// The JSON document under the trigger's `with`.
+    pub config: Value,
+    /// Whose credentials the door adds to its requests.
+    pub connection: Option<ConnectionName>,
+}
+
+/// What a poll brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Polled {
+    /// Each starts a run.
+    pub events: Vec<TriggerEvent>,
+    /// Where the next poll goes on: to be stored in one transaction with the runs of these events.
+    pub cursor: Option<String>,
+    /// More is there already.
+    pub more: bool,
+}
+
+/// A call that registers a trigger's URL at a provider.
+#[derive(Debug, Clone)]
+pub struct SubscribeCall {
+    pub trigger: TriggerCall,
+    pub callback_url: String,
+    /// What came of the time before, when it is renewed.
+    pub registration: Option<Value>,
+}
+
+/// A trigger's URL stands at its provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscription {
+    /// What [`UnsubscribeCall`] needs. No secret.
+    pub registration: Value,
+    /// The provider forgets it after that.
+    pub renew_before_ms: Option<u64>,
+}
+
+/// A call that takes it away again.
+#[derive(Debug, Clone)]
+pub struct UnsubscribeCall {
+    pub trigger: TriggerCall,
+    pub registration: Value,
+}
+
+/// A call for the choices of one field. It may only read, and nobody's run pays for it.
+#[derive(Debug, Clone)]
+pub struct OptionsCall {
+    pub digest: Digest,
+    /// The action's or trigger's id in the manifest.
+    pub member: String,
+    pub workspace: WorkspaceId,
+    /// Absent for a workflow that does not exist yet.
+    pub workflow: Option<WorkflowId>,
+    pub deadline: Timestamp,
+    /// A JSON Pointer into the input.
+    pub field: String,
+    /// What is filled in so far; it need not fit the schema.
+    pub input: Value,
+    /// What somebody types to find a choice.
+    pub search: Option<String>,
+    /// The `next` of the page before.
+    pub after: Option<String>,
+    pub connection: Option<ConnectionName>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +181,12 @@ pub struct CallRecord {
     pub fuel: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Exchange>,
+    /// What it asked of the host besides requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host: Vec<HostCall>,
+    /// Host calls beyond what is kept: counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub host_calls_dropped: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
     /// Lines beyond the budget: counted, not kept.
@@ -104,10 +197,18 @@ pub struct CallRecord {
     pub ambient: Option<Ambient>,
 }
 
+impl<T> Invocation<T> {
+    /// A call that never began: this caller of plugins makes no such calls.
+    pub fn not_offered(digest: Digest, what: &str) -> Self {
+        let message = format!("nothing here makes calls of the kind `{what}`");
+        Self { outcome: Err(InvokeError::Unavailable { digest, message }), record: CallRecord::default() }
+    }
+}
+
 impl CallRecord {
     /// Whether one of its requests may have had an effect that nobody was told of.
     pub fn is_uncertain(&self) -> bool {
-        self.http.iter().any(Exchange::is_uncertain)
+        self.http.iter().any(Exchange::is_uncertain) || self.host.iter().any(HostCall::is_uncertain)
     }
 }
 
@@ -169,6 +270,9 @@ pub enum InvokeError {
     /// Every instance slot stayed busy for as long as the call was willing to wait.
     #[error("no sandbox was free within {waited_ms} ms: more calls are under way than the server runs at once")]
     Busy { waited_ms: u64 },
+    /// What an output names could not be kept.
+    #[error("the response's body could not be kept: {message}")]
+    BlobNotKept { message: String, retryable: bool },
     /// The connection that the step names cannot be used.
     #[error(transparent)]
     Connection(#[from] CredentialError),
@@ -187,7 +291,9 @@ impl InvokeError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Action(error) if error.retryable => Disposition::Transient { after_ms: error.retry_after_ms },
-            Self::DeadlineExceeded { .. } | Self::Busy { .. } => Disposition::Transient { after_ms: None },
+            Self::DeadlineExceeded { .. } | Self::Busy { .. } | Self::BlobNotKept { retryable: true, .. } => {
+                Disposition::Transient { after_ms: None }
+            }
             Self::Connection(CredentialError::Unavailable { retry_after_ms, .. }) => {
                 Disposition::Transient { after_ms: *retry_after_ms }
             }
@@ -200,6 +306,7 @@ impl InvokeError {
             | Self::LimitExceeded { .. }
             | Self::InvalidOutput { .. }
             | Self::InvalidInput { .. }
+            | Self::BlobNotKept { .. }
             | Self::Unavailable { .. } => Disposition::Permanent,
         }
     }
@@ -218,6 +325,7 @@ impl InvokeError {
             Self::InvalidInput { .. } => "invalid-input",
             Self::Unavailable { .. } => "plugin-unavailable",
             Self::Busy { .. } => "busy",
+            Self::BlobNotKept { .. } => "blob-not-kept",
             Self::Connection(error) => error.code(),
         }
     }

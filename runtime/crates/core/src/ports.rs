@@ -1,7 +1,10 @@
 //! What the outside must do for the engine and the edge, in small traits. The crates around `core` implement them.
 
+mod blobs;
 mod destinations;
+mod polls;
 mod schedules;
+mod subscriptions;
 mod triggers;
 
 use std::sync::Arc;
@@ -12,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{Digest, EventId, RunId, WorkflowId, WorkspaceId};
-use crate::invoke::{ActionCall, Invocation, WebhookCall, WebhookOutcome};
+use crate::invoke::{
+    ActionCall, Invocation, OptionsCall, PollCall, Polled, SubscribeCall, Subscription, UnsubscribeCall, WebhookCall,
+    WebhookOutcome,
+};
 use crate::manifest::Manifest;
 use crate::plugin::{Pin, Uses, Version};
 use crate::record::{Answers, Recording, Replay};
@@ -24,9 +30,12 @@ use crate::time::Timestamp;
 mod logs;
 
 pub use crate::search::{PageRequest, RunFilter, RunPage};
+pub use blobs::{Blobs, NoBlobs};
 pub use destinations::Destinations;
 pub use logs::{Kept, Pinning, Removed, Retention, Tail, TailChange, TailPosition, TailRead, Usage};
+pub use polls::{Hold, PollCounts, PollState, Polls, TriggerFailure};
 pub use schedules::{ScheduleCursor, Schedules};
+pub use subscriptions::{Registered, SubscriptionState, Subscriptions, Wanted};
 pub use triggers::{LateCallers, LateUse, Reference, Triggers};
 
 /// Why the store could not do something.
@@ -304,6 +313,27 @@ pub trait Definitions: Send + Sync {
 pub trait Invoker: Send + Sync {
     async fn invoke(&self, call: ActionCall) -> Invocation<Value>;
     async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome>;
+
+    /// Asks a polling trigger what is new.
+    async fn poll(&self, call: PollCall) -> Invocation<Polled> {
+        Invocation::not_offered(call.trigger.digest, "poll")
+    }
+
+    /// Registers a trigger's URL at its provider, or renews that.
+    async fn subscribe(&self, call: SubscribeCall) -> Invocation<Subscription> {
+        Invocation::not_offered(call.trigger.digest, "subscribe")
+    }
+
+    /// Takes it away again.
+    async fn unsubscribe(&self, call: UnsubscribeCall) -> Invocation<()> {
+        Invocation::not_offered(call.trigger.digest, "unsubscribe")
+    }
+
+    /// Asks for the choices of a field: `{"options": [{"value", "label", "description"?}], "next"?}`. Whatever the plugin was granted, such a call
+    /// only reads.
+    async fn options(&self, call: OptionsCall) -> Invocation<Value> {
+        Invocation::not_offered(call.digest, "options")
+    }
 }
 
 /// Calls plugins without letting anything out: no request leaves, no sleep is slept, and the call sees the clock and the randomness it is given.

@@ -160,6 +160,18 @@ impl Redactor {
                 self.redact_text(&mut error.message);
             }
         }
+        for call in &mut record.host {
+            self.redact_value(&mut call.request);
+            match &mut call.outcome {
+                Ok(answer) => self.redact_value(answer),
+                Err(error) => {
+                    self.redact_text(&mut error.message);
+                    if let Some(details) = &mut error.details {
+                        self.redact_value(details);
+                    }
+                }
+            }
+        }
         for line in &mut record.log {
             self.redact_text(&mut line.message);
         }

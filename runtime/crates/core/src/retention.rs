@@ -130,6 +130,7 @@ mod tests {
             due_at: None,
             events: 2,
             error_code: None,
+            contact: None,
             marks: Vec::new(),
         };
         Kept { summary, is_pinned: false }

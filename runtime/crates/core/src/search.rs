@@ -6,7 +6,7 @@
 mod facts;
 mod field;
 
-use crate::id::{RunId, StepId, WorkflowId};
+use crate::id::{ContactId, RunId, StepId, WorkflowId};
 use crate::run::event::{Outcome, Recorded, RunEvent, StepError};
 use crate::run::fold::{RunStatus, RunSummary};
 use crate::time::Timestamp;
@@ -23,6 +23,8 @@ pub struct RunFilter {
     pub step: Option<StepId>,
     /// The code of an error that ended an attempt, ended the run or parks it.
     pub error: Option<String>,
+    /// Runs about this person.
+    pub contact: Option<ContactId>,
     /// Created then or later.
     pub from: Option<Timestamp>,
     /// Created before.
@@ -53,6 +55,7 @@ impl RunFilter {
     pub fn passes_summary(&self, run: &RunSummary) -> bool {
         self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
             && self.status.is_none_or(|status| status == run.status)
+            && (self.contact.is_none() || self.contact == run.contact)
             && self.includes(run.id)
     }
 
@@ -69,7 +72,7 @@ impl RunFilter {
 
     /// Whether only the time of creation is asked for, if anything.
     pub fn is_only_time(&self) -> bool {
-        self.workflow.is_none() && self.status.is_none() && !self.needs_journal()
+        self.workflow.is_none() && self.status.is_none() && self.contact.is_none() && !self.needs_journal()
     }
 
     /// Whether the run passes, by everything there is to know.

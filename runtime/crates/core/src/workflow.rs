@@ -2,10 +2,12 @@
 
 pub mod check;
 pub mod compiled;
+pub mod dedupe;
 pub mod duration;
 pub mod parse;
 pub mod problem;
 pub mod rename;
+pub mod response;
 pub mod schema;
 pub mod settings;
 pub mod step;

@@ -6,12 +6,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::destination::{Destination, Disabled};
 use flowcell_core::exchange::{LogLevel, LogLine};
 use flowcell_core::expression::{ExpressionError, Filled, Scope};
-use flowcell_core::id::{Digest, StepRef};
-use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError};
+use flowcell_core::id::{ConnectionName, Digest, StepRef};
+use flowcell_core::invoke::{ActionCall, CallRecord, Disposition, Invocation, InvokeError, UNAUTHORIZED, field_of};
 use flowcell_core::plugin::Uses;
 use flowcell_core::ports::Entropy;
 use flowcell_core::redact::Redactor;
@@ -20,7 +20,7 @@ use flowcell_core::run::fold::{Phase, Run, StepState};
 use flowcell_core::run::place::locals;
 use flowcell_core::run::plan::{may_repeat, why_parked};
 use flowcell_core::run::retry::{RETRY_AFTER_MAX, RetryPolicy};
-use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED};
+use flowcell_core::run::state::{NEEDS_RECONNECTING, QUARANTINED, REFUSALS_MAX, REFUSED};
 use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::CompiledKind;
 use flowcell_core::workflow::{Action, Step};
@@ -36,6 +36,13 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 /// What an input may measure: the contract's numbers (`wit/README.md`, promise 1). What exceeds them reaches neither plugin nor journal.
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_DEPTH_MAX: usize = 64;
+
+/// The code by which an action says that it has time, together with when it wants to be called again: somebody's quiet hours, a digest that is open.
+/// That is no failure, so the step's `retry` does not count it.
+const DEFERRED: &str = "deferred";
+
+/// So often in a row: quiet hours of people all around the world end within a day or two. Beyond it, the step's `retry` decides.
+const DEFERRALS_MAX: u32 = 100;
 
 /// The code of an attempt that was not made, because its destination is disabled.
 const DESTINATION_DISABLED: &str = "destination-disabled";
@@ -91,12 +98,20 @@ pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Land
     let must_be_parked = is_uncertain(&error, &record) && !may_repeat(action, run);
     let digest = run.pins.get(&action.uses).map(|pin| pin.digest);
     let is_quarantined = digest.is_some_and(|digest| core.quarantine.holds(&digest));
-    let reconnecting = needs_reconnecting(&error);
+    let refusals = run.steps.get(&step).map_or(0, StepState::refusals);
+    let reconnecting = needs_reconnecting(&error, action.connection.as_ref(), refusals);
     let retry = match workflow.compiled.steps.get(step.id()).map(|step| &step.kind) {
         Some(CompiledKind::Action { retry, .. }) => retry.clone(),
         _ => RetryPolicy::default(),
     };
-    let (error, retry_at) = judge(&core.ports, &retry, error, failures);
+    let (mut error, retry_at) = judge(&core.ports, &retry, error, failures);
+    if error.code == UNAUTHORIZED && refusals >= REFUSALS_MAX {
+        let again = format!(
+            " (its connection was refused {refusals} times before, whatever its owner did, so it is not waited for any longer)"
+        );
+        error.message.push_str(&again);
+    }
+    place(&mut error, workflow, &step);
     let input = Some(input);
     if let Some(digest) = digest.filter(|_| is_quarantined && !must_be_parked) {
         let (reason, error) = quarantined(digest, &action.uses, &error.message);
@@ -123,13 +138,43 @@ fn quarantined(digest: Digest, uses: &Uses, last: &str) -> (String, StepError) {
     (reason, error)
 }
 
-/// Why a step is parked whose connection waits for its owner; nothing for other failures.
-fn needs_reconnecting(error: &InvokeError) -> Option<StepError> {
-    let InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason }) = error else { return None };
-    let message = format!(
-        "connection `{name}` needs its owner: {reason}. Give it a new secret with `flowcell connection rotate {name}`, or consent again; the run goes on then"
-    );
-    let details = Some(json!({ "connection": name }));
+/// Says in an error which line of the workflow it is about, where it names a field of the step's input.
+fn place(error: &mut StepError, workflow: &Prepared, step: &StepRef) {
+    let Some(field) = field_of(error.details.as_ref()).map(str::to_owned) else { return };
+    let placed = workflow.compiled.workflow.all_steps().find(|placed| placed.step.id == *step.id());
+    let Some(placed) = placed else { return };
+    let place = workflow.place(&format!("{}/with{field}", placed.pointer));
+    error.message = format!("{} ({place})", error.message);
+    if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
+        details.insert("at".to_owned(), json!(place.path));
+        details.insert("line".to_owned(), json!(place.line));
+    }
+}
+
+/// Why a step is parked whose connection waits for its owner; nothing for other failures. `named` is the connection that the step names,
+/// `refusals` how often it was waited for in vain.
+fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refusals: u32) -> Option<StepError> {
+    let (name, reason, remedy, refused) = match (error, named) {
+        (InvokeError::Connection(CredentialError::NeedsReconnecting { name, reason, remedy }), _) => {
+            (name, reason.clone(), Some(*remedy), false)
+        }
+        (error, Some(name)) if error.is_unauthorized() && refusals < REFUSALS_MAX => {
+            (name, format!("the other side refuses it ({error})"), None, true)
+        }
+        _ => return None,
+    };
+    let does = match remedy {
+        Some(remedy @ Remedy::Consent) => format!("Consent again, in a browser, with `{}`", remedy.command(name)),
+        Some(remedy @ Remedy::Secret) => format!("Give it a new secret with `{}`", remedy.command(name)),
+        None => format!(
+            "Give it a new secret with `{}`, or consent again with `{}`",
+            Remedy::Secret.command(name),
+            Remedy::Consent.command(name)
+        ),
+    };
+    let message = format!("connection `{name}` needs its owner: {reason}. {does}; the run goes on then");
+    let details =
+        Some(if refused { json!({ "connection": name, REFUSED: true }) } else { json!({ "connection": name }) });
     Some(StepError { code: NEEDS_RECONNECTING.to_owned(), message, retryable: true, details })
 }
 
@@ -187,6 +232,8 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
         },
         Err(error) => error,
     };
+    let mut error = error;
+    place(&mut error, workflow, step);
     let (step, call) = (step.clone(), Arc::default());
     let failed = RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
     Readied::End(Box::new(failed))
@@ -314,7 +361,14 @@ async fn invoke(ports: &Ports, call: ActionCall) -> Invocation<Value> {
 /// What is written down about a failure, and when the step is tried again.
 fn judge(ports: &Ports, retry: &RetryPolicy, error: InvokeError, failures: u32) -> (StepError, Option<Timestamp>) {
     let disposition = error.disposition();
-    let delay = retry.next_delay(disposition, failures, draw(&*ports.entropy));
+    let delay = match (&error, disposition) {
+        (InvokeError::Action(said), Disposition::Transient { after_ms: Some(ms) })
+            if said.code == DEFERRED && failures <= DEFERRALS_MAX && Duration::from_millis(ms) <= RETRY_AFTER_MAX =>
+        {
+            Some(Duration::from_millis(ms))
+        }
+        _ => retry.next_delay(disposition, failures, draw(&*ports.entropy)),
+    };
     let mut message = error.to_string();
     let mut retryable = false;
     if let Disposition::Transient { after_ms } = disposition {

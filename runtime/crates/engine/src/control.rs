@@ -5,12 +5,14 @@ mod dead_letters;
 mod deliver;
 mod destinations;
 mod filter;
+mod polled;
 mod rerun;
 
 use std::sync::Arc;
 
+use flowcell_core::contact::event::Link;
 use flowcell_core::expression::{Local, Scope};
-use flowcell_core::id::{ConnectionName, Digest, RunId, StepRef, WorkspaceId};
+use flowcell_core::id::{ConnectionName, ContactId, Digest, RunId, StepRef, WorkspaceId};
 use flowcell_core::ports::StoreError;
 use flowcell_core::redact::RedactionRules;
 use flowcell_core::run::event::{Decision, Detail, RunEvent};
@@ -19,6 +21,7 @@ use flowcell_core::run::place::locals;
 use flowcell_core::run::rerun::RerunRefusal;
 use flowcell_core::run::resume::ResumeLinks as _;
 use flowcell_core::run::state::StepState;
+use flowcell_core::time::Timestamp;
 use flowcell_core::workflow::compiled::{CompiledKind, CompiledWait};
 use flowcell_core::workflow::settings::Settings;
 use serde_json::Value;
@@ -26,6 +29,8 @@ use serde_json::Value;
 pub use self::create::CreateError;
 pub(crate) use self::deliver::REPLACED;
 pub use self::deliver::{Delivered, Incoming, Input};
+pub(crate) use self::polled::{Brought, PolledFor};
+use crate::contacts;
 use crate::engine::Core;
 use crate::outside::{self, OutsideError};
 use crate::workflows::WorkflowError;
@@ -173,8 +178,13 @@ impl RunControl {
 
     /// The waits of a run that are for this event. A `match` that cannot be evaluated does not hold.
     async fn matching(&self, id: RunId, name: &str, payload: &Value) -> Result<Vec<StepRef>, ControlError> {
-        let run = self.load(id).await?;
+        let mut run = self.load(id).await?;
         let prepared = self.0.workflows.get(&self.0.ports, &run).await?;
+        if let Some(contact) = run.contact.as_ref().filter(|_| prepared.names_contacts)
+            && let Some(document) = contacts::document(&self.0.ports, &run.workspace, contact.id).await?
+        {
+            run.see_contact(Some(document));
+        }
         let compiled = &prepared.compiled;
         let open = run.open().map(|(step, _)| step).filter(|step| waits(&run, step, |detail| is_for(detail, name)));
         let now = self.0.ports.clock.now();
@@ -199,6 +209,38 @@ impl RunControl {
             )
         };
         Ok(open.filter(holds).cloned().collect())
+    }
+
+    /// Makes a contact the run's, for a step of it that is under way: `{{ contact.* }}` reads it from the next step on.
+    pub async fn enroll(&self, run: RunId, step: &StepRef, contact: ContactId) -> Result<(), ControlError> {
+        let enrolled = self.append(run, |run| match &run.contact {
+            _ if run.outcome.is_some() => Err(Some(ControlError::Ended(run.id))),
+            Some(known) if known.id == contact => Err(None),
+            _ => Ok(RunEvent::ContactEnrolled { step: step.clone(), contact }),
+        });
+        match enrolled.await? {
+            Ok(_) | Err(None) => Ok(()),
+            Err(Some(error)) => Err(error),
+        }
+    }
+
+    /// The changes of contacts that led to a run, the first one first, with the run itself: what a change that it makes is a part of.
+    pub async fn contact_chain(&self, run: RunId) -> Result<Vec<Link>, ControlError> {
+        let mut run = self.load(run).await?;
+        let own = Link { workflow: run.workflow.clone(), run: run.id };
+        // What a called workflow does belongs to the chain of the one that called it.
+        for _ in 0..PARENTS_MAX {
+            let Some(parent) = run.origin.parent.as_ref().map(|parent| parent.run) else { break };
+            run = match self.load(parent).await {
+                Ok(parent) => parent,
+                Err(ControlError::NoRun(_)) => break,
+                Err(error) => return Err(error),
+            };
+        }
+        let known = run.origin.contact.and_then(|_| run.trigger.get("chain")).cloned();
+        let mut chain: Vec<Link> = known.and_then(|known| serde_json::from_value(known).ok()).unwrap_or_default();
+        chain.push(own);
+        Ok(chain)
     }
 
     /// Says what is to become of a parked step.
@@ -227,14 +269,16 @@ impl RunControl {
         self.repeat_parked(workspace, &Mark::Quarantined(*digest), |state| state.quarantine() == Some(*digest)).await
     }
 
-    /// The runs go on that wait for the owner of this connection. Returns them.
+    /// The runs go on that wait for the owner of this connection, who acted at `at`. Returns them.
     pub async fn reconnected(
         &self,
         workspace: &WorkspaceId,
         name: &ConnectionName,
+        at: Timestamp,
     ) -> Result<Vec<RunId>, ControlError> {
-        let mark = Mark::Reconnecting(name.clone());
-        self.repeat_parked(workspace, &mark, |state| state.reconnecting().as_ref() == Some(name)).await
+        let (mark, now) = (Mark::Reconnecting(name.clone()), self.0.ports.clock.now());
+        let goes_on = |state: &StepState| state.reconnecting().as_ref() == Some(name) && state.goes_on_after(at, now);
+        self.repeat_parked(workspace, &mark, goes_on).await
     }
 
     /// Makes the parked steps again of which `is_it` holds, in every run with the mark.
@@ -285,6 +329,9 @@ impl RunControl {
         outside::append(&self.0, run, decide).await.map_err(|error| no_run(run, error))
     }
 }
+
+/// How far up a run's callers are followed: deeper than calls may be nested.
+const PARENTS_MAX: usize = 64;
 
 fn no_run(run: RunId, error: OutsideError) -> ControlError {
     match error {

@@ -13,6 +13,7 @@ mod give_up;
 mod write;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 pub(crate) use self::family::Slots;
 use self::flights::Flights;
 use crate::attempt::{self, Landed, Readied};
+use crate::contacts;
 use crate::engine::Core;
 use crate::outside::{self, OutsideError};
 use crate::shutdown::Shutdown;
@@ -197,6 +199,7 @@ impl<'e> Drive<'e> {
     /// Notes what follows from what is known until nothing more does, and returns what is to be done in the world.
     async fn settle(&mut self) -> Result<Vec<Next>, DriveError> {
         loop {
+            self.see_contact().await?;
             let todo = self.plan();
             let end = todo.iter().find_map(|next| match next {
                 Next::Finish { outcome, output } => Some((outcome.clone(), output.clone())),
@@ -223,6 +226,15 @@ impl<'e> Drive<'e> {
                 self.write(Durability::NextGroup).await?;
             }
         }
+    }
+
+    /// Shows the run its contact as it is now. What it was when its trigger came stays where it has been deleted since.
+    async fn see_contact(&mut self) -> Result<(), DriveError> {
+        let Some(contact) = self.run.contact.as_ref().filter(|_| self.workflow.names_contacts) else { return Ok(()) };
+        if let Some(document) = contacts::document(&self.core.ports, &self.run.workspace, contact.id).await? {
+            self.run.see_contact(Some(document));
+        }
+        Ok(())
     }
 
     fn plan(&self) -> Vec<Next> {
@@ -299,7 +311,9 @@ impl<'e> Drive<'e> {
         match happened {
             Happened::Landed(landed) => {
                 let event = attempt::conclude(self.core, &self.workflow, &self.run, *landed);
-                self.note(event)
+                self.note(event)?;
+                // What the step itself has brought from outside, such as the run's contact, is there for the next one.
+                if pin!(self.poked.notified()).enable() { self.catch_up().await } else { Ok(()) }
             }
             Happened::HeldLongEnough => self.write(Durability::NextGroup).await,
             Happened::Poked => self.catch_up().await,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::ports::{Catalog, Clock, Definitions, Destinations, Entropy, Invoker, Journal, RunIndex, RunQueue};
 use flowcell_core::run::calendar::Calendar;
 use flowcell_core::time::Timestamp;
@@ -23,6 +24,8 @@ pub struct Ports {
     pub index: Arc<dyn RunIndex>,
     pub definitions: Arc<dyn Definitions>,
     pub destinations: Arc<dyn Destinations>,
+    /// Read for what expressions see as `contact`.
+    pub contacts: Arc<dyn Contacts>,
     pub invoker: Arc<dyn Invoker>,
     pub catalog: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,

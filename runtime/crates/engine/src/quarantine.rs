@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{Invocation, InvokeError};
-use serde_json::Value;
 
 /// Counts, per plugin digest, the calls in a row that the sandbox had to end. A new start forgets the counts: a plugin that is still
 /// poisonous is back here after as many calls.
@@ -23,7 +22,7 @@ impl Quarantine {
     }
 
     /// Takes note of how a call ended.
-    pub(crate) fn judge(&self, digest: Digest, invocation: &Invocation<Value>) {
+    pub(crate) fn judge<T>(&self, digest: Digest, invocation: &Invocation<T>) {
         let mut failures = self.lock();
         if is_poisonous(invocation) {
             let count = failures.entry(digest).or_default();
@@ -59,7 +58,7 @@ impl Quarantine {
 
 /// Whether the sandbox had to end the call for what the plugin itself did. A deadline counts when nothing else was waited for:
 /// a slow receiver is no fault of the plugin that every workflow uses.
-fn is_poisonous(invocation: &Invocation<Value>) -> bool {
+fn is_poisonous<T>(invocation: &Invocation<T>) -> bool {
     match &invocation.outcome {
         Err(
             InvokeError::Trapped { .. }

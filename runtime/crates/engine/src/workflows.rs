@@ -13,6 +13,8 @@ use flowcell_core::run::fold::Run;
 use flowcell_core::workflow::compiled::CompiledWorkflow;
 use flowcell_core::workflow::parse::Authored;
 use flowcell_core::workflow::problem::Problem;
+use flowcell_core::workflow::schema::readable;
+use flowcell_core::workflow::text::Located;
 use tokio::sync::OnceCell;
 
 use crate::engine::Ports;
@@ -44,8 +46,33 @@ pub(crate) struct Prepared {
     pub(crate) pins: BTreeMap<Uses, Pin>,
     /// The workflow's `input`, if it says what it takes.
     pub(crate) input: Option<jsonschema::Validator>,
+    /// Whether an expression of it may read `contact`: whether the word stands in it.
+    pub(crate) names_contacts: bool,
     /// What is left out of the records of its calls.
     pub(crate) redaction: Arc<RedactionRules>,
+    /// Where each part stands in its text.
+    located: Located,
+}
+
+/// A place in a workflow's text, for people: `steps[2].with.sheet, line 14`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TextPlace {
+    pub(crate) path: String,
+    pub(crate) line: usize,
+}
+
+impl fmt::Display for TextPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.path, self.line)
+    }
+}
+
+impl Prepared {
+    /// Where the value at `pointer` stands; the nearest place around it where the text does not have it.
+    pub(crate) fn place(&self, pointer: &str) -> TextPlace {
+        let path = readable(pointer).trim_matches('`').to_owned();
+        TextPlace { path, line: self.located.value_position(pointer).line }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -143,7 +170,7 @@ fn prepare(
     catalog: &dyn Catalog,
     redacted_names: &[String],
 ) -> Result<Prepared, WorkflowError> {
-    let workflow = Authored::parse(&version.source).map(|authored| authored.workflow).map_err(|problems| {
+    let Authored { workflow, located } = Authored::parse(&version.source).map_err(|problems| {
         WorkflowError::Unreadable { workflow: version.id.clone(), version: version.version, problems: join(&problems) }
     })?;
     // By digest, never by name: what the name stands for today is another question.
@@ -161,7 +188,8 @@ fn prepare(
     };
     let hidden = compiled.workflow.settings.redact.iter().cloned();
     let redaction = Arc::new(RedactionRules::new(redacted_names, hidden));
-    Ok(Prepared { compiled, broken, calls, pins, input, redaction })
+    let names_contacts = version.source.contains("contact");
+    Ok(Prepared { compiled, broken, calls, pins, input, names_contacts, redaction, located })
 }
 
 fn join(problems: &[Problem]) -> String {

@@ -41,6 +41,9 @@ impl<'a> Report<'a> {
     }
 }
 
+/// Versions whose changes are printed; JSON has them all.
+const RELEASES_SHOWN: usize = 3;
+
 /// Describes a package in plain text.
 pub fn describe(package: &Package) -> String {
     Report::of(package).to_string()
@@ -63,7 +66,9 @@ impl fmt::Display for Report<'_> {
             "Triggers",
             manifest.triggers.iter().map(|trigger| {
                 let kind = match trigger.kind {
+                    TriggerKind::Webhook if trigger.subscribes => "called by HTTP requests; registers its URL itself",
                     TriggerKind::Webhook => "called by HTTP requests",
+                    TriggerKind::Poll => "asks from time to time what is new",
                 };
                 (trigger.id.as_str(), trigger.title.as_str(), kind)
             }),
@@ -79,6 +84,12 @@ impl fmt::Display for Report<'_> {
         section(f, "Capabilities", self.capabilities.iter())?;
         section(f, "Connections", self.connections.iter())?;
         section(f, "Limits it asks for, per call", limits(&manifest.limits).iter())?;
+        let changes = manifest.changelog.iter().take(RELEASES_SHOWN);
+        section(
+            f,
+            "Changes",
+            changes.flat_map(|release| release.changes.iter().map(move |change| format!("{}  {change}", release.version))),
+        )?;
         let width = self.imports.iter().map(String::len).max().unwrap_or_default();
         section(
             f,
@@ -108,7 +119,12 @@ fn meaning(import: &str) -> &'static str {
     match path {
         "flowcell:plugin/log" => "writes lines to the run's log",
         "flowcell:plugin/http" | "wasi:http/outgoing-handler" => "sends requests, within what was granted",
-        _ if path.starts_with("wasi:filesystem/") => "there are no files",
+        "flowcell:plugin/key-value" => "keeps values between calls",
+        "flowcell:plugin/mail" => "sends mail through the step's connection",
+        "flowcell:plugin/inbox" => "writes to people's inbox",
+        "flowcell:plugin/contacts" => "works with contacts, within the fields it names",
+        "flowcell:plugin/connection" => "reads facts about the step's connection, no secrets",
+        _ if path.starts_with("wasi:filesystem/") => "there are no files but its own",
         _ if path.starts_with("wasi:sockets/") => "every connection is refused",
         "wasi:cli/environment" => "the environment is empty",
         _ => "",
@@ -146,6 +162,7 @@ fn limits(limits: &Limits) -> Vec<String> {
     say(limits.cpu_ms.map(u64::from), "ms of processor time");
     say(limits.wall_ms.map(u64::from), "ms from beginning to end");
     say(limits.http_requests.map(u64::from), "HTTP requests");
+    say(limits.host_calls.map(u64::from), "calls of the host's services");
     say(limits.fuel, "WebAssembly instructions (fuel)");
     lines
 }

@@ -22,11 +22,11 @@ use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, WebhookCall, WebhookRequest};
 use flowcell_core::manifest::{Manifest, SECTION};
 use flowcell_core::plugin::Uses;
-use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _};
+use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker as _, NoBlobs};
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{Compiler, child::child_main};
 use flowcell_sandbox::egress::{Door, EgressConfig};
-use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::Value;
 
 const CALLS: usize = 20_000;
@@ -61,6 +61,8 @@ async fn measure(plugin: One, action: String, input: Value) {
         ),
         grants: Arc::new(StaticGrants::default()),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
+        services: Arc::new(NoServices),
         clock,
         entropy: Arc::new(Random),
     };
@@ -146,6 +148,7 @@ fn delivery(digest: Digest, trigger: &str, config: &Value) -> WebhookCall {
         workflow: "measure".parse().unwrap(),
         deadline: RealClock.now() + Duration::from_hours(1),
         config: config.clone(),
+        connection: None,
         request: WebhookRequest {
             method: "POST".into(),
             path: "/".into(),

@@ -84,6 +84,7 @@ impl CodeCache {
         let name = entry_name(engine, digest);
         let path = self.directory.join(&name);
         let tag = self.tag(&name, code).finalize().into_bytes();
+        let _alone = alone(&path)?;
         write_new(&path, code)?;
         write_new(&path.with_extension("tag"), &tag)
     }
@@ -172,16 +173,28 @@ fn key(path: &Path) -> std::io::Result<[u8; KEY_BYTES]> {
             })
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let mut key = [0; KEY_BYTES];
-            getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-            write_new(path, &key)?;
-            Ok(key)
+            let mut drawn = [0; KEY_BYTES];
+            getrandom::fill(&mut drawn).map_err(std::io::Error::other)?;
+            let _alone = alone(path)?;
+            // Another command may have been first: its key is the one.
+            if !path.try_exists()? {
+                write_new(path, &drawn)?;
+            }
+            key(path)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Writes a file (0600) and gives it its name only when it is complete.
+/// Keeps other commands on the same directory from writing until it is dropped.
+fn alone(path: &Path) -> std::io::Result<File> {
+    let lock = path.with_file_name("lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// Writes a file (0600) and gives it its name only when it is complete. The caller is [`alone`].
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     match std::fs::remove_file(&temporary) {
@@ -205,5 +218,18 @@ mod tests {
             entry_name(&engine, &Digest::of(b"a plugin"))
         };
         assert_ne!(named(true), named(false));
+    }
+
+    #[test]
+    fn of_many_who_begin_at_once_all_have_the_same_key() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("key");
+            let keys: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| key(&path).expect("a key"))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            });
+            assert!(keys.iter().all(|key| key == &keys[0]));
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use flowcell_core::manifest::{Manifest, TriggerKind};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -78,9 +79,26 @@ pub(crate) struct Order {
 
 /// The exports that a manifest promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of five interfaces")]
 pub(crate) struct Needs {
     pub(crate) action: bool,
     pub(crate) trigger: bool,
+    pub(crate) poller: bool,
+    pub(crate) subscriber: bool,
+    pub(crate) options: bool,
+}
+
+impl Needs {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let has = |kind| manifest.triggers.iter().any(|trigger| trigger.kind == kind);
+        Self {
+            action: !manifest.actions.is_empty(),
+            trigger: has(TriggerKind::Webhook),
+            poller: has(TriggerKind::Poll),
+            subscriber: manifest.triggers.iter().any(|trigger| trigger.subscribes),
+            options: manifest.has_options(),
+        }
+    }
 }
 
 /// Why there is no code.

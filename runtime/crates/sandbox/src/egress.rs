@@ -15,6 +15,7 @@
 //! to a request, never to a connection. A name that resolves elsewhere later does not move an open connection.
 
 pub mod address;
+mod blobs;
 mod connect;
 mod credentials;
 mod echo;
@@ -24,6 +25,7 @@ mod record;
 mod rehearse;
 mod request;
 mod response;
+mod route;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use bytes::Bytes;
 use flowcell_core::capability::{Ceiling, RequestTarget, decide};
 use flowcell_core::exchange::{AddedCredentials, BodyPolicy};
 use flowcell_core::ports::Clock;
+use flowcell_core::time::Timestamp;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -40,12 +43,14 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use blobs::CallBlobs;
 pub use connect::{Dial, Network, Resolve, SystemDial, SystemResolve};
 pub use error::{SendError, SendErrorCode};
 pub use ipnet::IpNet;
 pub use pass::{Budget, CallPass};
 pub use request::{OutboundRequest, is_forbidden_header};
 pub use response::OutboundResponse;
+pub use route::Routes;
 
 use address::AddressPolicy;
 use connect::{Connector, DialledAddress, Tracked};
@@ -64,6 +69,8 @@ pub struct EgressConfig {
     pub ceiling: Ceiling,
     /// `--egress-allow CIDR`: special addresses that may be dialled all the same. Metadata services stay closed.
     pub allow_addresses: Vec<IpNet>,
+    /// Origins whose requests go to another one.
+    pub routes: Routes,
     /// For resolving, TCP and TLS together. 10 s: three SYNs are sent in 7 s.
     pub connect_timeout: Duration,
     /// From the connection to the response's headers. 60 s: what reverse proxies commonly wait.
@@ -94,6 +101,7 @@ impl Default for EgressConfig {
         Self {
             ceiling: Ceiling::default(),
             allow_addresses: Vec::new(),
+            routes: Routes::default(),
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_mins(1),
             idle_body_timeout: Duration::from_secs(30),
@@ -126,6 +134,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     policy: Arc<AddressPolicy>,
     client: Client<Connector, Full<Bytes>>,
+    /// For what is no HTTP.
+    network: Network,
     /// The pool's connections live in tasks of this tracker.
     connections: TaskTracker,
     closing: CancellationToken,
@@ -146,7 +156,8 @@ impl Door {
     /// A door to `network`: tests give names the addresses they want. The policy in between is the same.
     pub fn with_network(config: EgressConfig, clock: Arc<dyn Clock>, network: Network) -> Self {
         let policy = Arc::new(AddressPolicy::new(config.allow_addresses.iter().copied()));
-        let connector = Connector::new(network, Arc::clone(&policy), config.connect_timeout);
+        let connector = Connector::new(network.clone(), Arc::clone(&policy), config.connect_timeout)
+            .with_routes(config.routes.clone());
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let client = Client::builder(Tracked { tracker: connections.clone(), closing: closing.clone() })
@@ -158,17 +169,28 @@ impl Door {
             .http1_max_headers(response::HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
             .build(connector);
-        Self { inner: Arc::new(Inner { config, clock, policy, client, connections, closing }) }
+        Self { inner: Arc::new(Inner { config, clock, policy, client, network, connections, closing }) }
     }
 
     /// Sends one buffered request and takes the whole response, within every limit; records the exchange in `pass`.
-    pub async fn send(&self, pass: &CallPass, request: OutboundRequest) -> Result<OutboundResponse, SendError> {
+    pub async fn send(&self, pass: &CallPass, mut request: OutboundRequest) -> Result<OutboundResponse, SendError> {
         let config = &self.inner.config;
+        let filled = blobs::fill(&mut request, pass, config).await;
         let mut entry = Entry::begin(pass, &request, self.inner.clock.now(), config.recorded());
         let asked = pass.clock().passed();
-        let outcome = match pass.source() {
-            Source::Recorded(recorded) => rehearse::replay(recorded, pass, request, &mut entry, config),
-            Source::Network | Source::Pinned(_) => self.inner.exchange(pass, request, &mut entry).await,
+        let outcome = match (filled, pass.source()) {
+            (Err(error), _) => Err(error),
+            (Ok(_), Source::Recorded(recorded)) => rehearse::replay(recorded, pass, request, &mut entry, config),
+            (Ok(answer), Source::Network | Source::Pinned(_)) => {
+                let mut outcome = self.inner.exchange(pass, request, &mut entry).await;
+                if let Ok(response) = &mut outcome
+                    && let Some(facts) = blobs::keep(answer, response, pass)
+                {
+                    entry.set_head(response.status, &response.headers);
+                    entry.set_kept(&facts);
+                }
+                outcome
+            }
         };
         let took = entry.finish(outcome.as_ref().err());
         pass.clock().advance_to(asked.saturating_add(took));
@@ -214,6 +236,19 @@ impl Door {
         })
     }
 
+    /// Opens a connection for a protocol of the host's own, such as SMTP: the name is resolved, judged and dialled here like that of a request,
+    /// within the operator's ceiling and the time to connect. Nothing of it is a guest's.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<tokio::net::TcpStream, SendError> {
+        let Inner { config, network, policy, .. } = &*self.inner;
+        config.ceiling.admit_host(host)?;
+        connect::dial(network.clone(), Arc::clone(policy), (host, port), config.connect_timeout).await
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Ends every connection and waits until they are gone.
     pub async fn close(&self) {
         self.inner.closing.cancel();
@@ -236,6 +271,7 @@ impl Inner {
         {
             let target = RequestTarget::new(&prepared.method, &prepared.url)?;
             decide(&target, pass.rights(), pass.scope(), &config.ceiling)?;
+            pass.admits_method(&prepared.method)?;
             pass.spend_request(prepared.body.len())?;
         }
         if let Source::Pinned(pinned) = pass.source() {

@@ -37,11 +37,12 @@ impl StaticGrants {
 
     fn of(&self, plugin: &InstalledPlugin) -> Rights {
         let (id, asked) = (&plugin.manifest.id, &plugin.manifest.capabilities.http);
+        let services = plugin.manifest.capabilities.services();
         let mut grants = self.grants.clone();
         if plugin.origin == BUILT_IN || self.first_party.contains(&plugin.digest) {
-            grants.push(Grant::as_asked(id.clone(), asked));
+            grants.push(Grant::as_asked(id.clone(), asked).and_services(&services));
         }
-        Rights::new(id.clone(), asked.clone(), &grants)
+        Rights::new(id.clone(), asked.clone(), &grants).with_services(services, &grants)
     }
 }
 

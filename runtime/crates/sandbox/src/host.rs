@@ -1,14 +1,19 @@
 //! What a guest can call, and the state behind it: one file per interface, one [`State`] per call. Every contract version is linked here;
 //! all of them delegate to the same log and the same door.
 
+mod document;
 mod http;
+mod key_value;
 mod log;
+mod mail;
+pub(crate) mod service;
 mod wasi;
 mod wasi_http;
 
 use std::sync::Arc;
 
 use flowcell_core::exchange::LogLine;
+use flowcell_core::host_call::HostCall;
 use flowcell_core::id::RunId;
 use flowcell_core::ports::Entropy;
 use flowcell_core::record::Seed;
@@ -32,20 +37,47 @@ pub(crate) mod action {
     });
 }
 
-/// Bindings of the world `trigger-plugin`; what it shares with actions is the same code.
-pub(crate) mod trigger {
-    wasmtime::component::bindgen!({
-        path: "../../../wit/1.0.0",
-        world: "flowcell:plugin/trigger-plugin",
-        imports: { default: async | trappable },
-        exports: { default: async },
-        with: {
-            "flowcell:plugin/plugin-types": super::action::flowcell::plugin::plugin_types,
-            "flowcell:plugin/log": super::action::flowcell::plugin::log,
-            "flowcell:plugin/http": super::action::flowcell::plugin::http,
-        },
-    });
+/// Bindings of another world; what it shares with `action-plugin` is the same code.
+macro_rules! world {
+    ($(#[$doc:meta])* $module:ident, $world:literal) => {
+        $(#[$doc])*
+        pub(crate) mod $module {
+            wasmtime::component::bindgen!({
+                path: "../../../wit/1.0.0",
+                world: $world,
+                imports: { default: async | trappable },
+                exports: { default: async },
+                with: {
+                    "flowcell:plugin/plugin-types": super::action::flowcell::plugin::plugin_types,
+                    "flowcell:plugin/log": super::action::flowcell::plugin::log,
+                    "flowcell:plugin/http": super::action::flowcell::plugin::http,
+                    "flowcell:plugin/key-value": super::action::flowcell::plugin::key_value,
+                    "flowcell:plugin/mail": super::action::flowcell::plugin::mail,
+                    "flowcell:plugin/inbox": super::action::flowcell::plugin::inbox,
+                    "flowcell:plugin/contacts": super::action::flowcell::plugin::contacts,
+                    "flowcell:plugin/connection": super::action::flowcell::plugin::connection,
+                },
+            });
+        }
+    };
 }
+
+world!(
+    /// Bindings of the world `trigger-plugin`.
+    trigger, "flowcell:plugin/trigger-plugin"
+);
+world!(
+    /// Bindings of the world `poll-plugin`.
+    poller, "flowcell:plugin/poll-plugin"
+);
+world!(
+    /// Bindings of the world `subscriber-plugin`.
+    subscriber, "flowcell:plugin/subscriber-plugin"
+);
+world!(
+    /// Bindings of the world `options-plugin`.
+    options, "flowcell:plugin/options-plugin"
+);
 
 pub(crate) use action::flowcell::plugin as contract;
 
@@ -62,6 +94,8 @@ pub(crate) struct State {
     wasi_http: wasmtime_wasi_http::WasiHttpCtx,
     seed: SeedOf,
     limits: Limits,
+    /// What it asked for besides HTTP. Most calls ask for nothing, and have none.
+    pub(crate) services: Option<Box<service::Services>>,
 }
 
 /// Where the seed of a call comes from. It is made when it is first asked for: most guests never do.
@@ -114,6 +148,7 @@ impl State {
             wasi_http,
             seed,
             limits: *limits,
+            services: None,
         }
     }
 
@@ -128,6 +163,11 @@ impl State {
         self.wasi.is_some().then(|| self.seed.seed())
     }
 
+    /// What was asked of the host, and how many more calls there were than are kept.
+    pub(crate) fn take_host_calls(&mut self) -> (Vec<HostCall>, u64) {
+        self.services.take().map(|services| services.into_calls()).unwrap_or_default()
+    }
+
     pub(crate) fn into_log(self) -> (Vec<LogLine>, u64) {
         self.log.into_lines()
     }
@@ -139,6 +179,11 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     contract::plugin_types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     contract::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     contract::http::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::key_value::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::mail::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::inbox::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::contacts::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    contract::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Its sleeps take real time only; ours move the guest's clock as well.
@@ -154,6 +199,9 @@ impl contract::plugin_types::Host for State {}
 pub(crate) struct Exports {
     pub(crate) action: Option<action::ActionPluginPre<State>>,
     pub(crate) trigger: Option<trigger::TriggerPluginPre<State>>,
+    pub(crate) poller: Option<poller::PollPluginPre<State>>,
+    pub(crate) subscriber: Option<subscriber::SubscriberPluginPre<State>>,
+    pub(crate) options: Option<options::OptionsPluginPre<State>>,
 }
 
 impl Exports {
@@ -161,6 +209,9 @@ impl Exports {
         Ok(Self {
             action: needs.action.then(|| action::ActionPluginPre::new(instance.clone())).transpose()?,
             trigger: needs.trigger.then(|| trigger::TriggerPluginPre::new(instance.clone())).transpose()?,
+            poller: needs.poller.then(|| poller::PollPluginPre::new(instance.clone())).transpose()?,
+            subscriber: needs.subscriber.then(|| subscriber::SubscriberPluginPre::new(instance.clone())).transpose()?,
+            options: needs.options.then(|| options::OptionsPluginPre::new(instance.clone())).transpose()?,
         })
     }
 }

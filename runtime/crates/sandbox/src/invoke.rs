@@ -3,17 +3,25 @@
 mod classify;
 mod convert;
 mod guest;
+mod keep;
 pub(crate) mod limiter;
 pub(crate) mod meter;
+mod trigger;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flowcell_core::capability::StepScope;
+use flowcell_core::blob;
+use flowcell_core::capability::{Rights, StepScope};
 use flowcell_core::connection::{Asking, Authorizer, CredentialError};
-use flowcell_core::id::{ConnectionName, Digest, WorkspaceId};
-use flowcell_core::invoke::{ActionCall, CallRecord, Invocation, InvokeError, WebhookCall, WebhookOutcome};
+use flowcell_core::exchange::{LogLevel, LogLine};
+use flowcell_core::host_call::Caller;
+use flowcell_core::id::{ConnectionName, Digest, WorkflowId, WorkspaceId};
+use flowcell_core::invoke::{
+    ActionCall, CallRecord, Invocation, InvokeError, OptionsCall, PollCall, Polled, SubscribeCall, Subscription,
+    UnsubscribeCall, WebhookCall, WebhookOutcome,
+};
 use flowcell_core::ports::Invoker;
 use flowcell_core::record::{Ambient, Answers};
 use flowcell_core::time::Timestamp;
@@ -21,8 +29,9 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::ambient::GuestClock;
-use crate::egress::{Budget, CallPass, Pinned, Source};
+use crate::egress::{Budget, CallBlobs, CallPass, Pinned, Source};
 use crate::engine::Pool;
+use crate::host::service::{Reach, Services, Source as ServiceSource};
 use crate::host::{Outbound, SeedOf, State};
 use crate::invoke::guest::Call;
 use crate::load::Loaded;
@@ -41,22 +50,35 @@ impl Slots {
     }
 }
 
-/// What the two kinds of call have in common.
+/// What all kinds of call have in common.
 struct Request<'a> {
     digest: Digest,
     workspace: &'a WorkspaceId,
+    workflow: Option<&'a WorkflowId>,
+    /// Of an action.
+    step: Option<&'a ActionCall>,
     scope: StepScope,
     deadline: Timestamp,
-    credentials: Option<WantedCredentials<'a>>,
+    credentials: WantedCredentials<'a>,
     seed: SeedOf,
     mode: Mode<'a>,
+    reach: Reach,
 }
 
-/// The connection a step names, or the default of its action.
+/// The connection a step or trigger names, or the default of its action.
 struct WantedCredentials<'a> {
     named: Option<&'a ConnectionName>,
-    action: &'a str,
+    /// The action or trigger.
+    member: &'a str,
     idempotency_key: &'a str,
+}
+
+/// What a call's requests go with.
+enum Added {
+    Nothing,
+    By(Arc<dyn Authorizer>),
+    /// The action has a default connection, and this is why it adds nothing.
+    Lacking(CredentialError),
 }
 
 /// What the host does about what a guest asks for.
@@ -78,6 +100,22 @@ impl Invoker for Sandbox {
     async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome> {
         self.on_webhook_in(Mode::Live, call).await
     }
+
+    async fn poll(&self, call: PollCall) -> Invocation<Polled> {
+        self.poll_in(Mode::Live, &call).await
+    }
+
+    async fn subscribe(&self, call: SubscribeCall) -> Invocation<Subscription> {
+        self.subscribe_live(&call).await
+    }
+
+    async fn unsubscribe(&self, call: UnsubscribeCall) -> Invocation<()> {
+        self.unsubscribe_live(&call).await
+    }
+
+    async fn options(&self, call: OptionsCall) -> Invocation<Value> {
+        self.options_live(&call).await
+    }
 }
 
 impl Sandbox {
@@ -85,13 +123,15 @@ impl Sandbox {
         let request = Request {
             digest: call.digest,
             workspace: &call.workspace,
+            workflow: Some(&call.workflow),
+            step: Some(call),
             scope: call.scope.clone(),
             deadline: call.deadline,
-            credentials: Some(WantedCredentials {
+            credentials: WantedCredentials {
                 named: call.connection.as_ref(),
-                action: &call.action,
+                member: &call.action,
                 idempotency_key: &call.idempotency_key,
-            }),
+            },
             seed: SeedOf::Attempt {
                 key: self.seed_key,
                 run: call.run,
@@ -100,6 +140,7 @@ impl Sandbox {
                 idempotency_key: call.idempotency_key.clone(),
             },
             mode,
+            reach: Reach::Everything,
         };
         self.call(request, async |prepared: Prepared<'_>| {
             let loaded = Arc::clone(&prepared.loaded);
@@ -127,6 +168,10 @@ impl Sandbox {
                 Ok(text) => loaded.result(&text, &member.output),
                 Err(error) => Err(InvokeError::Action(convert::action_error(error, &loaded.limits))),
             });
+            let outcome = match outcome {
+                Ok(output) => self.keep_blobs(mode, call, &pass, &output).await.map(|()| output),
+                Err(error) => Err(error),
+            };
             // A guest that fails for want of credentials cannot say why, nor what follows from it.
             let outcome = outcome.map_err(|error| pass.take_credential_error().map_or(error, InvokeError::Connection));
             Invocation { outcome, record }
@@ -140,11 +185,18 @@ impl Sandbox {
         let request = Request {
             digest: call.digest,
             workspace: &call.workspace,
+            workflow: Some(&call.workflow),
+            step: None,
             scope: StepScope::default(),
             deadline: call.deadline,
-            credentials: None,
+            credentials: WantedCredentials {
+                named: call.connection.as_ref(),
+                member: &call.trigger,
+                idempotency_key: "",
+            },
             seed: SeedOf::Drawn(Arc::clone(&self.ports.entropy)),
             mode,
+            reach: Reach::NoEffects,
         };
         self.call(request, async |prepared: Prepared<'_>| {
             let loaded = Arc::clone(&prepared.loaded);
@@ -160,7 +212,8 @@ impl Sandbox {
             let (outcome, record) = prepared
                 .run(async |call_in: &mut Call| {
                     let instance = export.instantiate_async(&mut call_in.store).await?;
-                    let context = convert::trigger_context(call, deadline_ms);
+                    let context =
+                        convert::trigger_context((&call.workspace, Some(&call.workflow)), &call.trigger, deadline_ms);
                     instance
                         .flowcell_plugin_trigger()
                         .call_on_webhook(&mut call_in.store, &call.trigger, &context, &config, &sent)
@@ -184,11 +237,15 @@ struct Prepared<'a> {
     sandbox: &'a Sandbox,
     loaded: Arc<Loaded>,
     outbound: Outbound,
+    /// Why its action's default connection adds nothing.
+    lacks: Option<CredentialError>,
     began: Timestamp,
     ends_at: Timestamp,
     /// What the guest is told of it: in a replay, what it was told then.
     told_deadline: Timestamp,
     seed: SeedOf,
+    /// Where the plugin asks for services of the host, or nothing is to happen.
+    services: Option<Box<Services>>,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -223,16 +280,22 @@ impl Sandbox {
         &self,
         workspace: &WorkspaceId,
         loaded: &Loaded,
-        wanted: &WantedCredentials<'_>,
-    ) -> Result<Option<Arc<dyn Authorizer>>, InvokeError> {
+        (wanted, mode): (&WantedCredentials<'_>, Mode<'_>),
+    ) -> Result<Added, InvokeError> {
         let manifest = &loaded.plugin.manifest;
-        let slot = manifest.action(wanted.action).and_then(|action| action.connection.as_ref());
-        let default = slot.and_then(|slot| slot.default.as_ref());
-        let Some(name) = wanted.named.or(default) else { return Ok(None) };
-        match self.ports.credentials.authorizer(Asking { workspace, name, plugin: &manifest.id }).await {
-            Ok(authorizer) => Ok(Some(authorizer)),
-            Err(CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }) if wanted.named.is_none() => {
-                Ok(None)
+        let default = manifest.slot(wanted.member).and_then(|slot| slot.default.as_ref());
+        let Some(name) = wanted.named.or(default) else { return Ok(Added::Nothing) };
+        let asking = Asking { workspace, name, plugin: &manifest.id };
+        let authorizer = match mode {
+            Mode::Live => self.ports.credentials.authorizer(asking).await,
+            Mode::Dry(_) | Mode::Replay(_) => self.ports.credentials.shown(asking).await,
+        };
+        match authorizer {
+            Ok(authorizer) => Ok(Added::By(authorizer)),
+            Err(error @ (CredentialError::Unknown { .. } | CredentialError::NotForPlugin { .. }))
+                if wanted.named.is_none() =>
+            {
+                Ok(Added::Lacking(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -242,12 +305,16 @@ impl Sandbox {
         let clock = &self.ports.clock;
         let loaded = self.loader.load(request.digest).await?;
         // A replay sends nothing, and the connection of then may be gone.
-        let credentials = match &request.credentials {
-            Some(wanted) if !matches!(request.mode, Mode::Replay(_)) => {
-                let authorizer = self.authorizer(request.workspace, &loaded, wanted).await?;
-                authorizer.map(|authorizer| (authorizer, wanted.idempotency_key))
+        let added = match request.mode {
+            Mode::Replay(_) => Added::Nothing,
+            Mode::Live | Mode::Dry(_) => {
+                self.authorizer(request.workspace, &loaded, (&request.credentials, request.mode)).await?
             }
-            _ => None,
+        };
+        let (authorizer, lacks) = match added {
+            Added::By(authorizer) => (Some(authorizer), None),
+            Added::Lacking(error) => (None, Some(error)),
+            Added::Nothing => (None, None),
         };
         let asked_for_slot = clock.now();
         let slot = tokio::select! {
@@ -267,6 +334,8 @@ impl Sandbox {
             bytes_out: loaded.limits.http_sent_bytes,
             bytes_in: loaded.limits.http_received_bytes,
         };
+        let services = (loaded.asks_for_services || !matches!(request.mode, Mode::Live))
+            .then(|| self.services(&request, (&loaded, &rights, authorizer.as_deref()), ends_at));
         let (source, ambient) = match request.mode {
             Mode::Live => (Source::Network, None),
             Mode::Dry(answers) => (Source::Pinned(Pinned::new(answers)), None),
@@ -278,11 +347,59 @@ impl Sandbox {
         };
         let mut pass =
             CallPass::new(rights, request.scope, ends_at, budget).with_ambient(GuestClock::new(began_at), source);
-        if let Some((authorizer, idempotency_key)) = credentials {
-            pass = pass.with_authorizer(authorizer, idempotency_key);
+        if request.reach == Reach::ReadOnly {
+            pass = pass.read_only();
+        }
+        if let Some(authorizer) = authorizer {
+            pass = pass.with_authorizer(authorizer, request.credentials.idempotency_key);
+        }
+        if let Some(call) = request.step {
+            let (store, named) = (Arc::clone(&self.ports.blobs), blob::named_in(&call.input));
+            pass = pass.with_blobs(CallBlobs { store, workspace: call.workspace.clone(), run: call.run, named });
         }
         let outbound = Outbound { door: self.ports.door.clone(), pass: Arc::new(pass) };
-        Ok(Prepared { sandbox: self, loaded, outbound, began, ends_at, told_deadline, seed, _slot: slot })
+        Ok(Prepared {
+            sandbox: self,
+            loaded,
+            outbound,
+            lacks,
+            began,
+            ends_at,
+            told_deadline,
+            seed,
+            services,
+            _slot: slot,
+        })
+    }
+
+    /// What a call may ask of the host, and who asks.
+    fn services(
+        &self,
+        request: &Request<'_>,
+        (loaded, rights, authorizer): (&Loaded, &Arc<Rights>, Option<&dyn Authorizer>),
+        deadline: Timestamp,
+    ) -> Box<Services> {
+        let step = request.step;
+        let caller = Caller {
+            workspace: request.workspace.clone(),
+            workflow: request.workflow.cloned(),
+            run: step.map(|call| call.run),
+            step: step.map(|call| call.step.clone()),
+            attempt: step.map_or(1, |call| call.attempt),
+            idempotency_key: request.credentials.idempotency_key.to_owned(),
+            nth: 0,
+            plugin: loaded.plugin.manifest.id.clone(),
+            digest: request.digest,
+            connection: authorizer.map(|authorizer| authorizer.connection().clone()),
+            deadline,
+            rights: Arc::clone(rights),
+        };
+        let source = match request.mode {
+            Mode::Live => ServiceSource::Live(Arc::clone(&self.ports.services)),
+            Mode::Dry(_) => Services::dry(&self.ports.services),
+            Mode::Replay(record) => ServiceSource::Recorded(record.host.clone()),
+        };
+        Box::new(Services::new(Some(caller), source, request.reach))
     }
 }
 
@@ -292,10 +409,11 @@ impl Prepared<'_> {
         self,
         guest: impl AsyncFnOnce(&mut Call) -> wasmtime::Result<T>,
     ) -> (Result<T, InvokeError>, CallRecord) {
-        let Self { sandbox, loaded, outbound, began, ends_at, told_deadline, seed, _slot } = self;
+        let Self { sandbox, loaded, outbound, lacks, began, ends_at, told_deadline, seed, services, _slot } = self;
         let ports = &sandbox.ports;
         let started = ports.clock.now();
-        let state = State::new(&loaded.limits, outbound.clone(), seed);
+        let mut state = State::new(&loaded.limits, outbound.clone(), seed);
+        state.services = services;
         let mut call = Call::new(&sandbox.loader.engine, &loaded.limits, state);
         let meter = Arc::clone(&call.meter);
         let ended = tokio::select! {
@@ -314,13 +432,20 @@ impl Prepared<'_> {
         let memory_bytes = state.limiter.memory_bytes_peak() as u64;
         let began_at = outbound.pass.clock().began_at();
         let ambient = state.seed_if_used().map(|seed| Ambient { began_at, deadline: told_deadline, seed });
-        let (log, log_lines_dropped) = state.into_log();
+        let (host, host_calls_dropped) = state.take_host_calls();
+        let (mut log, log_lines_dropped) = state.into_log();
+        if let Some(error) = lacks {
+            let message = format!("the requests of this step go without signature or credentials: {error}");
+            log.insert(0, LogLine { level: LogLevel::Warn, message });
+        }
         let record = CallRecord {
             duration_ms: Sandbox::millis(ports.clock.now().since(began)),
             cpu_ms: meter.used().as_secs_f64() * 1000.0,
             memory_bytes,
             fuel,
             http: outbound.pass.take_exchanges().0,
+            host,
+            host_calls_dropped,
             log,
             log_lines_dropped,
             ambient,

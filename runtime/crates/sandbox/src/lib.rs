@@ -17,14 +17,16 @@ pub mod limits;
 mod load;
 mod rehearse;
 mod schema;
+mod services;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowcell_core::connection::Credentials;
+use flowcell_core::host_call::HostServices;
 use flowcell_core::id::Digest;
-use flowcell_core::ports::{Catalog, Clock, Entropy};
+use flowcell_core::ports::{Blobs, Catalog, Clock, Entropy};
 
 pub use crate::ambient::SeedKey;
 pub use crate::cache::CacheError;
@@ -37,6 +39,7 @@ use crate::invoke::Slots;
 use crate::limits::{Ceiling, Limits};
 use crate::load::Loader;
 pub use crate::rehearse::DryRun;
+pub use crate::services::NoServices;
 
 /// How plugins are run. Everything but the two paths has a default.
 #[derive(Debug, Clone)]
@@ -76,6 +79,10 @@ pub struct Ports {
     pub grants: Arc<dyn Grants>,
     /// Gives calls of steps that name a connection what they authenticate with.
     pub credentials: Arc<dyn Credentials>,
+    /// What runs keep of the bodies that their steps fetched.
+    pub blobs: Arc<dyn Blobs>,
+    /// Answers what calls ask of the host besides requests.
+    pub services: Arc<dyn HostServices>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }

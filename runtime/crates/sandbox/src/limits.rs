@@ -46,6 +46,8 @@ pub struct Limits {
     pub stderr_bytes: usize,
     /// Outbound requests per call. Shopify and Zapier stop code steps in the same range.
     pub http_requests: u32,
+    /// Calls of the host's services per call: a page of contacts, one by one. Each is answered from this machine, but mail.
+    pub host_calls: u32,
     /// Bytes of all request bodies together.
     pub http_sent_bytes: u64,
     /// Bytes of all response bodies together; a single one is limited by the door.
@@ -82,6 +84,7 @@ impl Default for Limits {
             log_bytes: 256 * KIB,
             stderr_bytes: 64 * KIB,
             http_requests: 20,
+            host_calls: 100,
             http_sent_bytes: 16 * MIB as u64,
             http_received_bytes: 64 * MIB as u64,
             hostcall_bytes: 8 * MIB,
@@ -105,6 +108,7 @@ pub struct Ceiling {
     /// Ten minutes: the longest sensible answer of a slow API. A step's own timeout is usually shorter.
     pub wall: Duration,
     pub http_requests: u32,
+    pub host_calls: u32,
 }
 
 impl Default for Ceiling {
@@ -115,6 +119,7 @@ impl Default for Ceiling {
             fuel: fuel_beyond(Duration::from_mins(1)),
             wall: Duration::from_mins(10),
             http_requests: 1_000,
+            host_calls: 1_000,
         }
     }
 }
@@ -144,6 +149,7 @@ impl Limits {
             fuel: fuel.min(ceiling.fuel),
             wall: millis(asked.wall_ms, self.wall).min(ceiling.wall),
             http_requests: asked.http_requests.unwrap_or(self.http_requests).min(ceiling.http_requests),
+            host_calls: asked.host_calls.unwrap_or(self.host_calls).min(ceiling.host_calls),
             ..self
         }
     }
@@ -168,10 +174,14 @@ mod tests {
             cpu_ms: Some(u32::MAX),
             wall_ms: Some(u32::MAX),
             http_requests: Some(u32::MAX),
+            host_calls: Some(u32::MAX),
             fuel: Some(u64::MAX),
         });
         assert_eq!((greedy.memory_bytes, greedy.cpu), (ceiling.memory_bytes, ceiling.cpu));
-        assert_eq!((greedy.wall, greedy.http_requests), (ceiling.wall, ceiling.http_requests));
+        assert_eq!(
+            (greedy.wall, greedy.http_requests, greedy.host_calls),
+            (ceiling.wall, ceiling.http_requests, ceiling.host_calls)
+        );
         assert_eq!((modest.fuel, greedy.fuel), (Limits::default().fuel, ceiling.fuel));
     }
 

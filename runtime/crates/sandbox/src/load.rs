@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) schemas: Schemas,
     /// Manifest ∩ operator.
     pub(crate) limits: Limits,
+    /// Whether its calls are told apart for services of the host; most plugins need none of that.
+    pub(crate) asks_for_services: bool,
 }
 
 type Outcome = Result<Arc<Loaded>, InvokeError>;
@@ -177,13 +179,14 @@ impl Loader {
         let schemas = Schemas::compile(manifest).map_err(CompileError::Refused)?;
         let (defaults, ceiling) = &self.limits;
         let limits = defaults.effective(&manifest.limits, ceiling);
-        let needs = Needs { action: !manifest.actions.is_empty(), trigger: !manifest.triggers.is_empty() };
+        let needs = Needs::of(manifest);
         let component = self.component(&plugin, needs, &limits).await?;
         let exports =
             self.linker.instantiate_pre(&component).and_then(|instance| Exports::of(&instance, needs)).map_err(
                 |error| CompileError::Refused(format!("it does not fit the contract flowcell:plugin@1: {error:#}")),
             )?;
-        Ok(Loaded { plugin, exports, schemas, limits })
+        let asks_for_services = !manifest.capabilities.services().is_empty();
+        Ok(Loaded { plugin, exports, schemas, limits, asks_for_services })
     }
 
     /// The machine code: from the cache, or compiled now and put there.

@@ -15,21 +15,25 @@
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
 //! wal            the last groups, until the trees have them (see `wal`)
-//! sled/          fifteen trees (see `tables`)
+//! sled/          nineteen trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
+mod blobs;
 mod blocks;
 mod codec;
 mod compaction;
 mod connections;
+mod contacts;
 mod definitions;
+mod delivered;
 mod destinations;
 mod disk;
 mod flush;
 mod fresh;
 mod group;
 mod guard;
+mod inbox;
 mod index;
 mod journal;
 mod lock;
@@ -37,6 +41,8 @@ mod manifest;
 mod mark;
 mod open;
 mod payload;
+mod people;
+mod polls;
 mod queue;
 mod retention;
 mod schedules;

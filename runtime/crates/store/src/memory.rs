@@ -1,5 +1,8 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
+mod contacts;
+mod people;
+mod polls;
 mod retention;
 mod search;
 
@@ -7,14 +10,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use flowcell_core::blob::Blob;
 use flowcell_core::connection::{Connections, StoredConnection};
 use flowcell_core::destination::DestinationRecord;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, Digest, EventId, NotificationId, RunId, UserId, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Item;
+use flowcell_core::people::StoredPerson;
 use flowcell_core::ports::{
-    Accepted, Append, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers, Reference,
-    RunQueue, ScheduleCursor, Schedules, StoreError, Tail, TailPosition, TailRead, Triggers, WorkflowHead,
-    WorkflowVersion,
+    Accepted, Append, Blobs, Changed, Definitions, Delivery, Destinations, Hook, HookBinding, Journal, LateCallers,
+    PollState, Reference, RunQueue, ScheduleCursor, Schedules, StoreError, SubscriptionState, Tail, TailPosition,
+    TailRead, Triggers, WorkflowHead, WorkflowVersion,
 };
+use flowcell_core::receipt::Receipt;
 use flowcell_core::run::event::Recorded;
 use flowcell_core::run::fold::RunSummary;
 use flowcell_core::time::Timestamp;
@@ -30,12 +37,18 @@ use crate::tail::{Grown, Ring};
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    contacts_changed: Arc<Notify>,
     tail: Arc<Ring<WorkspaceId>>,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Arc::default(), changed: Arc::default(), tail: Arc::new(Ring::new(0)) }
+        Self {
+            state: Arc::default(),
+            changed: Arc::default(),
+            contacts_changed: Arc::default(),
+            tail: Arc::new(Ring::new(0)),
+        }
     }
 }
 
@@ -57,6 +70,13 @@ struct State {
     destinations: BTreeMap<(WorkspaceId, String), DestinationRecord>,
     references: BTreeMap<(WorkspaceId, WorkflowId), Reference>,
     late: BTreeMap<(WorkspaceId, WorkflowId), LateCallers>,
+    blobs: BTreeMap<(RunId, Digest), Blob>,
+    book: contacts::Book,
+    people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
+    inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
+    receipts: BTreeMap<(WorkspaceId, String), Receipt>,
+    polls: BTreeMap<(WorkspaceId, WorkflowId), PollState>,
+    subscriptions: BTreeMap<(WorkspaceId, WorkflowId), SubscriptionState>,
 }
 
 #[derive(Debug)]
@@ -79,6 +99,22 @@ impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that holds the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Blobs for MemoryStore {
+    async fn keep(&self, _: &WorkspaceId, run: RunId, blob: Blob) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let of_run = state.blobs.range((run, Digest::from_bytes([0; 32]))..=(run, Digest::from_bytes([255; 32])));
+        let others = of_run.filter(|((_, digest), _)| *digest != blob.facts.blob).map(|(_, kept)| kept.facts.bytes);
+        rules::check_blobs(run, others.sum::<u64>() + blob.facts.bytes)?;
+        state.blobs.insert((run, blob.facts.blob), blob);
+        Ok(())
+    }
+
+    async fn blob(&self, _: &WorkspaceId, run: RunId, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        Ok(self.state().blobs.get(&(run, *digest)).cloned())
     }
 }
 
@@ -136,21 +172,33 @@ impl Journal for MemoryStore {
 }
 
 impl State {
-    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
-        let key =
-            delivery.dedupe_key.as_ref().map(|key| (delivery.workspace.clone(), delivery.trigger.clone(), key.clone()));
-        if let Some(earlier) = key.as_ref().and_then(|key| self.dedupe.get(key))
-            && rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?
-            && let Some(first) = self.events.get(&earlier.event)
-        {
-            return Ok(Accepted { duplicate: true, ..first.clone() });
+    /// The delivery that this one repeats.
+    fn first(&self, delivery: &Delivery) -> Result<Option<&Accepted>, StoreError> {
+        let Some(earlier) = key_of(delivery).and_then(|key| self.dedupe.get(&key)) else { return Ok(None) };
+        let repeats = rules::repeats(*earlier, delivery.received_at, &delivery.dedupe)?;
+        Ok(self.events.get(&earlier.event).filter(|_| repeats))
+    }
+
+    /// Refuses a delivery whose ids are taken, unless it repeats an earlier one.
+    fn check(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        if self.first(delivery)?.is_some() {
+            return Ok(());
         }
         if self.events.contains_key(&delivery.event) {
-            return Err(rules::already_there(&delivery));
+            return Err(rules::already_there(delivery));
         }
-        if let Some(taken) = delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
-            return Err(rules::exists(&taken.id.to_string()));
+        match delivery.runs.iter().find(|run| self.runs.contains_key(&run.id)) {
+            Some(taken) => Err(rules::exists(&taken.id.to_string())),
+            None => Ok(()),
         }
+    }
+
+    fn accept(&mut self, delivery: Delivery) -> Result<Accepted, StoreError> {
+        if let Some(first) = self.first(&delivery)? {
+            return Ok(Accepted { duplicate: true, ..first.clone() });
+        }
+        self.check(&delivery)?;
+        let key = key_of(&delivery);
         let runs = delivery.runs.iter().map(|run| run.id).collect();
         let accepted = Accepted { event: delivery.event, runs, duplicate: false };
         self.events.insert(delivery.event, accepted.clone());
@@ -185,6 +233,12 @@ impl State {
         }
         Ok(self.queue.set_due(append.run, kept.summary.due_at))
     }
+}
+
+/// By what a delivery is recognised.
+fn key_of(delivery: &Delivery) -> Option<(WorkspaceId, String, String)> {
+    let key = delivery.dedupe_key.clone()?;
+    Some((delivery.workspace.clone(), delivery.trigger.clone(), key))
 }
 
 #[async_trait]

@@ -1,10 +1,15 @@
 //! What every backend checks before it writes, so that no backend is more lenient than another. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use flowcell_core::blob::RUN_BYTES_MAX;
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{Digest, EventId};
-use flowcell_core::ports::{Append, DedupeTerms, Delivery, HookBinding, StoreError, WorkflowHead, WorkflowVersion};
+use flowcell_core::id::{Digest, EventId, RunId, WorkflowId};
+use flowcell_core::people::StoredPerson;
+use flowcell_core::ports::{
+    Append, DedupeTerms, Delivery, HookBinding, PollState, StoreError, WorkflowHead, WorkflowVersion,
+};
 use flowcell_core::run::event::RunEvent;
 use flowcell_core::time::Timestamp;
 
@@ -14,6 +19,9 @@ pub const DEDUPE_WINDOW: Duration = DedupeTerms::WINDOW_MAX;
 /// The most summaries one page of a list holds; a longer page is cut. 1,000 summaries are some 300 KiB of JSON, what an
 /// answer of the API may weigh.
 pub(crate) const PAGE_RUNS_MAX: usize = 1_000;
+
+/// The most contacts one page of a search holds; with their fields as much as a page of summaries.
+pub(crate) const PAGE_CONTACTS_MAX: usize = 200;
 
 /// An earlier delivery with the key of a new one.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +62,35 @@ pub(crate) fn check_delivery(delivery: &Delivery) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Refuses deliveries of a poll that are not of its workspace, do not begin right, or share an id.
+pub(crate) fn check_polled(poll: &PollState, deliveries: &[Delivery]) -> Result<(), StoreError> {
+    let (mut events, mut runs) = (HashSet::new(), HashSet::new());
+    for delivery in deliveries {
+        check_delivery(delivery)?;
+        let is_own = delivery.workspace == poll.workspace;
+        if !is_own || !events.insert(delivery.event) || !delivery.runs.iter().all(|run| runs.insert(run.id)) {
+            return Err(refused(format!(
+                "{} does not belong among what a poll of `{}` brought",
+                delivery.event, poll.workflow
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a state of a trigger that is not the next after `stored` (0: there is none yet).
+pub(crate) fn check_trigger_revision(workflow: &WorkflowId, revision: u64, stored: u64) -> Result<(), StoreError> {
+    if revision == stored.saturating_add(1) {
+        return Ok(());
+    }
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Err(StoreError::Conflict {
+        what: format!("what is kept about the trigger of `{workflow}`"),
+        expected: small(revision.saturating_sub(1)),
+        actual: small(stored),
+    })
+}
+
 /// Refuses entries that are not consecutive, or a summary that does not count them. Returns the first entry's `seq`.
 pub(crate) fn check_append(append: &Append) -> Result<u32, StoreError> {
     let Some(first) = append.entries.first() else {
@@ -83,6 +120,16 @@ pub(crate) fn check_length(append: &Append, first_seq: u32, length: u32) -> Resu
 /// What an append to a run that has ended gets: nothing may happen after the end.
 pub(crate) fn finished(append: &Append) -> StoreError {
     refused(format!("{} has finished; nothing can be appended", append.run))
+}
+
+/// Refuses what a run would keep in blobs beyond its limit.
+pub(crate) fn check_blobs(run: RunId, bytes: u64) -> Result<(), StoreError> {
+    if bytes <= RUN_BYTES_MAX {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{run} would keep {bytes} bytes in blobs, and {RUN_BYTES_MAX} are allowed; fetch less in one run, or start one for each part with `call`"
+    )))
 }
 
 /// Refuses a version, head and hook that are not of one workflow.
@@ -158,6 +205,18 @@ pub(crate) fn check_revision(connection: &StoredConnection, revision: u32) -> Re
     Err(StoreError::Conflict {
         what: format!("connection `{}`", connection.connection.name),
         expected: connection.revision.saturating_sub(1),
+        actual: revision,
+    })
+}
+
+/// The same of a user.
+pub(crate) fn check_person(stored: &StoredPerson, revision: u32) -> Result<(), StoreError> {
+    if stored.revision == revision.saturating_add(1) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        what: format!("user `{}`", stored.person.id),
+        expected: stored.revision.saturating_sub(1),
         actual: revision,
     })
 }

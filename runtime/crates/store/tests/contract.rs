@@ -4,16 +4,26 @@
 
 #[path = "contract/backend.rs"]
 mod backend;
+#[path = "contract/blobs.rs"]
+mod blobs;
 #[path = "contract/connections.rs"]
 mod connections;
+#[path = "contract/contacts.rs"]
+mod contacts;
 #[path = "contract/definitions.rs"]
 mod definitions;
 #[path = "contract/destinations.rs"]
 mod destinations;
+#[path = "contract/inbox.rs"]
+mod inbox;
 #[path = "contract/journal.rs"]
 mod journal;
 #[path = "contract/list.rs"]
 mod list;
+#[path = "contract/people.rs"]
+mod people;
+#[path = "contract/polls.rs"]
+mod polls;
 #[path = "contract/queue.rs"]
 mod queue;
 #[path = "contract/retention.rs"]
@@ -42,6 +52,10 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
+    blobs::{
+        a_blob_comes_back_as_it_was_after_a_restart,
+        a_blob_goes_with_its_run_and_stays_with_another_one,
+    },
     journal::{
         an_accepted_delivery_is_there_with_its_runs,
         an_event_without_runs_is_accepted_too,
@@ -102,6 +116,16 @@ on_every_backend! {
         the_rules_of_a_workflow_come_before_the_operators,
         runs_go_by_bytes_the_oldest_first_until_the_rest_fits,
     },
+    polls::{
+        what_a_poll_brought_and_its_cursor_are_written_together,
+        a_state_that_is_not_the_next_is_a_conflict_and_nothing_of_its_runs_is_there,
+        one_delivery_that_cannot_be_written_keeps_everything_else_out,
+        a_delivery_that_came_before_starts_nothing_and_the_others_do,
+        one_of_many_concurrent_polls_wins_with_all_its_runs,
+        large_cursors_and_payloads_are_there_after_a_restart,
+        states_are_listed_by_workflow_within_their_workspace,
+        subscriptions_follow_one_another_and_survive_a_restart,
+    },
     triggers::{
         a_reference_is_there_after_a_restart_and_is_written_over,
         late_callers_are_there_after_a_restart,
@@ -121,6 +145,21 @@ on_every_backend! {
         records_replace_those_before_and_are_listed_by_workspace_and_url,
         destinations_survive_a_restart,
     },
+    people::{
+        a_user_is_there_after_it_was_put_and_each_write_is_the_next_revision,
+        one_of_many_concurrent_writes_of_a_user_wins,
+        users_are_listed_by_id_within_their_workspace_and_survive_a_restart,
+        a_removed_user_takes_their_inbox_along,
+    },
+    inbox::{
+        a_message_is_in_every_recipients_inbox_newest_first_and_in_pages,
+        the_same_receipt_delivers_once_before_and_after_a_restart,
+        one_of_many_concurrent_deliveries_of_a_receipt_is_made,
+        a_receipt_that_is_too_old_does_not_count,
+        items_are_marked_read_and_unread_and_deleted,
+        an_inbox_keeps_its_newest,
+        receipts_are_kept_and_forgotten_by_their_time,
+    },
     schedules::{
         a_cursor_is_there_after_it_was_put_and_replaces_the_one_before,
         a_cursor_belongs_to_one_trigger_of_one_workflow_of_one_workspace,
@@ -134,5 +173,15 @@ on_every_backend! {
         connections_are_listed_by_name_within_their_workspace,
         a_removed_connection_is_gone_and_its_name_is_free,
         connections_survive_a_restart_however_large,
+    },
+    contacts::{
+        sixty_four_concurrent_upserts_of_one_person_make_one_contact,
+        concurrent_upserts_by_different_identities_make_one_contact,
+        a_change_leaves_what_it_is_found_by_free_for_others,
+        what_a_change_sets_off_waits_until_it_is_dispatched,
+        the_same_key_is_answered_as_the_first_time,
+        a_deleted_contact_takes_notes_and_history_with_it,
+        contacts_are_searched_in_pages_within_their_workspace,
+        large_contacts_notes_and_definitions_survive_a_restart,
     },
 }

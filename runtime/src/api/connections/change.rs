@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use flowcell_core::capability::HttpRule;
 use flowcell_core::connection::{Connection, Kind as ConnectionKind, State as Usable, StoredConnection};
 use flowcell_core::id::ConnectionName;
 use flowcell_core::plugin::PluginId;
@@ -15,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{check_note, invalid, read, read_secret, shown_once, taken, view, with};
+use super::{check_note, declared_fits, invalid, read, read_secret, rules, shown_once, taken, view, with};
 use crate::api::json;
 use crate::api::query::ApiPath;
 use crate::app::App;
@@ -30,7 +29,7 @@ use crate::http::problem::{Kind, Problem};
 struct Rotation {
     /// Absent: Flowcell makes one, of the kinds that allow it.
     secret: Option<Box<RawValue>>,
-    hosts: Option<Vec<HttpRule>>,
+    hosts: Option<Vec<String>>,
     overlap_ms: Option<u64>,
 }
 
@@ -46,6 +45,7 @@ pub(crate) async fn rotate(
         let days = rotation::OVERLAP_MAX.as_secs() / 86_400;
         return Err(Problem::new(Kind::InvalidConnection, format!("`overlap_ms` is more than {days} days.")));
     }
+    let hosts = rotation.hosts.as_deref().map(rules).transpose()?;
     let given = rotation.secret.map(taken);
     let now = app.ports.clock.now();
     let mut generated = None;
@@ -53,11 +53,13 @@ pub(crate) async fn rotate(
         .connections
         .change::<Problem>(&app.workspace, &name, |before| {
             let mut connection = before.connection.clone();
-            if let Some(hosts) = &rotation.hosts {
+            if let Some(hosts) = &hosts {
                 connection.bound.hosts.clone_from(hosts);
+                connection.bound.anywhere &= hosts.is_empty();
                 wanted::check(&connection.kind, &connection.bound).map_err(invalid)?;
             }
             let new = if let Some(json) = &given {
+                declared_fits(&app, &connection.kind, json)?;
                 read_secret(&connection.kind, json)?
             } else {
                 let made = generate(&connection.kind, &*app.ports.entropy).ok_or_else(|| needs_secret(before))?;
@@ -65,7 +67,8 @@ pub(crate) async fn rotate(
                 made.document
             };
             // Nothing of the secret before goes to other hosts: who may change a binding may not know it.
-            let is_rebound = connection.bound.hosts != before.connection.bound.hosts;
+            let is_rebound =
+                connection.bound.hosts != before.connection.bound.hosts && !before.connection.bound.anywhere;
             let secret = if is_rebound { new } else { replaced(&app, before, new, now + overlap) };
             if let ConnectionKind::StandardWebhooks { public_key: shown } = &mut connection.kind {
                 *shown = public_key(&secret);
@@ -80,7 +83,7 @@ pub(crate) async fn rotate(
         })
         .await?;
     let released = match stored.connection.state {
-        Usable::Ready => app.control.reconnected(&app.workspace, &name).await?,
+        Usable::Ready => app.reconnected(&name, app.ports.clock.now()).await?,
         _ => Vec::new(),
     };
     let mut document = view(&app, &stored);
@@ -130,7 +133,7 @@ impl Generated {
 #[serde(deny_unknown_fields)]
 struct Edit {
     note: Option<String>,
-    hosts: Option<Vec<HttpRule>>,
+    hosts: Option<Vec<String>>,
 }
 
 /// `PATCH /connections/{name}`: the note; and hosts can be taken away. A new one needs the secret again, or whoever may change a binding could
@@ -144,24 +147,24 @@ pub(crate) async fn edit(
     if let Some(note) = &edit.note {
         check_note(note)?;
     }
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    let hosts = edit.hosts.as_deref().map(rules).transpose()?;
+    change(&app, &name, |connection| {
         if let Some(note) = &edit.note {
             connection.note.clone_from(note);
         }
-        if let Some(hosts) = &edit.hosts {
-            if !wanted::only_takes_away(hosts, &connection.bound.hosts) {
+        if let Some(hosts) = &hosts {
+            if !wanted::only_takes_away(hosts, &connection.bound) {
                 let detail = format!(
                     "Another host gets the secret only from who has it: give it again, with `flowcell connection rotate {name} --host …`."
                 );
                 return Err(Problem::new(Kind::InvalidConnection, detail));
             }
             connection.bound.hosts.clone_from(hosts);
+            connection.bound.anywhere &= hosts.is_empty();
         }
-        kept(before, connection)
-    });
-    let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+        check(connection)
+    })
+    .await
 }
 
 /// `PUT /connections/{name}/plugins/{publisher}/{plugin}`: steps of this plugin may name it.
@@ -170,13 +173,11 @@ pub(crate) async fn allow(
     ApiPath(path): ApiPath<(ConnectionName, String, String)>,
 ) -> Result<Response, Problem> {
     let (name, plugin) = split(path)?;
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    change(&app, &name, |connection| {
         wanted::allow(&mut connection.bound.plugins, plugin.clone());
-        kept(before, connection)
-    });
-    let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+        check(connection)
+    })
+    .await
 }
 
 /// `DELETE /connections/{name}/plugins/{publisher}/{plugin}`.
@@ -185,19 +186,31 @@ pub(crate) async fn disallow(
     ApiPath(path): ApiPath<(ConnectionName, String, String)>,
 ) -> Result<Response, Problem> {
     let (name, plugin) = split(path)?;
-    let changed = app.connections.change::<Problem>(&app.workspace, &name, |before| {
-        let mut connection = before.connection.clone();
+    change(&app, &name, |connection| {
         connection.bound.plugins.retain(|allowed| *allowed != plugin);
         // Without any plugin it is of no use, and still there: its owner may allow another.
+        Ok(())
+    })
+    .await
+}
+
+/// Changes what is known of a connection; its secret stays.
+async fn change(
+    app: &App,
+    name: &ConnectionName,
+    edit: impl Fn(&mut Connection) -> Result<(), Problem> + Send,
+) -> Result<Response, Problem> {
+    let changed = app.connections.change::<Problem>(&app.workspace, name, |before| {
+        let mut connection = before.connection.clone();
+        edit(&mut connection)?;
         Ok(Change { connection, usage: before.usage.clone(), secret: None })
     });
     let stored = changed.await?;
-    Ok(json(StatusCode::OK, &view(&app, &stored)))
+    Ok(json(StatusCode::OK, &view(app, &stored)))
 }
 
-fn kept(before: &StoredConnection, connection: Connection) -> Result<Change, Problem> {
-    wanted::check(&connection.kind, &connection.bound).map_err(invalid)?;
-    Ok(Change { connection, usage: before.usage.clone(), secret: None })
+fn check(connection: &Connection) -> Result<(), Problem> {
+    wanted::check(&connection.kind, &connection.bound).map_err(invalid)
 }
 
 fn split((name, publisher, plugin): (ConnectionName, String, String)) -> Result<(ConnectionName, PluginId), Problem> {

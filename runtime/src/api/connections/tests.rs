@@ -89,7 +89,7 @@ async fn what_cannot_be_is_refused_where_it_stands_and_never_repeated() {
 #[tokio::test]
 async fn a_secret_that_is_made_here_is_shown_once_and_rotated_with_an_overlap() {
     let bench = Bench::new();
-    let document = json!({ "name": "hooks", "kind": "standard-webhooks", "plugins": ["test/tools"] });
+    let document = json!({ "name": "hooks", "kind": "standard-webhooks", "anywhere": true, "plugins": ["test/tools"] });
     let (status, added) = add(&bench, &document).await;
     assert_eq!(status, 201, "{added}");
     let secret = added["generated"]["secret"].as_str().unwrap().to_owned();

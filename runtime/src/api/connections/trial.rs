@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use flowcell_core::capability::{Grant, HttpCapability, HttpRule, Rights, StepScope};
-use flowcell_core::connection::{CredentialError, Outgoing, StoredConnection};
+use flowcell_core::connection::{CredentialError, Kind as ConnectionKind, Outgoing, StoredConnection};
 use flowcell_core::id::ConnectionName;
 use flowcell_core::plugin::PluginId;
 use flowcell_sandbox::egress::{Budget, CallPass, OutboundRequest};
@@ -30,7 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Trial {
-    url: Url,
+    /// Absent for what is not used with HTTP.
+    #[serde(default)]
+    url: Option<Url>,
     #[serde(default = "get")]
     method: String,
 }
@@ -48,6 +50,13 @@ pub(crate) async fn test(
     let trial: Trial = read(&app, request).await?;
     let stored = app.connections.get(&app.workspace, &name).await?;
     let stored = stored.ok_or(WriteError::Unknown(name))?;
+    if matches!(stored.connection.kind, ConnectionKind::Smtp { .. }) {
+        return Ok(json(StatusCode::OK, &sign_in(&app, &stored).await));
+    }
+    let Some(url) = trial.url else {
+        let detail = "Say where to send the request (`url`): an address that the connection is bound to.";
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    };
     let authorizer = match app.tokens.authorizer_for_owner(stored.clone()).await {
         Ok(authorizer) => authorizer,
         Err(error @ CredentialError::Sealed { .. }) => return Err(WriteError::Sealed(error).into()),
@@ -58,24 +67,24 @@ pub(crate) async fn test(
     };
     let now = app.ports.clock.now();
     let message_id = format!("msg_test_{:032x}", id_bits(&*app.ports.entropy));
-    let outgoing = Outgoing { method: &trial.method, url: &trial.url, body: b"", message_id: &message_id, now };
+    let outgoing = Outgoing { method: &trial.method, url: &url, body: b"", message_id: &message_id, now };
     if !authorizer.is_bound_to(&outgoing) {
         let hosts: Vec<String> = stored.connection.bound.hosts.iter().map(ToString::to_string).collect();
         let detail = format!(
             "The connection is not bound to {} {}, so the request would go without its credentials. It is bound to: {}.",
             trial.method,
-            trial.url.origin().ascii_serialization(),
+            url.origin().ascii_serialization(),
             hosts.join("; ")
         );
         return Err(Problem::new(Kind::InvalidConnection, detail));
     }
     let budget = Budget { requests: 1, ..Budget::default() };
-    let rights = Arc::new(rights(&stored, &trial.url)?);
+    let rights = Arc::new(rights(&stored, &url)?);
     let pass =
         CallPass::new(rights, StepScope::default(), now + TIMEOUT, budget).with_authorizer(authorizer, message_id);
     let request = OutboundRequest {
         method: trial.method.clone(),
-        url: trial.url.to_string(),
+        url: url.to_string(),
         timeout: Some(TIMEOUT),
         ..OutboundRequest::default()
     };
@@ -87,6 +96,16 @@ pub(crate) async fn test(
         },
     };
     Ok(json(StatusCode::OK, &document))
+}
+
+/// Signs in to the mail server, and sends nothing.
+async fn sign_in(app: &App, stored: &StoredConnection) -> Value {
+    match app.mailer.try_out(stored, app.ports.clock.now() + TIMEOUT).await {
+        Ok(()) => {
+            json!({ "is_accepted": true, "message": "The mail server takes the user name and password. Nothing was sent." })
+        }
+        Err(failure) => json!({ "is_accepted": false, "message": format!("{}.", failure.message) }),
+    }
 }
 
 /// Whether the credentials were taken: 401 and 403 say no, a failure of the other side says nothing.

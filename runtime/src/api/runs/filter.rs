@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use flowcell_core::id::{RunId, StepId, WorkflowId};
+use flowcell_core::id::{ContactId, RunId, StepId, WorkflowId};
 use flowcell_core::ports::{PageRequest, RunFilter};
 use flowcell_core::run::fold::RunStatus;
 use flowcell_core::search::FieldMatch;
@@ -26,6 +26,7 @@ pub(crate) struct ListQuery {
     status: Option<String>,
     step: Option<String>,
     error: Option<String>,
+    contact: Option<String>,
     from: Option<String>,
     to: Option<String>,
     field: Option<String>,
@@ -56,6 +57,7 @@ impl ListQuery {
                 }
                 fits
             }),
+            contact: parse::<ContactId>("contact", self.contact, &mut faults),
             from: parse::<Timestamp>("from", self.from, &mut faults),
             to: parse::<Timestamp>("to", self.to, &mut faults),
             field: parse::<FieldMatch>("field", self.field, &mut faults),
@@ -131,6 +133,7 @@ mod tests {
             status: bad(),
             step: bad(),
             error: Some(String::new()),
+            contact: bad(),
             from: bad(),
             to: bad(),
             field: bad(),
@@ -139,7 +142,7 @@ mod tests {
         };
         let document = query.read().unwrap_err().document(None);
         let named: Vec<_> = document.errors.iter().map(|fault| fault.pointer.as_str()).collect();
-        let names = ["workflow", "status", "step", "error", "from", "to", "field", "cursor", "limit"];
+        let names = ["workflow", "status", "step", "error", "contact", "from", "to", "field", "cursor", "limit"];
         assert_eq!(named, names.map(|name| format!("/query/{name}")));
         assert!(document.detail.starts_with("The parameter `workflow` is not right: `?` is not a workflow id"));
     }

@@ -20,6 +20,7 @@ pub(crate) fn summary(run: &RunSummary) -> Value {
         "created_at": run.created_at,
         "finished_at": run.finished_at,
         "error_code": run.error_code,
+        "contact": run.contact,
     })
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn run(run: &Run, (workflow, custom_values): (Option<&Workflow>, &Val
         "finished_at": run.finished_at,
         "duration_ms": run.finished_at.map(|end| end.since(run.created_at).as_millis()),
         "trigger": run.trigger,
+        "contact": run.contact.as_ref().map(|contact| contact.id),
         "error": error(run),
         "output": run.output,
         "cancel_requested": run.cancel,

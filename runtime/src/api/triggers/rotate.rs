@@ -61,6 +61,7 @@ pub(crate) async fn rotate(
     };
     app.ports.definitions.rotate(head.clone(), hook, gone).await?;
     app.routes.forget(&id);
+    app.plugin_triggers.tell();
     let late = late::of(&app, &id).await?;
     let document = json!({
         "workflow": id,

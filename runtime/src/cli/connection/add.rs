@@ -23,6 +23,9 @@ pub(crate) struct Add {
     /// Where the secret may go: `[METHOD,…] scheme://host[:port][/path/*]`
     #[arg(long, value_name = "RULE")]
     host: Vec<String>,
+    /// hmac, standard-webhooks: sign for any host that a step sends to, instead of --host
+    #[arg(long, conflicts_with = "host")]
+    anywhere: bool,
     /// A plugin whose steps may use it, such as flowcell/custom-webhook
     #[arg(long, value_name = "PLUGIN")]
     plugin: Vec<String>,
@@ -46,6 +49,7 @@ enum KindName {
     StandardWebhooks,
     GoogleServiceAccount,
     Smtp,
+    WebhookUrl,
     WebhookSecret,
     Plugin,
 }
@@ -71,6 +75,9 @@ struct Settings {
     /// oauth-code: where the owner consents
     #[arg(long, value_name = "URL")]
     authorize_url: Option<String>,
+    /// oauth-code: the issuer identifier of a server whose answers always name it (RFC 9207: `authorization_response_iss_parameter_supported`)
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     /// oauth-*: the client's id
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -98,9 +105,15 @@ struct Settings {
     /// smtp: its port [default: 587]
     #[arg(long, value_name = "PORT")]
     smtp_port: Option<u16>,
-    /// smtp: starttls or implicit [default: starttls]
+    /// smtp: starttls, implicit, or none for a server on this machine [default: starttls]
     #[arg(long, value_name = "HOW")]
     smtp_tls: Option<String>,
+    /// smtp: whom mails come from that name no sender, `Ana <ana@example.com>` [default: the user's name]
+    #[arg(long, value_name = "ADDRESS")]
+    smtp_sender: Option<String>,
+    /// smtp: certificates (PEM) of an authority of your own
+    #[arg(long, value_name = "FILE")]
+    smtp_ca: Option<PathBuf>,
     /// plugin: the kind it declares, PUBLISHER/NAME/KIND
     #[arg(long, value_name = "KIND")]
     declared: Option<String>,
@@ -120,7 +133,12 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()
         .map_err(|_| Failure::Usage("the key file is not JSON; Google gives it as JSON".to_owned()))?;
-    let settings = args.settings.of(args.kind, key_file.as_ref()).map_err(Failure::Usage)?;
+    let mut settings = args.settings.of(args.kind, key_file.as_ref()).map_err(Failure::Usage)?;
+    if let (Some(file), Some(settings)) = (&args.settings.smtp_ca, settings.as_object_mut()) {
+        let pem = String::from_utf8(input::read_file(file, KEY_FILE_BYTES_MAX)?.to_vec());
+        let pem = pem.map_err(|_| Failure::Usage("the file of --smtp-ca holds no certificates (PEM)".to_owned()))?;
+        settings.insert("ca".to_owned(), json!(pem));
+    }
     let described = json!({ "kind": kind, "name": args.name, "settings": settings });
     let secret = match key_file.as_ref().and_then(|file| file.get("private_key")) {
         Some(private_key) => Some(json!({ "private_key": private_key })),
@@ -129,6 +147,9 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
     let mut body =
         json!({ "name": args.name, "kind": kind, "hosts": args.host, "plugins": args.plugin, "note": args.note });
     if let Some(fields) = body.as_object_mut() {
+        if args.anywhere {
+            fields.insert("anywhere".to_owned(), json!(true));
+        }
         if !settings.is_null() {
             fields.insert("settings".to_owned(), settings);
         }
@@ -154,7 +175,7 @@ impl Settings {
         let mut put = |key: &str, value: Value| settings.insert(key.to_owned(), value);
         let mut optional = Vec::new();
         match kind {
-            KindName::Bearer | KindName::WebhookSecret => return Ok(Value::Null),
+            KindName::Bearer | KindName::WebhookUrl | KindName::WebhookSecret => return Ok(Value::Null),
             KindName::StandardWebhooks => return Ok(json!({})),
             KindName::ApiKey => {
                 return match (&self.header, &self.query) {
@@ -177,6 +198,9 @@ impl Settings {
                 put("client_id", json!(need(&self.client_id, "client-id")?));
                 put("scopes", json!(self.scope));
                 optional.push(("authentication", &self.authentication));
+                if kind == KindName::OauthCode {
+                    optional.push(("issuer", &self.issuer));
+                }
             }
             KindName::Hmac => {
                 put("header", json!(need(&self.header, "header")?));
@@ -199,6 +223,7 @@ impl Settings {
                 put("port", json!(self.smtp_port.unwrap_or(587)));
                 put("tls", json!(self.smtp_tls.as_deref().unwrap_or("starttls")));
                 put("username", json!(need(&self.username, "username")?));
+                optional.push(("sender", &self.smtp_sender));
             }
             KindName::Plugin => {
                 let declared = need(&self.declared, "declared")?;

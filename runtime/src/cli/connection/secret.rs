@@ -78,6 +78,7 @@ fn what(kind: &str) -> &'static str {
         "basic" | "smtp" => "password",
         "oauth-client-credentials" | "oauth-code" => "client secret",
         "google-service-account" => "private key",
+        "webhook-url" => "address",
         _ => "secret",
     }
 }
@@ -94,6 +95,7 @@ fn document(kind: &str, secret: &Secret<String>) -> Value {
         "basic" | "smtp" => json!({ "password": text }),
         "oauth-client-credentials" | "oauth-code" => json!({ "client_secret": text }),
         "google-service-account" => json!({ "private_key": text }),
+        "webhook-url" => json!({ "url": text }),
         "hmac" | "standard-webhooks" | "webhook-secret" => json!({ "secrets": [{ "value": text }] }),
         // A plugin names its fields itself: the server says which.
         _ => json!(text),

@@ -190,6 +190,9 @@ impl<'w> Page<'w> {
                 self.line(step, "the event comes");
                 self.value(step, "", payload);
             }
+            RunEvent::ContactEnrolled { step, contact } => {
+                self.line(step, format!("contact {contact} is the run's from now on"));
+            }
             RunEvent::ChildEnded { step, outcome, output } => {
                 let said = match outcome {
                     Outcome::Succeeded => "the called run has succeeded".to_owned(),
@@ -201,6 +204,7 @@ impl<'w> Page<'w> {
                 self.line(step, printable(&said));
                 self.value(step, "output", output);
             }
+            RunEvent::ContactEnrolled { step, contact } => self.line(step, &format!("{contact} is the run's contact now")),
             RunEvent::Created { .. }
             | RunEvent::StepStarted { .. }
             | RunEvent::Kept { .. }

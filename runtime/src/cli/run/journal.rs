@@ -203,6 +203,25 @@ fn print_exchange(exchange: &Value, page: &mut Page<'_>) {
         line.push_str(&page.paint(Style::Faint, format!(" ({})", printable(address))));
     }
     page.line(line);
+    print_credentials(at(exchange, "/credentials"), page);
+}
+
+/// `            with crm: authorization, webhook-id`.
+fn print_credentials(added: &Value, page: &mut Page<'_>) {
+    let connection = text_of(added, "/connection");
+    if connection.is_empty() {
+        return;
+    }
+    let headers = items(added, "/headers").iter().map(|header| text_of(header, "/0"));
+    let names: Vec<String> =
+        headers.chain(items(added, "/query").iter().map(|name| format!("?{}", text_of(name, "")))).collect();
+    let line = if names.is_empty() {
+        page.paint(Style::Warn, format!("            without {connection}: it is not bound to this address"))
+    } else {
+        let renewed = if at(added, "/renewed") == true { ", renewed after a 401" } else { "" };
+        page.paint(Style::Faint, format!("            with {connection}: {}{renewed}", printable(&names.join(", "))))
+    };
+    page.line(line);
 }
 
 fn print_value(label: &str, value: &Value, page: &mut Page<'_>) {

@@ -1,18 +1,12 @@
 //! `flowcell trigger requests` and `listen`: what came to a trigger, and what comes.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::Value;
 
 use crate::cli::Failure;
 use crate::cli::document::{at, items, path_segment, text_of};
 use crate::cli::output::{Output, Style, printable};
-use crate::client::{Client, ClientError};
-
-/// How long to wait before a broken stream is asked for again, and how often in a row: half a minute outlasts a restart.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-const RETRIES_MAX: u32 = 30;
+use crate::client::Client;
 
 #[derive(Debug, Args)]
 pub(crate) struct Requests {
@@ -83,23 +77,7 @@ pub(super) async fn listen(args: &Listen, client: &Client, output: &Output) -> R
             }
         }
         output.warning("the connection was lost; trying again");
-        events = again(client, &path, last.as_deref()).await?;
-    }
-}
-
-async fn again(client: &Client, path: &str, last: Option<&str>) -> Result<crate::client::Events, Failure> {
-    let mut tries = 0;
-    loop {
-        tokio::time::sleep(RETRY_AFTER).await;
-        tries += 1;
-        match client.events(path, last).await {
-            Ok(events) => return Ok(events),
-            Err(ClientError::Problem(problem)) if problem.status != 503 => {
-                return Err(ClientError::Problem(problem).into());
-            }
-            Err(error) if tries == RETRIES_MAX => return Err(error.into()),
-            Err(_) => {}
-        }
+        events = client.events_again(&path, last.as_deref()).await?;
     }
 }
 

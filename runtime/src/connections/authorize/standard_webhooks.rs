@@ -99,6 +99,7 @@ impl Authorizer for StandardWebhooks {
             public: vec![(id, request.message_id.to_owned()), (timestamp, seconds)],
             headers: vec![(signature, Secret::new(signatures.join(" ")))],
             query: Vec::new(),
+            path: None,
         })
     }
     /// Another signature would be the same.

@@ -16,7 +16,7 @@ const HERE: &str = "https://api.example.com/v1/x";
 
 fn connection(kind: &Value, hosts: &[&str]) -> Connection {
     let mut connection = json!({
-        "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "plugins": ["acme/crm"] },
+        "workspace": "default", "name": "crm", "bound": { "hosts": hosts, "anywhere": hosts.is_empty(), "plugins": ["acme/crm"] },
         "state": { "is": "ready" },
         "created_at": Timestamp::default(), "updated_at": Timestamp::default(),
     });
@@ -38,7 +38,7 @@ async fn added(authorizer: &dyn Authorizer, message_id: &str, seconds: u64, body
     let request =
         Outgoing { method: "POST", url: &url, body, message_id, now: Timestamp::from_millis(seconds * 1000 + 999) };
     assert!(authorizer.is_bound_to(&request));
-    let Additions { public, headers, query } = authorizer.authorize(&request).await.unwrap();
+    let Additions { public, headers, query, path: _ } = authorizer.authorize(&request).await.unwrap();
     let mut all = public;
     all.extend(headers.into_iter().map(|(name, value)| (name, value.expose().clone())));
     assert!(all.iter().all(|(name, _)| authorizer.headers().contains(name)), "only what was announced is added");

@@ -29,7 +29,7 @@ fn connection(clock: &dyn Clock) -> Connection {
         workspace: workspace(),
         name: name(),
         kind: Kind::Bearer,
-        bound: Binding { hosts: vec!["https://a.example".parse().unwrap()], plugins: vec![plugin()] },
+        bound: Binding { hosts: vec!["https://a.example".parse().unwrap()], anywhere: false, plugins: vec![plugin()] },
         note: String::new(),
         state: State::Ready,
         created_at: clock.now(),
@@ -74,6 +74,40 @@ async fn a_plugin_that_may_use_it_gets_what_puts_the_secret_where_it_is_bound() 
     let other: PluginId = "evil/crm".parse().unwrap();
     let refused = broker.authorizer(asking(&workspace(), &name(), &other)).await.err().unwrap();
     assert!(refused.to_string().contains("flowcell connection allow crm evil/crm"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_taken_away_reaches_calls_under_way() {
+    let store = MemoryStore::new();
+    let broker = broker(&store);
+    let hosts = ["https://a.example", "https://b.example"].map(|rule| rule.parse().unwrap()).to_vec();
+    let mut added = connection(&SystemClock);
+    added.bound.hosts = hosts;
+    broker.add(added, &bearer("s3cret")).await.unwrap();
+    let call = broker.authorizer(asking(&workspace(), &name(), &plugin())).await.unwrap();
+    let sent = async |url: &str| {
+        let url = url.parse().unwrap();
+        let request = Outgoing { method: "GET", url: &url, body: b"", message_id: "m", now: SystemClock.now() };
+        call.authorize(&request).await.map(|added| added.headers.len()).map_err(|error| error.code())
+    };
+    let change = async |change: fn(&mut Connection)| {
+        let (workspace, name) = (workspace(), name());
+        let changed = broker.change::<WriteError>(&workspace, &name, |stored| {
+            let mut connection = stored.connection.clone();
+            change(&mut connection);
+            Ok(Change { connection, usage: stored.usage.clone(), secret: None })
+        });
+        changed.await.unwrap();
+    };
+    assert_eq!((sent("https://a.example").await, sent("https://b.example").await), (Ok(1), Ok(1)));
+    change(|connection| connection.bound.hosts.truncate(1)).await;
+    assert_eq!((sent("https://a.example").await, sent("https://b.example").await), (Ok(1), Ok(0)));
+    change(|connection| connection.bound.plugins.clear()).await;
+    assert_eq!(sent("https://a.example").await, Err("connection-not-allowed"));
+    change(|connection| connection.bound.plugins.push(plugin())).await;
+    assert_eq!(sent("https://a.example").await, Ok(1));
+    broker.remove(&workspace(), &name()).await.unwrap();
+    assert_eq!(sent("https://a.example").await, Err("connection-unknown"));
 }
 
 #[tokio::test]

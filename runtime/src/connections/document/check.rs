@@ -30,6 +30,8 @@ pub(crate) enum InvalidSecret {
     SigningKeys,
     #[error("`private_key` is no private key in PEM: it begins with -----BEGIN PRIVATE KEY-----")]
     NoPrivateKey,
+    #[error("`url` is no address that begins with https://")]
+    NoUrl,
     #[error("`client_secret` is missing; a client without one says `authentication: none`")]
     NoClientSecret,
 }
@@ -72,6 +74,12 @@ pub(super) fn check(kind: &Kind, document: &SecretDocument) -> Result<(), Invali
         SecretDocument::PrivateKey { private_key } => {
             let is_pem = private_key.expose().trim_start().starts_with("-----BEGIN PRIVATE KEY-----");
             if is_pem { Ok(()) } else { Err(InvalidSecret::NoPrivateKey) }
+        }
+        SecretDocument::WebhookUrl { url } => {
+            let is_address = url::Url::parse(url.expose()).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none()
+            });
+            if is_address { for_header("url", url) } else { Err(InvalidSecret::NoUrl) }
         }
         SecretDocument::Plugin { fields } => {
             if fields.values().any(|secret| secret.expose().is_empty()) {

@@ -54,6 +54,10 @@ pub(super) fn read(kind: &Kind, json: &[u8]) -> Result<SecretDocument, InvalidSe
             let PrivateKey { private_key } = of(kind, json)?;
             SecretDocument::PrivateKey { private_key: private_key.0 }
         }
+        Kind::WebhookUrl => {
+            let Address { url } = of(kind, json)?;
+            SecretDocument::WebhookUrl { url: url.0 }
+        }
         Kind::Plugin { .. } => {
             let fields: BTreeMap<String, Text> = of(kind, json)?;
             SecretDocument::Plugin { fields: fields.into_iter().map(|(name, text)| (name, text.0)).collect() }
@@ -75,6 +79,7 @@ pub(super) fn fields_of(kind: &Kind) -> &'static str {
         Kind::Hmac(_) | Kind::WebhookSecret => "`secrets`, a list of objects with a `value`",
         Kind::StandardWebhooks { .. } => "`secrets` and `signing_keys`, lists of objects with a `value`",
         Kind::GoogleServiceAccount { .. } => "`private_key`",
+        Kind::WebhookUrl => "`url`",
         Kind::Plugin { .. } => "the fields that the plugin's manifest marks as secret, each a text",
     }
 }
@@ -95,6 +100,12 @@ struct Key {
 #[serde(deny_unknown_fields)]
 struct Password {
     password: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    url: Text,
 }
 
 #[derive(Deserialize)]

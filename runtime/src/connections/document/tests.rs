@@ -39,6 +39,7 @@ fn every_kind() -> Vec<(Kind, Value)> {
             json!({ "kind": "smtp", "settings": { "host": "m", "port": 587, "tls": "starttls", "username": "u" } }),
             json!({ "password": "p" }),
         ),
+        (json!({ "kind": "webhook-url" }), json!({ "url": "https://hooks.chat.example/services/T0/B0/tokentokentoken?sig=abcdefghij" })),
         (json!({ "kind": "webhook-secret" }), json!({ "secrets": [{ "value": "w" }] })),
         (
             json!({ "kind": "plugin", "settings": { "plugin": "acme/crm", "id": "account", "fields": {} } }),
@@ -91,6 +92,8 @@ fn what_cannot_be_a_secret_is_refused_and_never_repeated() {
         ("standard-webhooks", json!({ "secrets": [{ "value": "hunter2" }] }), "whsec_"),
         ("standard-webhooks", json!({ "secrets": [{ "value": "whsec_aHVudGVyMg==" }] }), "24 to 64"),
         ("google-service-account", json!({ "private_key": "hunter2" }), "PEM"),
+        ("webhook-url", json!({ "url": "hunter2" }), "https://"),
+        ("webhook-url", json!({ "url": "https://u:hunter2@a.example/" }), "https://"),
         ("oauth-client-credentials", json!({}), "client_secret"),
         ("plugin", json!({ "a": "" }), "empty"),
         ("plugin", json!({ "a": ["hunter2"] }), "manifest"),

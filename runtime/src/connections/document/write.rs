@@ -21,6 +21,8 @@ struct Plain<'d> {
     #[serde(skip_serializing_if = "Option::is_none")]
     private_key: Option<&'d str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'d str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'d str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'d str>,
@@ -63,6 +65,7 @@ fn plain(document: &SecretDocument) -> Plain<'_> {
         SecretDocument::Bearer { token } => Plain { token: Some(token.expose()), ..Plain::default() },
         SecretDocument::ApiKey { key } => Plain { key: Some(key.expose()), ..Plain::default() },
         SecretDocument::Password { password } => Plain { password: Some(password.expose()), ..Plain::default() },
+        SecretDocument::WebhookUrl { url } => Plain { url: Some(url.expose()), ..Plain::default() },
         SecretDocument::PrivateKey { private_key } => {
             Plain { private_key: Some(private_key.expose()), ..Plain::default() }
         }

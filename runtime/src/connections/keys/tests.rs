@@ -104,6 +104,7 @@ fn connection(number: usize) -> Connection {
         kind: Kind::Bearer,
         bound: Binding {
             hosts: vec!["https://a.example".parse().unwrap()],
+            anywhere: false,
             plugins: vec!["acme/crm".parse().unwrap()],
         },
         note: String::new(),

@@ -8,7 +8,7 @@ use flowcell_core::id::ConnectionName;
 use flowcell_core::secret::Secret;
 
 use super::super::authorize::Bound;
-use super::{Held, Place, Tokens};
+use super::{Held, Place, Tokens, is_same};
 
 /// `Authorization: Bearer` with a token that may be renewed once during the call.
 pub(super) struct Bearer {
@@ -48,24 +48,59 @@ impl Authorizer for Bearer {
     fn is_bound_to(&self, request: &Outgoing<'_>) -> bool {
         self.bound.admits(request)
     }
-    async fn authorize(&self, request: &Outgoing<'_>) -> Result<Additions, CredentialError> {
-        let held = if let Some(held) = self.current().filter(|held| held.renew_at.is_none_or(|at| request.now < at)) {
-            held
-        } else {
-            let held = self.tokens.token(&self.place, None).await?;
+    async fn authorize(&self, _: &Outgoing<'_>) -> Result<Additions, CredentialError> {
+        // Asked each time: somebody may have changed the connection since the call began.
+        let held = self.tokens.token(&self.place).await?;
+        if self.current().is_none_or(|current| !is_same(&current.token, &held.token)) {
             self.take_over(held.clone());
-            held
-        };
+        }
         let value = Secret::new(["Bearer ", held.token.expose()].concat());
         Ok(Additions { headers: vec![("authorization".to_owned(), value)], ..Additions::default() })
     }
     /// Another call may have renewed it already: then its token is taken.
     async fn refused(&self) -> Result<bool, CredentialError> {
-        let held = self.tokens.token(&self.place, self.current().as_ref().map(|held| &held.token)).await?;
-        self.take_over(held);
-        Ok(true)
+        let refused = self.current();
+        let held = self.tokens.token_other_than(&self.place, refused.as_ref().map(|held| &held.token)).await?;
+        Ok(held.map(|held| self.take_over(held)).is_some())
     }
     fn secrets(&self) -> Vec<Secret<String>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|held| held.token.clone()).collect()
+    }
+}
+
+/// The same for show: it has no token, and needs none.
+pub(super) struct Shown {
+    bound: Bound,
+    headers: [String; 1],
+}
+
+impl Shown {
+    pub(super) fn new(bound: Bound) -> Self {
+        Self { bound, headers: ["authorization".to_owned()] }
+    }
+}
+
+#[async_trait]
+impl Authorizer for Shown {
+    fn connection(&self) -> &ConnectionName {
+        self.bound.name()
+    }
+    fn headers(&self) -> &[String] {
+        &self.headers
+    }
+    fn query(&self) -> &[String] {
+        &[]
+    }
+    fn is_bound_to(&self, request: &Outgoing<'_>) -> bool {
+        self.bound.admits(request)
+    }
+    async fn authorize(&self, _: &Outgoing<'_>) -> Result<Additions, CredentialError> {
+        Ok(Additions::default())
+    }
+    async fn refused(&self) -> Result<bool, CredentialError> {
+        Ok(false)
+    }
+    fn secrets(&self) -> Vec<Secret<String>> {
+        Vec::new()
     }
 }

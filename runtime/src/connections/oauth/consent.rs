@@ -41,13 +41,53 @@ enum Pending {
     /// Somebody may begin.
     Ticket { place: Place, until: Timestamp },
     /// Somebody has begun.
-    State { place: Place, until: Timestamp, session: Hash, verifier: Secret<String> },
+    State { place: Place, until: Timestamp, session: Hash, verifier: Secret<String>, issuer: Issuer },
 }
 
 impl Pending {
     fn until(&self) -> Timestamp {
         match self {
             Self::Ticket { until, .. } | Self::State { until, .. } => *until,
+        }
+    }
+}
+
+/// Who may have given an answer (RFC 9207): a state goes to one server, and another one that is made to see it must not get the code answered with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Issuer {
+    /// It names itself so, always.
+    Named(String),
+    /// If it names itself, it is of one of these origins.
+    Of(Vec<String>),
+}
+
+impl Issuer {
+    fn of(issuer: Option<&String>, urls: [&Url; 2]) -> Self {
+        match issuer {
+            Some(issuer) => Self::Named(issuer.clone()),
+            None => Self::Of(urls.map(|url| url.origin().ascii_serialization()).to_vec()),
+        }
+    }
+
+    /// Whether an answer with this `iss` can be its own. Compared as it stands (RFC 9207 §2.4).
+    fn admits(&self, iss: Option<&str>) -> Result<(), String> {
+        match (self, iss) {
+            (Self::Named(issuer), Some(iss)) if issuer == iss => Ok(()),
+            (Self::Named(issuer), None) => Err(format!("it does not say who gives it, and `{issuer}` always does")),
+            (Self::Of(_), None) => Ok(()),
+            (Self::Of(origins), Some(iss)) => {
+                let origin = iss.parse::<Url>().ok().map(|url| url.origin().ascii_serialization());
+                if origin.is_some_and(|origin| origins.contains(&origin)) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "it comes from `{iss}`, which is none of {}; if that is right, name it as the connection's `issuer`",
+                    origins.join(", ")
+                ))
+            }
+            (Self::Named(issuer), Some(iss)) => {
+                Err(format!("it comes from `{iss}`, and this connection is with `{issuer}`"))
+            }
         }
     }
 }
@@ -63,6 +103,20 @@ pub(crate) struct Departure {
 pub(crate) struct Return {
     pub(crate) place: (WorkspaceId, ConnectionName),
     pub(crate) verifier: Secret<String>,
+    issuer: Issuer,
+}
+
+impl Return {
+    /// One that may come from anywhere.
+    #[cfg(test)]
+    pub(super) fn of(place: Place, verifier: Secret<String>) -> Self {
+        Self { place, verifier, issuer: Issuer::Of(Vec::new()) }
+    }
+
+    /// Why an answer that names `iss` as its giver is not the one that was asked for.
+    pub(crate) fn is_from(&self, iss: Option<&str>) -> Result<(), String> {
+        self.issuer.admits(iss)
+    }
 }
 
 /// Too many people consent at the same moment.
@@ -90,9 +144,18 @@ impl Consents {
         }
     }
 
+    /// Whether a ticket would open something. Looking does not use it up: mail scanners and previews look, too.
+    pub(crate) fn opens(&self, ticket: &str) -> Option<Place> {
+        let now = self.clock.now();
+        match self.lock().get(&hash(ticket)) {
+            Some(Pending::Ticket { place, until }) if now < *until => Some(place.clone()),
+            _ => None,
+        }
+    }
+
     /// Where to send the browser.
     pub(crate) fn begin(&self, stored: &StoredConnection, redirect: &Url) -> Result<Option<Departure>, Crowded> {
-        let Kind::OauthCode { authorize_url, client } = &stored.connection.kind else { return Ok(None) };
+        let Kind::OauthCode { authorize_url, issuer, client } = &stored.connection.kind else { return Ok(None) };
         let (state, session, verifier) = (self.random(), self.random(), self.random());
         let mut to = authorize_url.clone();
         let challenge = BASE64URL_NOPAD.encode(&Sha256::digest(verifier.expose().as_bytes()));
@@ -108,16 +171,17 @@ impl Consents {
         }
         let place = (stored.connection.workspace.clone(), stored.connection.name.clone());
         let until = self.clock.now() + TIME_MAX;
-        let pending = Pending::State { place, until, session: hash(session.expose()), verifier };
+        let issuer = Issuer::of(issuer.as_ref(), [authorize_url, &client.token_url]);
+        let pending = Pending::State { place, until, session: hash(session.expose()), verifier, issuer };
         self.put(hash(state.expose()), pending)?;
         Ok(Some(Departure { to, session }))
     }
 
     /// What a state was given for, when `session` is that of the browser it was given to. It is used up, whatever comes of it.
     pub(crate) fn come_back(&self, state: &str, session: Option<&str>) -> Option<Return> {
-        let Pending::State { place, session: given, verifier, .. } = self.take(state)? else { return None };
+        let Pending::State { place, session: given, verifier, issuer, .. } = self.take(state)? else { return None };
         let is_same: bool = session.is_some_and(|session| hash(session).ct_eq(&given).into());
-        is_same.then_some(Return { place, verifier })
+        is_same.then_some(Return { place, verifier, issuer })
     }
 
     fn put(&self, key: Hash, pending: Pending) -> Result<(), Crowded> {
@@ -185,7 +249,7 @@ impl Tokens {
     }
 
     async fn exchange(&self, back: Return, code: Secret<String>, redirect: Url) -> Result<Connected, NotConnected> {
-        let Return { place: (workspace, name), verifier } = back;
+        let Return { place: (workspace, name), verifier, .. } = back;
         let stored = self.broker.get(&workspace, &name).await.map_err(WriteError::from)?;
         let stored = stored.ok_or_else(|| WriteError::Unknown(name.clone()))?;
         let (Kind::OauthCode { client, .. }, SecretDocument::Oauth(secret)) =

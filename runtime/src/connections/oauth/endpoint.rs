@@ -8,6 +8,7 @@ use flowcell_core::capability::{Grant, HttpCapability, HttpRule, Rights, StepSco
 use flowcell_core::connection::{ClientAuthentication, OauthClient};
 use flowcell_core::ports::Clock;
 use flowcell_core::secret::Secret;
+use flowcell_core::time::Timestamp;
 use flowcell_sandbox::egress::{Budget, CallPass, Door, OutboundRequest, OutboundResponse};
 use serde::Deserialize;
 use url::Url;
@@ -73,7 +74,7 @@ impl Endpoint {
         };
         let host = client.token_url.host_str().unwrap_or_default().to_owned();
         match self.door.send(&pass, request).await {
-            Ok(answer) => read(&without_echo(answer, secret, &form), &host),
+            Ok(answer) => read(&without_echo(answer, secret, &form), &host, self.clock.now()),
             Err(error) if error.retryable => Err(Refusal::ForNow {
                 reason: format!("its token endpoint at {host} does not answer: {}", error.message),
                 retry_after_ms: None,
@@ -91,9 +92,6 @@ const MASKED_BYTES_MIN: usize = 4;
 
 /// The answer without what was sent to get it: the words of a refusal are written down and shown.
 fn without_echo(answer: OutboundResponse, secret: &OauthSecret, form: &Form) -> OutboundResponse {
-    if (200..=299).contains(&answer.status) {
-        return answer; // it is not shown, and a token in it is what was asked for
-    }
     let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(&answer.body) else { return answer };
     let sent = form.iter().filter(|(name, _)| *name != "grant_type" && *name != "redirect_uri").map(|(_, value)| value);
     let held = [&secret.client_secret, &secret.access_token, &secret.refresh_token];
@@ -106,6 +104,9 @@ fn without_echo(answer: OutboundResponse, secret: &OauthSecret, form: &Form) -> 
                 *text = text.replace(shown.as_str(), "•••");
             }
         }
+    }
+    if document.get("error").is_none_or(serde_json::Value::is_null) {
+        return answer; // it is not shown, and a token in it is what was asked for
     }
     OutboundResponse { body: document.to_string().into_bytes().into(), ..answer }
 }
@@ -173,8 +174,8 @@ struct Answer {
     error_description: Option<String>,
 }
 
-fn read(answer: &OutboundResponse, host: &str) -> Result<Granted, Refusal> {
-    let for_now = |reason: String| Refusal::ForNow { reason, retry_after_ms: retry_after(answer) };
+fn read(answer: &OutboundResponse, host: &str, now: Timestamp) -> Result<Granted, Refusal> {
+    let for_now = |reason: String| Refusal::ForNow { reason, retry_after_ms: retry_after(answer, now) };
     if answer.body.len() > ANSWER_BYTES_MAX {
         return Err(for_now(format!(
             "its token endpoint at {host} answers {} bytes, which are no token",
@@ -183,7 +184,12 @@ fn read(answer: &OutboundResponse, host: &str) -> Result<Granted, Refusal> {
     }
     let parsed = serde_json::from_slice::<Answer>(&answer.body);
     match answer.status {
-        200..=299 => {}
+        // Some services refuse so.
+        200..=299 => {
+            if let Ok(Answer { error: Some(code), access_token: None, error_description, .. }) = &parsed {
+                return Err(refused(host, (code, error_description.as_deref()), for_now));
+            }
+        }
         408 | 425 | 429 | 500.. => {
             return Err(for_now(format!("its token endpoint at {host} answered {}", answer.status)));
         }
@@ -194,16 +200,15 @@ fn read(answer: &OutboundResponse, host: &str) -> Result<Granted, Refusal> {
             return Err(Refusal::ForGood(reason));
         }
         status => {
-            let (code, description) = match parsed {
-                Ok(Answer { error: Some(code), error_description, .. }) => (code, error_description),
-                _ => (format!("{status} without a reason"), None),
-            };
-            // Codes of the authorization endpoint that services answer here too.
-            if matches!(code.as_str(), "temporarily_unavailable" | "server_error" | "slow_down") {
-                return Err(for_now(format!("its token endpoint at {host} says {code}")));
+            if let Ok(Answer { error: Some(code), error_description, .. }) = &parsed {
+                return Err(refused(host, (code, error_description.as_deref()), for_now));
             }
-            let description = description.map_or_else(String::new, |text| format!(" ({})", plain(&text)));
-            return Err(Refusal::ForGood(format!("{host} refuses to give a token: {}{description}", plain(&code))));
+            // A proxy, a firewall, a page that moved: not the words of an authorization server (RFC 6749 §5.2), and no reason to give a consent up.
+            let retry_after_ms = retry_after(answer, now).or(Some(UNEXPLAINED_RETRY_MS));
+            let reason = format!(
+                "its token endpoint at {host} answered {status} without an OAuth error; is `token_url` right, and does something stand in between?"
+            );
+            return Err(Refusal::ForNow { reason, retry_after_ms });
         }
     }
     let unreadable = || for_now(format!("its token endpoint at {host} answered something that is no token"));
@@ -230,6 +235,19 @@ fn read(answer: &OutboundResponse, host: &str) -> Result<Granted, Refusal> {
     })
 }
 
+/// When an endpoint is asked again that refused without saying why. A minute: somebody may be mending it.
+const UNEXPLAINED_RETRY_MS: u64 = 60_000;
+
+/// What an error of RFC 6749 §5.2 means.
+fn refused(host: &str, (code, description): (&str, Option<&str>), for_now: impl Fn(String) -> Refusal) -> Refusal {
+    // Codes of the authorization endpoint that services answer here too.
+    if matches!(code, "temporarily_unavailable" | "server_error" | "slow_down") {
+        return for_now(format!("its token endpoint at {host} says {code}"));
+    }
+    let description = description.map_or_else(String::new, |text| format!(" ({})", plain(text)));
+    Refusal::ForGood(format!("{host} refuses to give a token: {}{description}", plain(code)))
+}
+
 /// Whether it can stand in a header.
 fn is_token(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -240,9 +258,18 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-fn retry_after(answer: &OutboundResponse) -> Option<u64> {
+/// The longest wait that a token endpoint can ask for: beyond an hour somebody may have mended it.
+const RETRY_AFTER_MAX_S: u64 = 3_600;
+
+/// Seconds, or a date (RFC 9110 §10.2.3).
+fn retry_after(answer: &OutboundResponse, now: Timestamp) -> Option<u64> {
     let (_, value) = answer.headers.iter().find(|(name, _)| name == "retry-after")?;
-    value.parse::<u64>().ok().map(|seconds| seconds.min(3_600) * 1_000)
+    let value = value.trim();
+    let seconds = value.parse::<u64>().ok().or_else(|| {
+        let at = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(at.as_secs().saturating_sub(now.as_millis() / 1_000))
+    });
+    seconds.map(|seconds| seconds.min(RETRY_AFTER_MAX_S) * 1_000)
 }
 
 #[cfg(test)]

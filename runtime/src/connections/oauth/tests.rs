@@ -12,6 +12,7 @@ use flowcell_sandbox::egress::EgressConfig;
 use flowcell_store::memory::MemoryStore;
 use flowcell_testkit::StaticCatalog;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use self::endpoint::Fake;
@@ -100,7 +101,11 @@ impl Lab {
             workspace,
             name,
             kind,
-            bound: Binding { hosts: vec!["https://api.example".parse().unwrap()], plugins: Vec::new() },
+            bound: Binding {
+                hosts: vec!["https://api.example".parse().unwrap()],
+                anywhere: false,
+                plugins: Vec::new(),
+            },
             note: String::new(),
             state: State::Ready,
             created_at: now,
@@ -234,6 +239,39 @@ async fn a_token_that_is_refused_is_renewed_once_for_all_that_had_it() {
 }
 
 #[tokio::test]
+async fn a_peer_that_refuses_every_token_makes_no_storm_of_renewals() {
+    let fake = Fake::numbered(3_600).await;
+    let lab = Lab::consented(&fake).await;
+    let mut renewed = 0;
+    for _ in 0..20 {
+        let call = lab.authorizer().await.unwrap();
+        lab.sent(&*call).await.unwrap();
+        renewed += usize::from(call.refused().await.unwrap());
+    }
+    assert_eq!((renewed, fake.requests().len()), (FORCED_MAX, FORCED_MAX));
+    assert_eq!(lab.stored().await.connection.state, State::Ready, "its 401 may be about something else");
+    lab.pass(FORCED_WITHIN);
+    let call = lab.authorizer().await.unwrap();
+    assert!(call.refused().await.unwrap());
+    assert_eq!(fake.requests().len(), FORCED_MAX + 1);
+}
+
+#[tokio::test]
+async fn what_is_known_of_tokens_that_nobody_uses_is_given_up() {
+    let fake = Fake::numbered(60).await;
+    let lab = Lab::consented(&fake).await;
+    lab.token().await.unwrap();
+    let known = || lab.tokens.flights.lock().unwrap().len();
+    for number in 0..50 {
+        drop(lab.tokens.flight(&(place().0, format!("c-{number}").parse().unwrap())));
+    }
+    assert_eq!(known(), 2, "the token that is good yet, and the last one asked for");
+    lab.pass(Duration::from_hours(1));
+    drop(lab.tokens.flight(&(place().0, "late".parse().unwrap())));
+    assert_eq!(known(), 1);
+}
+
+#[tokio::test]
 async fn client_credentials_are_asked_for_again_and_never_written() {
     let fake = Fake::numbered(3_600).await;
     let mut lab = Lab::new();
@@ -347,7 +385,7 @@ async fn a_crash_between_answer_and_disk_is_said_clearly_and_consent_repairs_it(
     assert_eq!(error.code(), "connection-needs-reconnecting");
     assert!(error.to_string().contains("invalid_grant (used before)"), "{error}");
     lab.pass(Duration::from_secs(1));
-    let back = consent::Return { place: place(), verifier: Secret::new("v".to_owned()) };
+    let back = consent::Return::of(place(), Secret::new("v".to_owned()));
     let redirect: url::Url = "https://flow.example/oauth/callback".parse().unwrap();
     let code = Secret::new("consent".to_owned());
     let connected = lab.tokens.connect(back, code, redirect).await.ok().unwrap();
@@ -360,18 +398,23 @@ async fn a_crash_between_answer_and_disk_is_said_clearly_and_consent_repairs_it(
     assert_eq!(lab.token().await.unwrap(), "a4");
 }
 
-#[tokio::test]
-async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refresh_token() {
+/// A call whose renewal has reached the token endpoint, which does not answer until it is released.
+async fn renewing() -> (Fake, Arc<Lab>, JoinHandle<Result<String, CredentialError>>) {
     let fake = Fake::numbered(3_600).await;
     let lab = Arc::new(Lab::consented(&fake).await);
     lab.pass(Duration::from_mins(11));
     fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
+    let call = TaskTracker::new().spawn({
         let lab = Arc::clone(&lab);
         async move { lab.token().await }
     });
     fake.until(1).await;
+    (fake, lab, call)
+}
+
+#[tokio::test]
+async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refresh_token() {
+    let (fake, lab, call) = renewing().await;
     lab.pass(Duration::from_secs(1));
     lab.change(|connection, secret| {
         connection.note = "mine".to_owned();
@@ -387,16 +430,7 @@ async fn another_client_secret_during_a_renewal_keeps_both_it_and_the_new_refres
 
 #[tokio::test]
 async fn a_consent_during_a_renewal_is_not_overwritten_by_it() {
-    let fake = Fake::numbered(3_600).await;
-    let lab = Arc::new(Lab::consented(&fake).await);
-    lab.pass(Duration::from_mins(11));
-    fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
-        let lab = Arc::clone(&lab);
-        async move { lab.token().await }
-    });
-    fake.until(1).await;
+    let (fake, lab, call) = renewing().await;
     lab.pass(Duration::from_secs(1));
     lab.change(|_, secret| {
         let SecretDocument::Oauth(secret) = secret else { panic!("no secret of OAuth") };
@@ -410,18 +444,9 @@ async fn a_consent_during_a_renewal_is_not_overwritten_by_it() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_its_renewal_to_finish_and_closing_waits_for_it() {
-    let fake = Fake::numbered(3_600).await;
-    let lab = Arc::new(Lab::consented(&fake).await);
-    lab.pass(Duration::from_mins(11));
-    fake.hold();
-    let tasks = TaskTracker::new();
-    let call = tasks.spawn({
-        let lab = Arc::clone(&lab);
-        async move { lab.token().await }
-    });
-    fake.until(1).await;
+    let (fake, lab, call) = renewing().await;
     call.abort();
-    let closed = tasks.spawn({
+    let closed = TaskTracker::new().spawn({
         let lab = Arc::clone(&lab);
         async move { lab.tokens.close().await }
     });

@@ -3,6 +3,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 use flowcell_core::connection::HmacAlgorithm::Sha256;
+use http::HeaderMap;
 
 use super::mac::{Key, is_code, matching};
 use super::public_key::PublicKey;
@@ -18,10 +19,18 @@ struct Names {
 const STANDARD: Names = Names { id: "webhook-id", timestamp: "webhook-timestamp", signature: "webhook-signature" };
 const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
 
+/// Of which family a request is: nothing of the other one is read.
+fn names(headers: &HeaderMap) -> Names {
+    if !headers.contains_key(STANDARD.signature) && headers.contains_key(SVIX.signature) { SVIX } else { STANDARD }
+}
+
+/// The id that the signature of a verified request covers.
+pub(super) fn signed_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(names(headers).id).and_then(|id| id.to_str().ok())
+}
+
 pub(super) fn check(request: &Presented<'_>, keys: &[Key], public_keys: &[PublicKey]) -> Result<Proof, Refusal> {
-    // All three are of one family: nothing of the other one is read.
-    let is_svix = !request.headers.contains_key(STANDARD.signature) && request.headers.contains_key(SVIX.signature);
-    let names = if is_svix { SVIX } else { STANDARD };
+    let names = names(request.headers);
     let given = Given::read(names.signature, header(request, names.signature)?)?;
     let id = header(request, names.id)?;
     let at = header(request, names.timestamp)?;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
+use super::service::{Service, ServiceCapabilities, ServiceRights};
+use super::{Denial, DeniedBy, HostPattern, HttpCapability, HttpRule, InvalidRule, Origin, RequestTarget};
 use crate::plugin::PluginId;
 use crate::serde_text::serde_as_text;
 
@@ -16,14 +17,23 @@ pub struct Grant {
     pub plugin: PluginId,
     #[serde(default)]
     pub http: Vec<HttpGrant>,
+    /// Services of the host that it may use, if its manifest asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
 }
 
 impl Grant {
-    /// Everything the plugin asks for: what built-in plugins get.
+    /// Every request the plugin asks for: what built-in plugins get.
     pub fn as_asked(plugin: PluginId, asked: &[HttpCapability]) -> Self {
         let rules = asked.iter().flat_map(|capability| &capability.hosts).cloned().map(HttpGrant::Rule);
         let from_input = asked.iter().any(|capability| capability.from_input.is_some()).then_some(HttpGrant::FromInput);
-        Self { plugin, http: rules.chain(from_input).collect() }
+        Self { plugin, http: rules.chain(from_input).collect(), services: Vec::new() }
+    }
+
+    /// And every service it asks for.
+    #[must_use]
+    pub fn and_services(self, asked: &ServiceCapabilities) -> Self {
+        Self { services: asked.asked().map(|(service, _)| service).collect(), ..self }
     }
 
     /// Whether it lists places; the blanket consent to what authors write is none.
@@ -34,15 +44,24 @@ impl Grant {
     /// The narrowest grant that lets `request` through.
     pub(super) fn for_request(plugin: &PluginId, request: &RequestTarget<'_>) -> Self {
         let rule = HttpRule::for_origin(request.method(), request.origin());
-        Self { plugin: plugin.clone(), http: vec![HttpGrant::Rule(rule)] }
+        Self { plugin: plugin.clone(), http: vec![HttpGrant::Rule(rule)], services: Vec::new() }
     }
 }
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither plugin ids nor rules can contain a quote or backslash, so nothing needs escaping.
-        let rules: Vec<String> = self.http.iter().map(|grant| format!("\"{grant}\"")).collect();
-        write!(f, "[[grants]]\nplugin = \"{}\"\nhttp = [{}]", self.plugin, rules.join(", "))
+        // Neither plugin ids nor rules nor names of services can contain a quote or backslash, so nothing needs escaping.
+        let quoted = |text: String| format!("\"{text}\"");
+        let rules: Vec<String> = self.http.iter().map(|grant| quoted(grant.to_string())).collect();
+        let services: Vec<String> = self.services.iter().map(|service| quoted(service.to_string())).collect();
+        write!(f, "[[grants]]\nplugin = \"{}\"", self.plugin)?;
+        if !rules.is_empty() || services.is_empty() {
+            write!(f, "\nhttp = [{}]", rules.join(", "))?;
+        }
+        if !services.is_empty() {
+            write!(f, "\nservices = [{}]", services.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +95,7 @@ pub struct Rights {
     pub plugin: PluginId,
     pub asked: Vec<HttpCapability>,
     pub granted: Vec<HttpGrant>,
+    pub services: ServiceRights,
 }
 
 impl Rights {
@@ -83,7 +103,15 @@ impl Rights {
     pub fn new(plugin: PluginId, asked: Vec<HttpCapability>, grants: &[Grant]) -> Self {
         let granted =
             grants.iter().filter(|grant| grant.plugin == plugin).flat_map(|grant| grant.http.clone()).collect();
-        Self { plugin, asked, granted }
+        Self { plugin, asked, granted, services: ServiceRights::default() }
+    }
+
+    /// With the services that `asked` names and those of `grants` that name the plugin give.
+    #[must_use]
+    pub fn with_services(mut self, asked: ServiceCapabilities, grants: &[Grant]) -> Self {
+        let given = grants.iter().filter(|grant| grant.plugin == self.plugin).flat_map(|grant| &grant.services);
+        self.services = ServiceRights { asked, granted: given.copied().collect() };
+        self
     }
 
     pub(super) fn names(&self, request: &RequestTarget<'_>) -> bool {
@@ -110,7 +138,46 @@ impl Ceiling {
         self.deny_hosts.iter().any(|pattern| pattern.matches(&origin.host))
     }
 
+    /// Whether anybody may reach this host by another protocol than HTTP. Of an allow list the hosts count; schemes, ports and paths are HTTP's.
+    pub fn admit_host(&self, host: &str) -> Result<(), Denial> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let is_named = |rule: &HttpRule| super::rule::host_matches(&rule.host, &host);
+        if self.deny_hosts.iter().any(|pattern| pattern.matches(&host))
+            || !(self.allow.is_empty() || self.allow.iter().any(is_named))
+        {
+            return Err(Denial {
+                rule: DeniedBy::Ceiling,
+                message: format!(
+                    "the host `{host}` is denied: it lies outside what the operator of this server allows to anybody. \
+                     No grant can go beyond that; ask the operator"
+                ),
+                grant_to_add: None,
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn contains(&self, request: &RequestTarget<'_>) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|rule| rule.matches(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_holds_for_hosts_that_are_reached_by_other_protocols_too() {
+        let ceiling = |allow: &[&str], deny: &[&str]| Ceiling {
+            allow: allow.iter().map(|rule| rule.parse().unwrap()).collect(),
+            deny_hosts: deny.iter().map(|host| host.parse().unwrap()).collect(),
+        };
+        assert!(Ceiling::default().admit_host("mail.example.com").is_ok());
+        let allowed = ceiling(&["https://*.example.com/v1/*"], &["old.example.com"]);
+        assert!(allowed.admit_host("mail.example.com").is_ok());
+        assert!(allowed.admit_host("MAIL.example.com.").is_ok());
+        for denied in ["mail.example.org", "old.example.com", "OLD.example.com.", "10.0.0.1"] {
+            assert!(allowed.admit_host(denied).unwrap_err().message.contains("the operator"), "{denied}");
+        }
     }
 }

@@ -178,7 +178,7 @@ fn host_pattern(below: bool, host: String) -> Result<String, &'static str> {
 }
 
 /// `host` as in [`Origin`]: lower case, no trailing dot.
-fn host_matches(pattern: &str, host: &str) -> bool {
+pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
         None => pattern == host,

@@ -371,7 +371,7 @@ fn what_cannot_be_asked_is_said_with_its_place() {
         # "{{ trigger.body.total > }}"
         error at "": syntax error: unexpected end of input, expected expression
         # "triger.body.total"
-        error at "": `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
+        error at "": `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
         # {"is":"equal","to":1,"value":"{{ trigger.body.nothing }}"}
         error at "/value": `trigger.body.nothing` is undefined (`trigger.body` has country, items, long, none, note, total)
         # {"is":"equal","to":"{{ trigger.body.nothing }}","value":"{{ trigger.body.total }}"}
@@ -385,7 +385,7 @@ fn what_cannot_be_asked_is_said_with_its_place() {
         # {"is":"greater","to":"{{ trigger.body.country }}","value":"{{ trigger.body.total }}"}
         error at "/value": `is: greater` compares a number with `DE`, which is none
         # {"all":["trigger.body.total",{"any":[{"not":{"is":"empty","value":"{{ nope }}"}}]}]}
-        error at "/all/1/any/0/not/value": `nope` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+        error at "/all/1/any/0/not/value": `nope` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
     "##]].assert_eq(&shown.collect::<String>());
 }
 

@@ -89,10 +89,36 @@ fn the_last_exchange_with_the_destination_tells() {
     }
     assert_eq!(of(vec![here(Ok(429))]), Some(Verdict::Busy));
     assert_eq!(of(vec![here(Ok(410))]), Some(Verdict::Gone));
-    for code in ["dns", "connect", "tls", "timeout", "protocol"] {
+    for code in ["dns", "connect", "tls", "protocol"] {
         let sick = Verdict::Sick { status: None, error: format!("no {code}") };
         assert_eq!(of(vec![here(Err(code)), exchange("https://other.example/", Ok(200))]), Some(sick), "{code}");
     }
+}
+
+#[test]
+fn a_timeout_shorter_than_a_receiver_may_take_says_nothing_about_it() {
+    let destination = Destination::from_authored("https://h.example/hook").expect("fixed");
+    let after = |duration_ms| {
+        let timeout = Exchange { duration_ms, ..exchange("https://h.example/hook", Err("timeout")) };
+        Verdict::of(&destination, &CallRecord { http: vec![timeout], ..CallRecord::default() })
+    };
+    assert_eq!((after(1), after(PATIENCE_MS - 1)), (None, None));
+    assert_eq!(after(PATIENCE_MS), Some(Verdict::Sick { status: None, error: "no timeout".to_owned() }));
+}
+
+#[test]
+fn gone_is_said_by_the_authors_url_and_by_no_other_of_its_server() {
+    let destination = Destination::from_authored("https://h.example/hook").expect("fixed");
+    let of = |http: Vec<Exchange>| Verdict::of(&destination, &CallRecord { http, ..CallRecord::default() });
+    let (here, beside) =
+        (exchange("https://h.example/hook?a=1", Ok(410)), exchange("https://h.example/other", Ok(200)));
+    assert_eq!(of(vec![here.clone(), beside.clone()]), Some(Verdict::Gone), "whatever came after it");
+    let gone_beside = exchange("https://h.example/other", Ok(410));
+    assert_eq!(
+        of(vec![exchange("https://h.example/hook", Ok(200)), gone_beside.clone()]),
+        Some(Verdict::Well { status: 200 })
+    );
+    assert_eq!(of(vec![gone_beside]), Some(Verdict::Well { status: 410 }), "of another resource");
 }
 
 #[test]

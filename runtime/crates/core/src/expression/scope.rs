@@ -9,12 +9,12 @@ use super::library::right_now;
 use super::path::{Key, Path};
 use crate::id::{StepId, StepRefKey};
 use crate::run::event::StepError;
-use crate::run::fold::{Phase, Run, StepState};
+use crate::run::fold::{Phase, Run, RunContact, StepState};
 use crate::run::resume::{ResumeLinks, resume_place, resume_waits};
 use crate::time::Timestamp;
 use crate::workflow::Workflow;
 
-/// What expressions can see: `trigger`, `steps.<id>.output`, `.status` and `.error`, `workflow.id`, `.name` and `.version`,
+/// What expressions can see: `trigger`, `steps.<id>.output`, `.status` and `.error`, `contact.<field>`, `workflow.id`, `.name` and `.version`,
 /// `run.id` and `.created_at`, `custom_values.<name>`, `resume.<wait>`, and `right_now`.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'r> {
@@ -38,7 +38,8 @@ pub struct Local<'r> {
 }
 
 /// The names at the top, for messages and checks.
-pub const ROOTS: [&str; 8] = ["trigger", "steps", "workflow", "run", "custom_values", "resume", "right_now", INBOUND];
+pub const ROOTS: [&str; 9] =
+    ["trigger", "steps", "contact", "workflow", "run", "custom_values", "resume", "right_now", INBOUND];
 
 /// What HighLevel calls the request that started the run: `trigger.body`, and `.headers`, `.query` and `.method` beside it.
 const INBOUND: &str = "inboundWebhookRequest";
@@ -128,6 +129,8 @@ impl<'r> Scope<'r> {
     /// The value under a top-level name, for the template engine.
     pub(super) fn whole(&self, root: &str) -> Option<Cow<'r, Value>> {
         match self.root(root)? {
+            // Its fields are what is not there: `contact.email | default(…)` provides for that.
+            Place::None(_) if root == "contact" => Some(Cow::Owned(Value::Object(Map::new()))),
             Place::None(_) => None,
             place => Some(self.read(place)),
         }
@@ -143,6 +146,7 @@ impl<'r> Scope<'r> {
         Some(match name {
             "trigger" => Place::Data(&self.run.trigger),
             "steps" => Place::Steps,
+            "contact" => self.contact(),
             "workflow" => Place::Made(serde_json::json!({
                 "id": self.workflow.id, "name": self.workflow.name, "version": self.run.version,
             })),
@@ -155,8 +159,23 @@ impl<'r> Scope<'r> {
         })
     }
 
+    /// The run's contact, as it was when somebody looked last.
+    fn contact(&self) -> Place<'r> {
+        match &self.run.contact {
+            None => Place::None(
+                "`contact` is undefined: this run has no contact. A contact trigger brings one, and so does a step of a plugin that finds or makes one; what a webhook sends is under `trigger.body`".to_owned(),
+            ),
+            Some(RunContact { document: Some(document), .. }) => Place::Data(document),
+            Some(RunContact { id, document: None }) => {
+                Place::None(format!("`contact` is undefined: {id} has been deleted since it became this run's contact"))
+            }
+        }
+    }
+
     fn child(&self, place: &Place<'r>, key: &Key) -> Option<Place<'r>> {
         match (place, key) {
+            // It stays what it is: what is missing is the contact, not its field.
+            (Place::None(reason), _) => Some(Place::None(reason.clone())),
             (Place::Inbound, Key::Name(name)) if INBOUND_PARTS.contains(&name.as_str()) => {
                 self.run.trigger.get(name).map(Place::Data)
             }
@@ -297,17 +316,13 @@ impl Place<'_> {
 pub(super) fn check_root(name: &str, locals: &[&str]) -> Result<(), String> {
     match name {
         name if ROOTS.contains(&name) || locals.contains(&name) => Ok(()),
-        "contact" => Err(
-            "there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends \
-                          is under `trigger.body`"
-                .to_owned(),
-        ),
         name => Err(unknown_root(name)),
     }
 }
 
 fn unknown_root(name: &str) -> String {
-    let known = "expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
+    let known =
+        "expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`";
     match crate::workflow::problem::similar(name, ROOTS) {
         Some(near) => format!("`{name}` is undefined; did you mean `{near}`? ({known})"),
         None => format!("`{name}` is undefined: {known}"),

@@ -1,7 +1,9 @@
 //! What is wrong with a manifest: all of it at once, each with its place and what to do. `plugin build` refuses errors before a file exists,
 //! reading a package refuses them again, because nobody promised that it was built here.
 
+mod changelog;
 mod connection;
+mod service;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -49,6 +51,7 @@ pub fn lint(manifest: &Manifest) -> Vec<Finding> {
     for (index, capability) in manifest.capabilities.http.iter().enumerate() {
         findings.http(&format!("/capabilities/http/{index}"), capability, manifest);
     }
+    findings.services(manifest);
     findings.connections(manifest);
     findings.limits(&manifest.limits);
     findings.0
@@ -80,6 +83,7 @@ impl Findings {
         if let Some(icon) = &manifest.icon {
             self.icon(icon);
         }
+        self.changelog(manifest);
         if manifest.actions.is_empty() && manifest.triggers.is_empty() {
             self.error("", "there is neither an action nor a trigger; add `[[actions]]` or `[[triggers]]`");
         }
@@ -92,13 +96,16 @@ impl Findings {
             self.member(&at, &action.id, &action.title, &action.description);
             self.unique(&at, &action.id, &mut seen);
             self.schema(&format!("{at}/input"), &action.input, Root::Object);
+            self.options(&format!("{at}/input"), &action.input);
             self.schema(&format!("{at}/output"), &action.output, Root::Any);
         }
         for (index, trigger) in manifest.triggers.iter().enumerate() {
             let at = format!("/triggers/{index}");
             self.member(&at, &trigger.id, &trigger.title, &trigger.description);
             self.unique(&at, &trigger.id, &mut seen);
+            self.trigger(&at, trigger);
             self.schema(&format!("{at}/config"), &trigger.config, Root::Object);
+            self.options(&format!("{at}/config"), &trigger.config);
             self.schema(&format!("{at}/output"), &trigger.output, Root::Any);
         }
     }
@@ -183,6 +190,7 @@ impl Findings {
             ("cpu_ms", limits.cpu_ms.map(u64::from), 600_000, "ms"),
             ("wall_ms", limits.wall_ms.map(u64::from), 3_600_000, "ms"),
             ("http_requests", limits.http_requests.map(u64::from), 10_000, "requests"),
+            ("host_calls", limits.host_calls.map(u64::from), 10_000, "calls"),
             // Ten for each nanosecond of the longest processor time: no processor runs that many.
             ("fuel", limits.fuel, 6_000_000_000_000, "instructions"),
         ] {

@@ -1,21 +1,67 @@
 //! What a plugin asks for, in sentences for the person who decides. `plugin inspect` and the API say the same.
 
-use crate::capability::{HttpCapability, HttpRule};
+use crate::capability::{ContactsCapability, HttpCapability, HttpRule};
 use crate::manifest::{Capabilities, Manifest};
 
 /// Says each capability in one sentence, and that there is none in one as well.
 pub fn sentences(capabilities: &Capabilities) -> Vec<String> {
-    if capabilities.http.is_empty() {
-        return vec!["Asks for nothing outside its sandbox.".to_owned()];
+    let mut sentences: Vec<String> = capabilities.http.iter().map(http).collect();
+    sentences.extend(services(capabilities));
+    if sentences.is_empty() {
+        sentences.push("Asks for nothing outside its sandbox.".to_owned());
     }
-    capabilities.http.iter().map(http).collect()
+    sentences
+}
+
+fn services(capabilities: &Capabilities) -> Vec<String> {
+    let Capabilities { http: _, key_value, mail, inbox, contacts, files } = capabilities;
+    let because = |what: String, reason: &str| format!("May {what}, because: {reason}");
+    [
+        key_value.as_ref().map(|asked| {
+            because(
+                format!("keep up to {} KiB of values between calls, in each workspace", asked.quota_kib),
+                &asked.reason,
+            )
+        }),
+        mail.as_ref().map(|asked| {
+            because("send mail through the connection of kind smtp that a step names".to_owned(), &asked.reason)
+        }),
+        inbox.as_ref().map(|asked| {
+            let what =
+                "write to the inbox of the people of a workspace, and see their names, addresses and quiet hours";
+            because(what.to_owned(), &asked.reason)
+        }),
+        contacts.as_ref().map(|asked| because(contact_work(asked), &asked.reason)),
+        files.as_ref().map(|asked| {
+            because(
+                format!("keep up to {} MiB of files in a directory of its own, in each workspace", asked.quota_mib),
+                &asked.reason,
+            )
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// `read email and tags of contacts, write tags of contacts and delete contacts`.
+fn contact_work(asked: &ContactsCapability) -> String {
+    let of = |doing: &str, fields: &[String]| match fields {
+        [] => None,
+        fields if fields.iter().any(|field| field == "*") => Some(format!("{doing} everything of contacts")),
+        fields => Some(format!("{doing} {} of contacts", enumerate(fields))),
+    };
+    let work = [of("read", &asked.read), of("write", &asked.write), asked.delete.then(|| "delete contacts".to_owned())];
+    enumerate(&work.into_iter().flatten().collect::<Vec<_>>())
 }
 
 /// Says of each action which connections it works with, and why.
 pub fn connections(manifest: &Manifest) -> Vec<String> {
-    let slots = manifest.actions.iter().filter_map(|action| Some((action, action.connection.as_ref()?)));
+    let of_actions = manifest.actions.iter().map(|action| (&action.id, action.connection.as_ref()));
+    let of_triggers = manifest.triggers.iter().map(|trigger| (&trigger.id, trigger.connection.as_ref()));
+    let slots = of_actions.chain(of_triggers).filter_map(|(id, slot)| Some((id, slot?)));
     let mut sentences: Vec<String> = slots
-        .map(|(action, slot)| {
+        .map(|(id, slot)| {
             let kinds: Vec<String> = slot.kinds.iter().map(|kind| titled(manifest, kind)).collect();
             let which = if kinds.is_empty() { "any kind".to_owned() } else { alternatives(&kinds) };
             let needs = if slot.required { "needs a connection" } else { "can use a connection" };
@@ -23,7 +69,7 @@ pub fn connections(manifest: &Manifest) -> Vec<String> {
                 .default
                 .as_ref()
                 .map_or_else(String::new, |name| format!(" (where a step names none: `{name}`, if it is there)"));
-            format!("`{}` {needs} of {which}{default}, because: {}", action.id, slot.reason)
+            format!("`{id}` {needs} of {which}{default}, because: {}", slot.reason)
         })
         .collect();
     sentences.extend(manifest.connections.iter().map(|kind| {
@@ -108,7 +154,7 @@ mod tests {
     fn say(from_input: Option<&str>, hosts: Vec<HttpRule>) -> String {
         let capability =
             HttpCapability { reason: "it notifies.".to_owned(), from_input: from_input.map(str::to_owned), hosts };
-        sentences(&Capabilities { http: vec![capability] }).join("\n")
+        sentences(&Capabilities { http: vec![capability], ..Capabilities::default() }).join("\n")
     }
 
     #[test]
@@ -131,6 +177,30 @@ mod tests {
             say(None, vec![slack(&[], "/*"), local]),
             "May send requests to https://hooks.slack.com and GET, POST and PUT to http://hooks.slack.com:8080 (not encrypted), \
              because: it notifies."
+        );
+    }
+
+    #[test]
+    fn services_are_said_with_their_reach() {
+        let capabilities: Capabilities = toml::from_str(
+            r#"
+            key-value = { reason = "a." }
+            mail = { reason = "b." }
+            inbox = { reason = "c." }
+            contacts = { reason = "d.", read = ["email", "tags", "fields.vip"], write = ["*"], delete = true }
+            files = { reason = "e.", quota-mib = 2 }
+            "#,
+        )
+        .expect("capabilities");
+        assert_eq!(
+            sentences(&capabilities),
+            [
+                "May keep up to 256 KiB of values between calls, in each workspace, because: a.",
+                "May send mail through the connection of kind smtp that a step names, because: b.",
+                "May write to the inbox of the people of a workspace, and see their names, addresses and quiet hours, because: c.",
+                "May read email, tags and fields.vip of contacts, write everything of contacts and delete contacts, because: d.",
+                "May keep up to 2 MiB of files in a directory of its own, in each workspace, because: e.",
+            ]
         );
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn each_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &
         | RunEvent::Responded { .. }
         | RunEvent::Rested { .. }
         | RunEvent::CancelRequested { .. }
+        | RunEvent::ContactEnrolled { .. }
         | RunEvent::Decided { .. } => {}
     }
 }

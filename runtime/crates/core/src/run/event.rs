@@ -1,6 +1,6 @@
 //! What can happen to a run: the entries of its journal. A released event never changes its meaning; new ones are added.
 //!
-//! Most are written by the worker that drives the run. Five come from outside ([`RunEvent::is_outside`]): whoever brings one appends it, and
+//! Most are written by the worker that drives the run. Six come from outside ([`RunEvent::is_outside`]): whoever brings one appends it, and
 //! the worker takes it in.
 //!
 //! What may be large is shared: an event goes to the fold and to the journal, and neither copies a document.
@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::condition::Explanation;
-use crate::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
+use crate::id::{ContactId, EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use crate::invoke::CallRecord;
 use crate::plugin::{Pin, Uses};
 use crate::time::Timestamp;
+use crate::workflow::TriggerKind;
 
 /// An entry of the journal: the `seq`-th thing that happened to a run, counted from 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,6 +140,8 @@ pub enum RunEvent {
     CancelRequested { reason: String },
     /// From outside: somebody decided about a parked step.
     Decided { step: StepRef, decision: Decision },
+    /// From outside, for a step that is under way: this is the run's contact from now on.
+    ContactEnrolled { step: StepRef, contact: ContactId },
     /// Always the last.
     Finished {
         outcome: Outcome,
@@ -174,6 +177,9 @@ pub struct Origin {
     /// no crash leaves both: whoever drives it ends them first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<RunId>,
+    /// The run's contact from its beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactId>,
     /// What a rerun takes over: `Kept`, `Entered` and `Iterated` of the earlier run. They count as having happened at its creation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seed: Vec<RunEvent>,
@@ -290,6 +296,7 @@ impl RunEvent {
                 | Self::ChildEnded { .. }
                 | Self::CancelRequested { .. }
                 | Self::Decided { .. }
+                | Self::ContactEnrolled { .. }
         )
     }
 
@@ -313,6 +320,7 @@ impl RunEvent {
             | Self::EventArrived { step, .. }
             | Self::ChildEnded { step, .. }
             | Self::Decided { step, .. }
+            | Self::ContactEnrolled { step, .. }
             | Self::Finished { outcome: Outcome::Failed { step, .. }, .. } => Some(step),
             Self::Created { .. } | Self::Rested { .. } | Self::CancelRequested { .. } | Self::Finished { .. } => None,
         }
@@ -320,6 +328,15 @@ impl RunEvent {
 }
 
 impl Origin {
+    /// What the payload of a trigger says of the run: a contact trigger brings the contact.
+    pub fn of_trigger(trigger: &TriggerKind, payload: &Value) -> Self {
+        let id = match trigger {
+            TriggerKind::Contact(_) => payload.pointer("/contact/id").and_then(Value::as_str),
+            _ => None,
+        };
+        Self { contact: id.and_then(|id| id.parse().ok()), ..Self::default() }
+    }
+
     /// Whether an ordinary delivery started the run.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()

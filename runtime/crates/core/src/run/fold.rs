@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::id::{EventId, RunId, StepId, StepRef, StepRefKey, WorkflowId, WorkspaceId};
+use crate::id::{ContactId, EventId, RunId, StepId, StepRef, StepRefKey, WorkflowId, WorkspaceId};
 use crate::plugin::{Pin, Uses};
 use crate::run::event::{Decision, Detail, Origin, Outcome, Recorded, RunEvent, StepError};
 use crate::run::state::{Arrival, Control, Iteration};
@@ -27,6 +27,8 @@ pub struct Run {
     pub origin: Origin,
     /// In the order they started.
     pub steps: IndexMap<StepRef, StepState>,
+    /// The person it is about, if there is one.
+    pub contact: Option<RunContact>,
     /// Why the run is to end, if somebody wants that.
     pub cancel: Option<String>,
     pub outcome: Option<Outcome>,
@@ -40,6 +42,15 @@ pub struct Run {
     /// Until when there is nothing to do, if that was the last thing written.
     #[expect(clippy::option_option, reason = "it may rest without an end in sight")]
     pub(super) rested: Option<Option<Timestamp>>,
+}
+
+/// The contact of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunContact {
+    pub id: ContactId,
+    /// What expressions read. No event has it: whoever is about to read shows it to the run ([`Run::see_contact`]), as it is then. From the
+    /// beginning it is what the trigger brought; nothing when the contact is gone.
+    pub document: Option<Value>,
 }
 
 /// The events do not tell a possible story: the journal is damaged, or a writer broke the rules.
@@ -84,6 +95,7 @@ impl Run {
             return Err(impossible("the first entry does not create the run"));
         };
         let seed = std::mem::take(&mut origin.seed);
+        let contact = origin.contact.map(|id| RunContact { id, document: trigger.get("contact").cloned() });
         let mut run = Self {
             id,
             workspace,
@@ -95,6 +107,7 @@ impl Run {
             trigger,
             origin,
             steps: IndexMap::new(),
+            contact,
             cancel: None,
             outcome: None,
             output: Value::Null,
@@ -111,6 +124,13 @@ impl Run {
             run.take_in(first.at, event).map_err(impossible)?;
         }
         Ok(run)
+    }
+
+    /// Shows the run its contact as it is now; nothing: it is gone.
+    pub fn see_contact(&mut self, document: Option<Value>) {
+        if let Some(contact) = &mut self.contact {
+            contact.document = document;
+        }
     }
 
     /// Takes in the next event.
@@ -144,6 +164,9 @@ impl Run {
                 self.cancel.get_or_insert_with(|| reason.clone());
             }
             RunEvent::Rested { .. } => {}
+            RunEvent::ContactEnrolled { contact, .. } => {
+                self.contact = Some(RunContact { id: *contact, document: None });
+            }
             RunEvent::StepStarted { .. }
             | RunEvent::StepDeferred { .. }
             | RunEvent::StepSucceeded { .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -15,6 +16,16 @@ pub const QUARANTINED: &str = "plugin-quarantined";
 
 /// The code of the error of a step that is parked because its connection needs its owner.
 pub const NEEDS_RECONNECTING: &str = "connection-needs-reconnecting";
+
+/// In the details of that error: the connection could be used, and the other side refused what it was used for.
+pub const REFUSED: &str = "refused";
+
+/// How often a step waits for the owner of a connection that the other side refuses; then it fails. Rights that are never given are no reason to wait for
+/// ever, and once more than twice is for owners who mend one thing at a time.
+pub const REFUSALS_MAX: u32 = 3;
+
+/// How long such a step waits before it is tried again although nobody did anything here: the rights may have been given on the other side.
+pub const REFUSED_WAIT: Duration = Duration::from_hours(24);
 
 /// A place of the run.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -159,6 +170,18 @@ impl StepState {
         let error = self.attempts.last()?.error.as_ref().filter(|error| error.code == NEEDS_RECONNECTING)?;
         error.details.as_ref()?.get("connection")?.as_str()?.parse().ok()
     }
+    /// How often in all the other side refused its connection's credentials, and it waited for their owner.
+    pub fn refusals(&self) -> u32 {
+        count(self.attempts.iter().filter(|attempt| attempt.error.as_ref().is_some_and(is_refusal)))
+    }
+    /// Whether an act of its connection's owner at `at` lets it go on, or `now` is time to see whether the other side has changed its mind.
+    pub fn goes_on_after(&self, at: Timestamp, now: Timestamp) -> bool {
+        let Some(last) = self.attempts.last().filter(|last| last.error.as_ref().is_some_and(is_refusal)) else {
+            return true;
+        };
+        // What the owner did before the attempt began did not help it.
+        last.started_at < at || now.since(last.started_at) >= REFUSED_WAIT
+    }
     /// Whether it has begun and not ended.
     pub fn is_open(&self) -> bool {
         matches!(
@@ -225,6 +248,11 @@ impl Iterations {
     pub fn failed(&self) -> u32 {
         self.failed
     }
+}
+
+fn is_refusal(error: &StepError) -> bool {
+    let details = error.details.as_ref();
+    error.code == NEEDS_RECONNECTING && details.is_some_and(|details| details.get(REFUSED) == Some(&Value::Bool(true)))
 }
 
 fn count<T>(each: impl Iterator<Item = T>) -> u32 {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ConnectionName, Digest, EventId, RunId, WorkflowId, WorkspaceId};
+use crate::id::{ConnectionName, ContactId, Digest, EventId, RunId, WorkflowId, WorkspaceId};
 use crate::run::event::{Detail, Outcome};
 use crate::run::fold::Run;
 use crate::run::state::{Phase, StepState};
@@ -55,6 +55,9 @@ pub struct RunSummary {
     /// The code of the error that ended or parks the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
+    /// The person it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactId>,
     /// What an unfinished run is looked up by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
@@ -152,6 +155,7 @@ impl Run {
             due_at,
             events: self.next_seq,
             error_code,
+            contact: self.contact.as_ref().map(|contact| contact.id),
             marks: if self.outcome.is_none() { self.marks() } else { Vec::new() },
         }
     }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod connection;
+mod contact;
 pub(super) mod fields;
 mod flow;
 mod known;
@@ -10,7 +11,9 @@ mod links;
 pub mod others;
 mod reads;
 mod reference;
+mod response;
 mod secrets;
+mod trigger;
 mod types;
 mod visible;
 
@@ -18,13 +21,13 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use self::connection::Naming;
 use self::others::Others;
 use super::Workflow;
 use super::parse::{Authored, in_order};
 use super::problem::{Problem, Severity};
 use super::schema::Schema;
 use super::step::Action;
-use super::trigger::TriggerKind;
 use super::walk::Placed;
 use crate::capability::{Grant, StepScope, UrlScope};
 use crate::expression::{has_expression, join_pointer};
@@ -134,26 +137,6 @@ impl<'a> Check<'a> {
         self.problems.iter().any(|problem| problem.pointer == pointer)
     }
 
-    fn trigger(&mut self) {
-        let TriggerKind::Plugin { uses, with } = &self.authored.workflow.trigger.kind else { return };
-        let mut places = Vec::new();
-        texts_with_expressions(with, "/trigger/with", &mut places);
-        for pointer in &places {
-            self.add(
-                pointer,
-                "the trigger's settings cannot have expressions: there is no run yet that they could read",
-                None,
-            );
-        }
-        let Some(manifest) = self.manifest("/trigger/uses", uses) else { return };
-        if let Some(member) = manifest.trigger(&uses.member) {
-            self.fits("/trigger/with", with, &member.config, "the plugin's schema");
-        } else {
-            let triggers: Vec<_> = manifest.triggers.iter().map(|trigger| trigger.id.as_str()).collect();
-            self.wrong_kind("/trigger/uses", uses, ("an action", "a trigger"), &triggers);
-        }
-    }
-
     fn input(&mut self) {
         let Some(input) = &self.authored.workflow.input else { return };
         if let Err(error) = crate::manifest::schema::compile(input) {
@@ -168,7 +151,14 @@ impl<'a> Check<'a> {
         if let Some(member) = manifest.action(&action.uses.member) {
             self.fits(&with, &action.with, &member.input, "the plugin's schema");
             self.destinations(&with, action, &manifest);
-            self.connection(&placed.pointer, action, (&manifest, member));
+            self.connection(&Naming {
+                at: &placed.pointer,
+                uses: &action.uses,
+                connection: action.connection.as_ref(),
+                slot: member.connection.as_ref(),
+                manifest: &manifest,
+            });
+            self.response(&placed.pointer, action, member);
         } else {
             let actions: Vec<_> = manifest.actions.iter().map(|action| action.id.as_str()).collect();
             self.wrong_kind(&uses, &action.uses, ("a trigger", "an action"), &actions);

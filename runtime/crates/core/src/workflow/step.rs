@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::response::Response;
 use super::settings::Window;
 use super::written::{WrittenMissing, WrittenRespond, WrittenStep};
 use crate::condition::Condition;
@@ -52,6 +53,8 @@ pub struct Action {
     pub on_uncertain: OnUncertain,
     /// How long one attempt may take; the operator's ceiling cuts it.
     pub timeout_ms: Option<u64>,
+    /// What the answer's body looks like.
+    pub response: Option<Response>,
 }
 
 /// What happens to an attempt of which a crash left it unknown whether it happened.

@@ -388,7 +388,7 @@ fn what_does_not_fit_the_schema_is_said_in_sentences() {
               help: did you mean `retry`?
             # an unknown key in a step
             w.yaml:16:5: there is no `colour` in `steps[0]`
-              help: possible here: connection, missing, on_error, on_uncertain, timeout
+              help: possible here: connection, missing, on_error, on_uncertain, response, timeout
             # a missing name
             w.yaml:1:1: `name` is missing in the document
               help: For people.
@@ -555,7 +555,7 @@ fn what_cannot_work_is_found_before_it_runs() {
             # an unknown filter
             w.yaml:15:19: there is no filter `lst`; did you mean `last`?
             # an unknown name
-            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
+            w.yaml:14:17: `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             # an expression in a key
             w.yaml:14:9: the key `{{ trigger.key }}` has an expression in it; expressions are possible in values only
             # an unknown step

@@ -6,6 +6,8 @@ use serde_json::Value;
 use super::duration;
 use super::verify::Verify;
 use crate::condition::Condition;
+use crate::contact::event::ContactTrigger;
+use crate::id::ConnectionName;
 use crate::plugin::Uses;
 use crate::schedule::ScheduleSpec;
 
@@ -22,6 +24,10 @@ pub struct Trigger {
     pub reply: Option<Reply>,
     /// How the sender proves who it is, of a plugin's trigger; without it the URL's secrecy has to do.
     pub verify: Option<Verify>,
+    /// Whose credentials the door adds to the requests of a plugin's trigger.
+    pub connection: Option<ConnectionName>,
+    /// How often a plugin's polling trigger is asked; as often as its manifest says when absent.
+    pub every_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +42,8 @@ pub enum TriggerKind {
     Error,
     /// An event by name (`POST /api/v2/events`).
     Event { name: String },
+    /// A change of a contact, whoever makes it.
+    Contact(ContactTrigger),
 }
 
 /// How two deliveries are recognised as the same.
@@ -78,14 +86,18 @@ pub struct Reply {
 impl Trigger {
     /// A trigger of this kind with nothing else to it.
     pub fn of(kind: TriggerKind) -> Self {
-        Self { kind, filter: None, dedupe: None, reply: None, verify: None }
+        Self { kind, filter: None, dedupe: None, reply: None, verify: None, connection: None, every_ms: None }
     }
 
     /// What a plugin's trigger names.
     pub fn uses(&self) -> Option<&Uses> {
         match &self.kind {
             TriggerKind::Plugin { uses, .. } => Some(uses),
-            TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Error | TriggerKind::Event { .. } => None,
+            TriggerKind::Schedule(_)
+            | TriggerKind::Manual
+            | TriggerKind::Error
+            | TriggerKind::Event { .. }
+            | TriggerKind::Contact(_) => None,
         }
     }
 
@@ -97,6 +109,7 @@ impl Trigger {
             TriggerKind::Manual => "manual",
             TriggerKind::Error => "error",
             TriggerKind::Event { .. } => "event",
+            TriggerKind::Contact(_) => "contact",
         }
     }
 }
@@ -118,6 +131,8 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<ContactTrigger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedupe: Option<Dedupe>,
@@ -125,12 +140,30 @@ struct Written {
     reply: Option<Reply>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<Verify>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionName>,
+    #[serde(rename = "every", with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    every_ms: Option<u64>,
 }
 
 impl TryFrom<Written> for Trigger {
     type Error = String;
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { uses, with, schedule, manual, error, event, filter, dedupe, reply, verify } = written;
+        let Written {
+            uses,
+            with,
+            schedule,
+            manual,
+            error,
+            event,
+            contact,
+            filter,
+            dedupe,
+            reply,
+            verify,
+            connection,
+            every_ms,
+        } = written;
         let with = with.unwrap_or_else(super::empty_object);
         let kinds = [
             uses.map(|uses| TriggerKind::Plugin { uses, with }),
@@ -138,19 +171,20 @@ impl TryFrom<Written> for Trigger {
             manual.filter(|manual| *manual).map(|_| TriggerKind::Manual),
             error.filter(|error| *error).map(|_| TriggerKind::Error),
             event.map(|name| TriggerKind::Event { name }),
+            contact.map(TriggerKind::Contact),
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
-            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify }),
-            _ => Err("exactly one of uses, schedule, manual, error, event is needed".to_owned()),
+            (Some(kind), None) => Ok(Self { kind, filter, dedupe, reply, verify, connection, every_ms }),
+            _ => Err("exactly one of uses, schedule, manual, error, event, contact is needed".to_owned()),
         }
     }
 }
 
 impl From<Trigger> for Written {
     fn from(trigger: Trigger) -> Self {
-        let Trigger { kind, filter, dedupe, reply, verify } = trigger;
-        let mut written = Self { filter, dedupe, reply, verify, ..Self::default() };
+        let Trigger { kind, filter, dedupe, reply, verify, connection, every_ms } = trigger;
+        let mut written = Self { filter, dedupe, reply, verify, connection, every_ms, ..Self::default() };
         match kind {
             TriggerKind::Plugin { uses, with } => {
                 written.uses = Some(uses);
@@ -160,6 +194,7 @@ impl From<Trigger> for Written {
             TriggerKind::Manual => written.manual = Some(true),
             TriggerKind::Error => written.error = Some(true),
             TriggerKind::Event { name } => written.event = Some(name),
+            TriggerKind::Contact(contact) => written.contact = Some(contact),
         }
         written
     }

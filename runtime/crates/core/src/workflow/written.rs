@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration;
+use super::response::Response;
 use super::settings::Window;
 use super::step::{
     Action, Branch, Call, ForEach, If, Join, Missing, MissingPolicy, OnError, OnItemError, OnUncertain, Parallel,
@@ -39,6 +40,8 @@ pub(super) struct WrittenStep {
     on_uncertain: Option<OnUncertain>,
     #[serde(default, rename = "timeout", with = "duration::optional", skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response: Option<Response>,
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     branches: Option<Vec<Branch>>,
     #[serde(default, rename = "else", skip_serializing_if = "Option::is_none")]
@@ -160,6 +163,7 @@ impl WrittenStep {
             retry: self.retry.take(),
             on_uncertain: self.on_uncertain.take().unwrap_or_default(),
             timeout_ms: self.timeout_ms.take(),
+            response: self.response.take(),
         }
     }
 
@@ -203,6 +207,7 @@ impl WrittenStep {
             ("retry", self.retry.is_some()),
             ("on_uncertain", self.on_uncertain.is_some()),
             ("timeout", self.timeout_ms.is_some()),
+            ("response", self.response.is_some()),
             ("else", self.otherwise.is_some()),
             ("as", self.item_name.is_some()),
             ("parallel", self.parallel.is_some()),
@@ -226,9 +231,10 @@ impl From<Step> for WrittenStep {
         let mut written = Self::new(id);
         (written.name, written.on_error, written.missing) = (name, on_error, missing);
         match kind {
-            StepKind::Action(Action { uses, with, connection, retry, on_uncertain, timeout_ms }) => {
+            StepKind::Action(Action { uses, with, connection, retry, on_uncertain, timeout_ms, response }) => {
                 (written.uses, written.with, written.connection) = (Some(uses), Some(with), connection);
                 (written.retry, written.on_uncertain, written.timeout_ms) = (retry, Some(on_uncertain), timeout_ms);
+                written.response = response;
             }
             StepKind::If(If { branches, otherwise }) => {
                 (written.branches, written.otherwise) = (Some(branches), otherwise);
@@ -265,6 +271,7 @@ impl WrittenStep {
             retry: None,
             on_uncertain: None,
             timeout_ms: None,
+            response: None,
             branches: None,
             otherwise: None,
             for_each: None,

@@ -35,7 +35,7 @@ impl RunControl {
             event,
             pins: std::collections::BTreeMap::new(),
             trigger: std::sync::Arc::new(payload.clone()),
-            origin: Origin::default(),
+            origin: Origin::of_trigger(&compiled.workflow.trigger.kind, payload),
         };
         // It is never stored; the filter only looks at it.
         let draft = Run::fold_owned(RunId::from_parts(at, 0), vec![Recorded { seq: 0, at, event: created }]);

@@ -39,6 +39,7 @@ impl RunControl {
                 failure_of: old.origin.failure_of,
                 rerun_of: Some(old.id),
                 keys_of: (request.keys == RerunKeys::Keep).then(|| old.origin.keys_of.unwrap_or(old.id)),
+                contact: old.contact.as_ref().map(|contact| contact.id),
                 seed: plan.seed.clone(),
                 ..Origin::default()
             },

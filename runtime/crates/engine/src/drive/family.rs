@@ -86,7 +86,9 @@ impl Drive<'_> {
             return Ok(true);
         };
         let at = child.created_at();
-        let origin = Origin { parent: Some(Parent { run: self.run.id, step: step.clone() }), ..Origin::default() };
+        let parent = Some(Parent { run: self.run.id, step: step.clone() });
+        let contact = self.run.contact.as_ref().map(|contact| contact.id);
+        let origin = Origin { parent, contact, ..Origin::default() };
         let creation = Creation {
             id: child,
             event: EventId::derived(self.run.id, at, &step.to_string()),

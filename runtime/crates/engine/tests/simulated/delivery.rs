@@ -126,27 +126,16 @@ fn a_receiver_that_fails_for_an_hour_gets_every_delivery_once_by_key() {
 #[test]
 fn waiting_uses_no_attempt_and_says_what_for() {
     let world = receiver(WEBHOOK, |_, at| if at < minutes(30) { 503 } else { 200 });
-    let waits = world.clone();
-    let seen = world.block_on(async move {
-        let world = waits;
-        world.publish().await;
-        let (engine, control) = world.engine_here();
-        let shutdown = Shutdown::new();
-        let look = async {
-            for number in 1..=20 {
-                world.accept(&world.store, number).await;
-            }
-            world.sleep(minutes(1)).await;
-            let late = world.accept(&world.store, 21).await;
-            world.sleep(Duration::from_secs(1)).await;
-            let run = world.run(late).await;
-            let view = control.destinations(&workspace()).await.unwrap();
-            shutdown.request();
-            (run, view)
-        };
-        let (ended, seen) = tokio::join!(engine.run(shutdown.clone()), look);
-        ended.unwrap();
-        seen
+    let seen = world.work_while(|world, control| async move {
+        for number in 1..=20 {
+            world.accept(&world.store, number).await;
+        }
+        world.sleep(minutes(1)).await;
+        let late = world.accept(&world.store, 21).await;
+        world.sleep(Duration::from_secs(1)).await;
+        let run = world.run(late).await;
+        let view = control.destinations(&workspace()).await.unwrap();
+        (run, view)
     });
     let (run, view) = seen;
     let state = &run.steps[0];
@@ -168,32 +157,21 @@ fn a_sick_receiver_does_not_hurt_the_others() {
     let well = "id: well\nname: Well\ntrigger: { uses: test/tools/inbound@1 }\nsteps:\n- { id: well, uses: test/tools/send@1, with: { url: 'https://well.test/' } }\n";
     let world = world.beside(well);
     let other = world.others[0].clone();
-    let working = world.clone();
-    let took = world.block_on(async move {
-        let world = working;
-        world.publish().await;
-        let (engine, _) = world.engine_here();
-        let shutdown = Shutdown::new();
-        let look = async {
-            for number in 1..=500 {
-                world.accept(&world.store, number).await;
-            }
-            world.sleep(minutes(10)).await;
-            let mut took = Vec::new();
-            for number in 501..=520 {
-                let at = world.clock.now();
-                let delivery = flowcell_testkit::sample::delivery(&other, number, at, json!({}));
-                let id = world.store.accept(delivery).await.unwrap().runs[0];
-                world.sleep(Duration::from_secs(2)).await;
-                let run = world.run(id).await;
-                assert_eq!(run.status(), RunStatus::Succeeded);
-                took.push(run.finished_at.unwrap().since(at));
-            }
-            shutdown.request();
-            took
-        };
-        let (ended, took) = tokio::join!(engine.run(shutdown.clone()), look);
-        ended.unwrap();
+    let took = world.work_while(|world, _| async move {
+        for number in 1..=500 {
+            world.accept(&world.store, number).await;
+        }
+        world.sleep(minutes(10)).await;
+        let mut took = Vec::new();
+        for number in 501..=520 {
+            let at = world.clock.now();
+            let delivery = flowcell_testkit::sample::delivery(&other, number, at, json!({}));
+            let id = world.store.accept(delivery).await.unwrap().runs[0];
+            world.sleep(Duration::from_secs(2)).await;
+            let run = world.run(id).await;
+            assert_eq!(run.status(), RunStatus::Succeeded);
+            took.push(run.finished_at.unwrap().since(at));
+        }
         took
     });
     assert!(took.iter().all(|took| *took <= Duration::from_secs(1)), "{took:?}");
@@ -245,42 +223,32 @@ fn a_delivery_to_a_receiver_that_never_comes_back_ends() {
 #[test]
 fn gone_disables_the_destination_until_somebody_enables_it_again() {
     let world = receiver(WEBHOOK, |_, at| if at < minutes(5) { 410 } else { 200 });
-    let working = world.clone();
-    world.block_on(async move {
-        let world = working;
-        world.publish().await;
-        let (engine, control) = world.engine_here();
-        let shutdown = Shutdown::new();
-        let script = async {
-            let first = world.accept(&world.store, 1).await;
-            world.sleep(minutes(1)).await;
-            let run = world.run(first).await;
-            assert_eq!((run.status(), run.steps[0].attempts.len()), (RunStatus::Failed, 1));
-            let log = &run.steps[0].attempts[0].call.as_ref().unwrap().log;
-            assert!(log.iter().any(|line| line.message.contains("flowcell destination enable")), "{log:?}");
-            // It is on disk at once, not with the next flush.
-            let stored = world.store.list_destinations().await;
-            assert_eq!(stored[0].disabled.as_ref().unwrap().run, Some(first));
+    world.work_while(|world, control| async move {
+        let first = world.accept(&world.store, 1).await;
+        world.sleep(minutes(1)).await;
+        let run = world.run(first).await;
+        assert_eq!((run.status(), run.steps[0].attempts.len()), (RunStatus::Failed, 1));
+        let log = &run.steps[0].attempts[0].call.as_ref().unwrap().log;
+        assert!(log.iter().any(|line| line.message.contains("flowcell destination enable")), "{log:?}");
+        // It is on disk at once, not with the next flush.
+        let stored = world.store.list_destinations().await;
+        assert_eq!(stored[0].disabled.as_ref().unwrap().run, Some(first));
 
-            let second = world.accept(&world.store, 2).await;
-            world.sleep(minutes(10)).await;
-            let run = world.run(second).await;
-            let Some(Outcome::Failed { error, .. }) = &run.outcome else { panic!("{:?}", run.outcome) };
-            assert_eq!(error.code, "destination-disabled");
-            assert!(error.message.contains(&format!("`flowcell destination enable {URL}`")), "{}", error.message);
-            assert_eq!(world.invoker.calls().len(), 1, "nothing more was sent");
+        let second = world.accept(&world.store, 2).await;
+        world.sleep(minutes(10)).await;
+        let run = world.run(second).await;
+        let Some(Outcome::Failed { error, .. }) = &run.outcome else { panic!("{:?}", run.outcome) };
+        assert_eq!(error.code, "destination-disabled");
+        assert!(error.message.contains(&format!("`flowcell destination enable {URL}`")), "{}", error.message);
+        assert_eq!(world.invoker.calls().len(), 1, "nothing more was sent");
 
-            let id = DestinationId::named(URL).unwrap();
-            let view = control.enable_destination(&workspace(), id).await.unwrap().unwrap();
-            assert_eq!(view.record.disabled, None);
-            assert_eq!(world.store.list_destinations().await[0].disabled, None);
-            let (again, _) = control.rerun(second, &RerunRequest::default()).await.unwrap();
-            world.sleep(minutes(1)).await;
-            assert_eq!(world.run(again).await.status(), RunStatus::Succeeded);
-            shutdown.request();
-        };
-        let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), script);
-        ended.unwrap();
+        let id = DestinationId::named(URL).unwrap();
+        let view = control.enable_destination(&workspace(), id).await.unwrap().unwrap();
+        assert_eq!(view.record.disabled, None);
+        assert_eq!(world.store.list_destinations().await[0].disabled, None);
+        let (again, _) = control.rerun(second, &RerunRequest::default()).await.unwrap();
+        world.sleep(minutes(1)).await;
+        assert_eq!(world.run(again).await.status(), RunStatus::Succeeded);
     });
 }
 
@@ -347,31 +315,21 @@ fn a_cancelled_run_stops_waiting_and_a_wait_inside_a_loop_goes_on_beside_others(
 - { id: after, uses: test/tools/send@1, with: { url: 'https://well.test/' } }
 "#;
     let world = receiver(steps, |url, at| if url.contains("well") || at > minutes(20) { 200 } else { 503 });
-    let working = world.clone();
-    world.block_on(async move {
-        let world = working;
-        world.publish().await;
-        let (engine, control) = world.engine_here();
-        let shutdown = Shutdown::new();
-        let script = async {
-            let mut ids = Vec::new();
-            for number in 1..=10 {
-                ids.push(world.accept(&world.store, number).await);
-            }
-            world.sleep(minutes(10)).await;
-            control.cancel(ids[0], "no longer wanted").await.unwrap();
-            world.sleep(Duration::from_secs(1)).await;
-            assert_eq!(world.run(ids[0]).await.status(), RunStatus::Cancelled);
-            world.sleep(Duration::from_hours(8)).await;
-            for id in &ids[1..] {
-                let run = world.run(*id).await;
-                assert_eq!(run.status(), RunStatus::Succeeded, "{run:?}");
-                assert!(output(&run, "after").is_some());
-            }
-            shutdown.request();
-        };
-        let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), script);
-        ended.unwrap();
+    world.work_while(|world, control| async move {
+        let mut ids = Vec::new();
+        for number in 1..=10 {
+            ids.push(world.accept(&world.store, number).await);
+        }
+        world.sleep(minutes(10)).await;
+        control.cancel(ids[0], "no longer wanted").await.unwrap();
+        world.sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.run(ids[0]).await.status(), RunStatus::Cancelled);
+        world.sleep(Duration::from_hours(8)).await;
+        for id in &ids[1..] {
+            let run = world.run(*id).await;
+            assert_eq!(run.status(), RunStatus::Succeeded, "{run:?}");
+            assert!(output(&run, "after").is_some());
+        }
     });
 }
 
@@ -383,37 +341,27 @@ fn only_what_was_not_delivered_is_replayed() {
 - { id: later, uses: test/tools/send@1, with: { url: 'https://well.test/2' } }
 "#;
     let world = receiver(steps, |url, at| if url.contains("well") || at > minutes(20) { 200 } else { 404 });
-    let working = world.clone();
-    world.block_on(async move {
+    world.work_while(|world, control| async move {
         use flowcell_core::run::dead_letter::Wanted;
-        let world = working;
-        world.publish().await;
-        let (engine, control) = world.engine_here();
-        let shutdown = Shutdown::new();
-        let script = async {
-            let id = world.accept(&world.store, 1).await;
-            world.sleep(minutes(30)).await;
-            assert_eq!(world.run(id).await.status(), RunStatus::Succeeded, "its failure was handled");
-            assert_eq!(control.dead_letter(id).await.unwrap(), None);
-            let missing = control.undelivered(id, &Wanted::default()).await.unwrap();
-            assert_eq!(missing, ["missed".parse().unwrap()]);
-            let elsewhere = Destination::from_authored("https://well.test/1").unwrap().id();
-            let wanted = Wanted { destination: Some(elsewhere) };
-            assert!(control.undelivered(id, &wanted).await.unwrap().is_empty());
-            let request = RerunRequest { from: RerunFrom::Undelivered, ..RerunRequest::default() };
-            let (again, plan) = control.rerun(id, &request).await.unwrap();
-            assert!(plan.warnings.is_empty(), "{plan:?}");
-            world.sleep(minutes(1)).await;
-            let run = world.run(again).await;
-            assert_eq!(run.status(), RunStatus::Succeeded);
-            assert!(control.undelivered(again, &Wanted::default()).await.unwrap().is_empty());
-            let steps: Vec<_> = world.invoker.calls().into_iter().map(|call| call.step).collect();
-            assert_eq!(steps, ["before", "missed", "later", "missed"]);
-            assert_eq!(world.invoker.effects().len(), 3, "under its earlier key");
-            shutdown.request();
-        };
-        let (ended, ()) = tokio::join!(engine.run(shutdown.clone()), script);
-        ended.unwrap();
+        let id = world.accept(&world.store, 1).await;
+        world.sleep(minutes(30)).await;
+        assert_eq!(world.run(id).await.status(), RunStatus::Succeeded, "its failure was handled");
+        assert_eq!(control.dead_letter(id).await.unwrap(), None);
+        let missing = control.undelivered(id, &Wanted::default()).await.unwrap();
+        assert_eq!(missing, ["missed".parse().unwrap()]);
+        let elsewhere = Destination::from_authored("https://well.test/1").unwrap().id();
+        let wanted = Wanted { destination: Some(elsewhere) };
+        assert!(control.undelivered(id, &wanted).await.unwrap().is_empty());
+        let request = RerunRequest { from: RerunFrom::Undelivered, ..RerunRequest::default() };
+        let (again, plan) = control.rerun(id, &request).await.unwrap();
+        assert!(plan.warnings.is_empty(), "{plan:?}");
+        world.sleep(minutes(1)).await;
+        let run = world.run(again).await;
+        assert_eq!(run.status(), RunStatus::Succeeded);
+        assert!(control.undelivered(again, &Wanted::default()).await.unwrap().is_empty());
+        let steps: Vec<_> = world.invoker.calls().into_iter().map(|call| call.step).collect();
+        assert_eq!(steps, ["before", "missed", "later", "missed"]);
+        assert_eq!(world.invoker.effects().len(), 3, "under its earlier key");
     });
 }
 

@@ -11,6 +11,7 @@
 
 mod world;
 
+mod contacts;
 mod crash;
 mod crowd;
 mod delivery;
@@ -22,6 +23,7 @@ mod limits;
 mod line;
 mod outside;
 mod pinned;
+mod polling;
 mod races;
 mod reconnect;
 mod refused;
@@ -31,4 +33,5 @@ mod retry;
 mod schedule;
 mod seeds;
 mod shapes;
+mod subscribing;
 mod uncertain;

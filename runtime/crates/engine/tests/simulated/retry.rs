@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flowcell_core::invoke::{ActionError, InvokeError};
 use flowcell_core::run::event::Outcome;
 use flowcell_core::run::fold::{Run, RunStatus};
 use flowcell_testkit::Answer;
@@ -115,4 +116,27 @@ fn failure(run: &Run) -> (String, String, bool) {
         Some(Outcome::Failed { step, error }) => (step.to_string(), error.code.clone(), error.retryable),
         other => panic!("the run ended otherwise: {other:?}"),
     }
+}
+
+#[test]
+fn a_step_that_asks_to_be_called_later_uses_no_attempt_up() {
+    let later = |wait_ms| {
+        Answer::error(InvokeError::Action(ActionError {
+            code: "deferred".to_owned(),
+            message: "somebody has quiet hours".to_owned(),
+            retryable: true,
+            retry_after_ms: Some(wait_ms),
+            details: None,
+        }))
+    };
+    // Two attempts are allowed; it waits four times, to the millisecond, and then works.
+    let steps = "- { id: a, uses: test/tools/send@1, retry: { attempts: 2, initial: 1s, max: 5s } }";
+    let world = World::new(steps, move |call| if call.attempt < 5 { later(3_600_000) } else { Answer::ok(json!(1)) });
+    let run = world.run_one();
+    assert_eq!(run.status(), RunStatus::Succeeded);
+    assert_eq!(offsets(&world.invoker), [0, 3_600_000, 7_200_000, 10_800_000, 14_400_000]);
+    // Whoever never has time is given up all the same.
+    let world = World::new(steps, move |_| later(1_000));
+    assert_eq!(world.run_one().status(), RunStatus::Failed);
+    assert_eq!(world.invoker.calls().len(), 101);
 }

@@ -95,6 +95,7 @@ impl World {
             index: Arc::new(self.store.clone()),
             definitions: Arc::new(self.store.clone()),
             destinations: Arc::new(self.store.clone()),
+            contacts: Arc::new(self.store.clone()),
             invoker: self.invoker.clone(),
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
@@ -156,6 +157,27 @@ impl World {
         let engine = self.engine(Arc::new(self.store.clone()), Arc::new(self.store.clone()));
         let control = engine.control();
         (engine, control)
+    }
+
+    /// Publishes and works for as long as `script` goes on; what it found.
+    pub(crate) fn work_while<F>(&self, script: impl FnOnce(World, RunControl) -> F + Send + 'static) -> F::Output
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let world = self.clone();
+        self.block_on(async move {
+            world.publish().await;
+            let (engine, control) = world.engine_here();
+            let shutdown = Shutdown::new();
+            let script = async {
+                let found = script(world, control).await;
+                shutdown.request();
+                found
+            };
+            let (ended, found) = tokio::join!(engine.run(shutdown.clone()), script);
+            ended.unwrap();
+            found
+        })
     }
 
     /// Accepts one event and works, while `meanwhile` happens; ends two days after that.

@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use flowcell_core::manifest::{API_MAJOR, Manifest, TriggerKind};
+use flowcell_core::manifest::{API_MAJOR, Manifest, TriggerKind, TriggerManifest};
 use serde::Serialize;
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::Types;
 use wasmparser::{Parser, Payload, Validator};
 
 /// Our own interfaces. `plugin-types` comes along with `action` and `trigger`.
-const OURS: &[&str] = &["log", "http", "plugin-types"];
+const OURS: &[&str] = &["log", "http", "plugin-types", "key-value", "mail", "inbox", "contacts", "connection"];
 
 /// WASI 0.2 as the sandbox links it; files, sockets, environment and terminals are there and empty, because language runtimes import them.
 const WASI: &[(&str, &[&str])] = &[
@@ -193,12 +193,19 @@ pub(crate) fn missing_exports(manifest: &Manifest, exports: &[Export]) -> Vec<St
     if let Some(action) = manifest.actions.first() {
         missing.extend(missing_export(exports, "action", "invoke", &format!("the action `{}`", action.id)));
     }
-    for trigger in &manifest.triggers {
-        let function = match trigger.kind {
-            TriggerKind::Webhook => "on-webhook",
-        };
-        let missed = missing_export(exports, "trigger", function, &format!("the trigger `{}`", trigger.id));
-        missing.extend(missed.filter(|_| missing.len() < 2));
+    // One sentence for each interface is enough, however many triggers want it.
+    let first = |wants: fn(&TriggerManifest) -> bool| manifest.triggers.iter().find(|trigger| wants(trigger));
+    for (trigger, interface, function) in [
+        (first(|trigger| trigger.kind == TriggerKind::Webhook), "trigger", "on-webhook"),
+        (first(|trigger| trigger.kind == TriggerKind::Poll), "poller", "poll"),
+        (first(|trigger| trigger.subscribes), "subscriber", "subscribe"),
+    ] {
+        missing.extend(trigger.and_then(|trigger| {
+            missing_export(exports, interface, function, &format!("the trigger `{}`", trigger.id))
+        }));
+    }
+    if manifest.has_options() {
+        missing.extend(missing_export(exports, "options", "list", "fields with `x-options`"));
     }
     missing
 }
@@ -223,6 +230,7 @@ mod tests {
         for (name, why) in [
             ("flowcell:plugin/log@1.0.0", None),
             ("flowcell:plugin/http@1.3.0", None),
+            ("flowcell:plugin/key-value@1.0.0", None),
             ("wasi:io/poll@0.2.12", None),
             ("wasi:http/outgoing-handler@0.2.10", None),
             ("flowcell:plugin/kv@1.1.0", Some(Why::NewerInterface)),

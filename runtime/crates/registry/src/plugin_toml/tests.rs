@@ -50,7 +50,7 @@ fn mistakes_have_a_line_and_a_suggestion() {
         &GOOD.replace("title = \"Mail\"", "tilte = \"Mail\"\nauthor = \"me\""),
         expect![[r#"
         plugin.toml:3:1: there is no `tilte` at the top level; did you mean `title`?
-        plugin.toml:4:1: there is no `author` at the top level; there are: id, version, api, title, description, icon, actions, triggers, capabilities, connections, limits
+        plugin.toml:4:1: there is no `author` at the top level; there are: id, version, api, title, description, icon, changelog, actions, triggers, capabilities, connections, limits
     "#]],
     );
     check(

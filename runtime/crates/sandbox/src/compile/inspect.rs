@@ -156,6 +156,9 @@ impl Found {
         for (needed, interface, what) in [
             (order.needs.action, "flowcell:plugin/action@1.", "actions"),
             (order.needs.trigger, "flowcell:plugin/trigger@1.", "triggers"),
+            (order.needs.poller, "flowcell:plugin/poller@1.", "polling triggers"),
+            (order.needs.subscriber, "flowcell:plugin/subscriber@1.", "subscribing triggers"),
+            (order.needs.options, "flowcell:plugin/options@1.", "fields of choices"),
         ] {
             if needed && !self.exports.iter().any(|name| name.starts_with(interface)) {
                 return Err(format!("its manifest lists {what}, but it does not export `{interface}x`"));

@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use super::address::{AddressPolicy, Refusal};
 use super::error::{SendError, find};
+use super::route::Routes;
 
 /// Addresses tried for one connection: a dual-stack pair and a few replicas. All are judged, however many there are.
 const DIALLED_MAX: usize = 6;
@@ -131,6 +132,12 @@ impl Guarded {
     async fn connect(self, uri: Uri) -> Result<Dialled, ConnectError> {
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
+        let addresses = self.addresses(host, port).await?;
+        self.dial_first(host, addresses).await
+    }
+
+    /// What the host stands for; all of it was judged.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let addresses = match literal(host) {
             Some(address) => vec![address],
             None => self
@@ -143,11 +150,7 @@ impl Guarded {
         for address in &addresses {
             self.policy.check(*address).map_err(|refusal| ConnectError::Refused { host: host.to_owned(), refusal })?;
         }
-        self.dial_first(
-            host,
-            addresses.into_iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect(),
-        )
-        .await
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect())
     }
 
     /// Tries the addresses in the resolver's order, each for its share of the time, so that a dead one does not use up all of it.
@@ -171,6 +174,25 @@ impl Guarded {
     }
 }
 
+/// A connection for what is no HTTP, to a host and port that were judged as those of a request are.
+pub(super) async fn dial(
+    network: Network,
+    policy: Arc<AddressPolicy>,
+    (host, port): (&str, u16),
+    timeout: Duration,
+) -> Result<TcpStream, SendError> {
+    let guarded = Guarded { network, policy, timeout };
+    let connecting = async move {
+        let addresses = guarded.addresses(host, port).await?;
+        guarded.dial_first(host, addresses).await
+    };
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(Ok(dialled)) => Ok(dialled.stream.into_inner()),
+        Ok(Err(error)) => Err(SendError::from_connect(&error)),
+        Err(_) => Err(SendError::from_connect(&ConnectError::Timeout { limit_ms: timeout.as_millis() })),
+    }
+}
+
 type Connecting<S, E> = Pin<Box<dyn Future<Output = Result<S, E>> + Send>>;
 
 impl Service<Uri> for Guarded {
@@ -190,6 +212,7 @@ impl Service<Uri> for Guarded {
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<Guarded>,
+    routes: Arc<Routes>,
     timeout: Duration,
 }
 
@@ -204,7 +227,14 @@ impl Connector {
             .enable_http1()
             .enable_http2()
             .wrap_connector(guarded);
-        Self { https, timeout }
+        Self { https, routes: Arc::default(), timeout }
+    }
+}
+
+impl Connector {
+    /// Dials what the operator says instead of some origins.
+    pub(super) fn with_routes(self, routes: Routes) -> Self {
+        Self { routes: Arc::new(routes), ..self }
     }
 }
 
@@ -217,7 +247,7 @@ impl Service<Uri> for Connector {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.https.call(uri);
+        let connecting = self.https.call(self.routes.instead_of(&uri).unwrap_or(uri));
         let limit = self.timeout;
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {

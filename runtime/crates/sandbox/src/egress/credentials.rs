@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowcell_core::connection::{Additions, Authorizer, CredentialError, Outgoing};
+use flowcell_core::connection::{Additions, Authorizer, ConnectionFacts, CredentialError, Outgoing};
 use flowcell_core::exchange::AddedCredentials;
 use flowcell_core::time::Timestamp;
 use http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
@@ -37,6 +37,10 @@ impl fmt::Debug for CallCredentials {
 impl CallCredentials {
     pub(super) fn new(authorizer: Arc<dyn Authorizer>, message_id: String) -> Self {
         Self { authorizer, message_id, messages: AtomicU32::new(0), echo: Mutex::default(), error: Mutex::default() }
+    }
+
+    pub(super) async fn facts(&self) -> ConnectionFacts {
+        self.authorizer.facts().await
     }
 
     /// Whether a header, in lower case, is the connection's: the guest can neither set nor read it.
@@ -98,6 +102,9 @@ impl CallCredentials {
             self.insert(request, name, value.expose())?.set_sensitive(true);
             added.headers.push((name.to_ascii_lowercase(), MASK.to_owned()));
         }
+        if let Some(path) = &additions.path {
+            request.url.set_path(path.expose());
+        }
         for (name, value) in &additions.query {
             request.url.query_pairs_mut().append_pair(name, value.expose());
             added.query.push(name.clone());
@@ -127,6 +134,10 @@ impl CallCredentials {
     /// The peer refused them: whether it makes sense to ask for others and try again.
     pub(super) async fn renew(&self) -> Result<bool, SendError> {
         self.authorizer.refused().await.map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn note_error(&self, error: CredentialError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
     pub(super) fn take_error(&self) -> Option<CredentialError> {
@@ -208,7 +219,7 @@ impl CallCredentials {
 
     fn failed(&self, error: CredentialError) -> SendError {
         let shown = SendError::from(&error);
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.note_error(error);
         shown
     }
 }

@@ -5,6 +5,8 @@ use std::error::Error;
 
 use flowcell_core::capability::{Denial, DeniedBy};
 use flowcell_core::connection::CredentialError;
+use flowcell_core::id::Digest;
+use flowcell_core::ports::StoreError;
 
 use super::connect::ConnectError;
 
@@ -71,6 +73,11 @@ impl SendError {
     }
     pub(super) fn budget(message: impl Into<String>) -> Self {
         Self::new(SendErrorCode::Budget, false, message)
+    }
+
+    /// A blob that is there and cannot be had now.
+    pub(super) fn blob_unreadable(digest: &Digest, error: &StoreError) -> Self {
+        Self::new(SendErrorCode::Connect, true, format!("the blob {digest} cannot be read now: {error}"))
     }
 
     /// Classifies a failure before the response's headers.

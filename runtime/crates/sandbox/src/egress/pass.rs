@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowcell_core::capability::{Rights, StepScope};
-use flowcell_core::connection::{Authorizer, CredentialError};
+use flowcell_core::blob::Blob;
+use flowcell_core::capability::{Denial, DeniedBy, Rights, StepScope};
+use flowcell_core::connection::{Authorizer, ConnectionFacts, CredentialError};
 use flowcell_core::exchange::Exchange;
 use flowcell_core::record::Answers;
 use flowcell_core::time::Timestamp;
 use http::HeaderName;
 
+use super::blobs::CallBlobs;
 use super::credentials::CallCredentials;
 use super::error::SendError;
 use super::record;
@@ -51,12 +53,16 @@ pub struct CallPass {
     deadline: Timestamp,
     budget: Budget,
     credentials: Option<CallCredentials>,
+    is_read_only: bool,
     source: Source,
     clock: GuestClock,
     requests: AtomicU64,
     bytes_out: AtomicU64,
     bytes_in: AtomicU64,
     record: Mutex<Record>,
+    blobs: Option<CallBlobs>,
+    /// Bodies that were kept from the guest; its budget of bytes bounds them.
+    kept: Mutex<Vec<Blob>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,12 +95,15 @@ impl CallPass {
             deadline,
             budget,
             credentials: None,
+            is_read_only: false,
             source: Source::Network,
             clock: GuestClock::new(Timestamp::default()),
             requests: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             record: Mutex::default(),
+            blobs: None,
+            kept: Mutex::default(),
         }
     }
 
@@ -105,10 +114,36 @@ impl CallPass {
         self
     }
 
+    /// Only requests that change nothing may leave (RFC 9110 §9.2.1).
+    #[must_use]
+    pub(crate) fn read_only(mut self) -> Self {
+        self.is_read_only = true;
+        self
+    }
+
     /// Sets the guest's clock and who answers in the network's place.
     pub(crate) fn with_ambient(mut self, clock: GuestClock, source: Source) -> Self {
         (self.clock, self.source) = (clock, source);
         self
+    }
+
+    /// The requests of this call may have these inserted.
+    pub(crate) fn with_blobs(mut self, blobs: CallBlobs) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    pub(super) fn blobs(&self) -> Option<&CallBlobs> {
+        self.blobs.as_ref()
+    }
+
+    pub(super) fn keep_blob(&self, blob: Blob) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(blob);
+    }
+
+    /// Takes the bodies that were kept from the guest.
+    pub(crate) fn take_blobs(&self) -> Vec<Blob> {
+        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets nothing out: `answers` stand in for the network, and requests are recorded as they would have been sent.
@@ -145,8 +180,25 @@ impl CallPass {
     pub(super) fn source(&self) -> &Source {
         &self.source
     }
-    pub(super) fn rights(&self) -> &Rights {
+    pub(crate) fn rights(&self) -> &Arc<Rights> {
         &self.rights
+    }
+    /// Facts about the call's connection.
+    pub(crate) async fn connection_facts(&self) -> Option<ConnectionFacts> {
+        match &self.credentials {
+            Some(credentials) => Some(credentials.facts().await),
+            None => None,
+        }
+    }
+    pub(super) fn admits_method(&self, method: &str) -> Result<(), SendError> {
+        if self.is_read_only && !matches!(method, "GET" | "HEAD") {
+            return Err(SendError::from(Denial {
+                rule: DeniedBy::Method,
+                message: format!("`{method}` is denied: choices for a form may only read, so only GET and HEAD leave"),
+                grant_to_add: None,
+            }));
+        }
+        Ok(())
     }
     pub(super) fn scope(&self) -> &StepScope {
         &self.scope
@@ -157,6 +209,13 @@ impl CallPass {
 
     pub(super) fn credentials(&self) -> Option<&CallCredentials> {
         self.credentials.as_ref()
+    }
+
+    /// A service of the host could not use the step's connection.
+    pub(crate) fn note_credential_error(&self, error: CredentialError) {
+        if let Some(credentials) = &self.credentials {
+            credentials.note_error(error);
+        }
     }
 
     /// Why credentials could not be had, if that happened in this call.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use flowcell_core::blob::BlobFacts;
 use flowcell_core::exchange::{
     AddedCredentials, AnsweredBy, BodyPolicy, Exchange, ExchangeError, ReceivedResponse, RecordedBody, SentRequest,
 };
@@ -133,6 +134,14 @@ impl<'p> Entry<'p> {
     pub(super) fn set_body(&mut self, bytes: &[u8]) {
         if let Some(response) = self.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) {
             response.body = RecordedBody::within(bytes, self.policy);
+        }
+    }
+
+    /// The body is a blob: the run keeps it, the record only says which.
+    pub(super) fn set_kept(&mut self, facts: &BlobFacts) {
+        if let Some(response) = self.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) {
+            let digest = Some(facts.blob);
+            response.body = RecordedBody { bytes: facts.bytes, truncated: true, digest, ..RecordedBody::default() };
         }
     }
 

@@ -10,6 +10,7 @@ use flowcell_core::record::{Answer, Answers};
 use http::HeaderMap;
 
 use super::EgressConfig;
+use super::blobs;
 use super::echo::MASK;
 use super::error::{SendError, SendErrorCode};
 use super::pass::CallPass;
@@ -115,7 +116,11 @@ pub(super) fn replay(
         entry.set_response(before.response.clone());
         return Err(SendError::rehearsed(&error.code, error.message.clone()));
     }
-    let kept = before.response.as_ref().and_then(|response| Some((response, response.body.whole()?)));
+    let kept = before.response.as_ref().and_then(|response| {
+        // A body that was kept as a blob did not reach the guest then either.
+        let is_blob = response.headers.iter().any(|(name, _)| name == blobs::KEPT);
+        Some((response, if is_blob { Vec::new() } else { response.body.whole()? }))
+    });
     let Some((response, body)) = kept else {
         return Err(SendError::rehearsed(
             "protocol",

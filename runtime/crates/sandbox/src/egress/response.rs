@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::EgressConfig;
+use super::blobs;
 use super::credentials::CallCredentials;
 use super::error::SendError;
 use super::pass::CallPass;
@@ -116,6 +117,8 @@ fn headers(headers: &http::HeaderMap, pass: &CallPass) -> Vec<(String, String)> 
 fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
+        // Only the host says that it kept a body.
+        .filter(|(name, _)| name.as_str() != blobs::KEPT)
         .map(|(name, value)| {
             let text = std::str::from_utf8(value.as_bytes())
                 .map_or_else(|_| value.as_bytes().iter().map(|byte| char::from(*byte)).collect(), str::to_owned);

@@ -23,6 +23,7 @@ fn request(digest: Digest, config: Value, method: &str, body: &[u8]) -> WebhookC
         workflow: "test".parse().unwrap(),
         deadline: RealClock.now() + Duration::from_mins(10),
         config,
+        connection: None,
         request: WebhookRequest {
             method: method.into(),
             path: "/".into(),

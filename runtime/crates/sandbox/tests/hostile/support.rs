@@ -14,11 +14,11 @@ use flowcell_core::id::{Digest, RunId, WorkspaceId};
 use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
 use flowcell_core::manifest::{self, Manifest};
 use flowcell_core::plugin::Uses;
-use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker};
+use flowcell_core::ports::{Catalog, CatalogError, Clock, Entropy, InstalledPlugin, Invoker, NoBlobs};
 use flowcell_core::time::Timestamp;
 use flowcell_sandbox::compile::{CompileLimits, Compiler};
 use flowcell_sandbox::egress::{Dial, Door, EgressConfig, Network, Resolve};
-use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,14 +82,19 @@ pub fn ports(catalog: &Arc<Plugins>, network: &Arc<Loopback>) -> Ports {
         Arc::clone(&clock),
         Network { resolve: Arc::clone(network) as _, dial: Arc::clone(network) as _ },
     );
-    let granted =
-        |plugin: &str| Grant { plugin: plugin.parse().unwrap(), http: vec!["http://granted.test".parse().unwrap()] };
+    let granted = |plugin: &str| Grant {
+        plugin: plugin.parse().unwrap(),
+        http: vec!["http://granted.test".parse().unwrap()],
+        services: vec![],
+    };
     let grants = StaticGrants::new(vec![granted("fixture/hostile"), granted("fixture/wasi-http")]);
     Ports {
         catalog: Arc::clone(catalog) as _,
         door,
         grants: Arc::new(grants),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
+        services: Arc::new(NoServices),
         clock,
         entropy: Arc::new(Random),
     }

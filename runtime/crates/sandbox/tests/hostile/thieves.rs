@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use flowcell_core::capability::{Grant, HttpCapability, HttpGrant};
-use flowcell_core::connection::{Asking, Authorizer, CredentialError, Credentials};
+use flowcell_core::connection::{Asking, Authorizer, CredentialError, Credentials, Remedy};
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{ActionCall, Invocation, InvokeError};
-use flowcell_core::ports::{Invoker as _, Rehearsal as _};
+use flowcell_core::ports::{Invoker as _, NoBlobs, Rehearsal as _};
 use flowcell_core::record::{Answers, RecordedFailure, Recording};
 use flowcell_sandbox::egress::EgressConfig;
-use flowcell_sandbox::{Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde_json::{Value, json};
 
 use crate::badge::{Badge, SECRET};
@@ -48,6 +48,7 @@ impl Credentials for Keyring {
             "lapsed" => Badge::in_header(&here).with_tokens(&[STALE]).at_last(CredentialError::NeedsReconnecting {
                 name: asking.name.clone(),
                 reason: "the other side says `invalid_grant`".into(),
+                remedy: Remedy::Consent,
             }),
             _ => return Err(CredentialError::Unknown { name: asking.name.clone() }),
         };
@@ -85,8 +86,11 @@ impl Den {
             grants: Arc::new(StaticGrants::new(vec![Grant {
                 plugin: "fixture/thief".parse().unwrap(),
                 http: granted,
+                services: vec![],
             }])),
             credentials: Arc::new(Keyring { peer: peer.url(""), fence: fence.url("") }),
+            blobs: Arc::new(NoBlobs),
+            services: Arc::new(NoServices),
             clock: Arc::new(RealClock),
             entropy: Arc::new(Random),
         };

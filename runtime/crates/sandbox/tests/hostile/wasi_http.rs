@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use flowcell_core::capability::{Grant, HttpGrant, Origin, StepScope, UrlScope};
 use flowcell_core::invoke::InvokeError;
-use flowcell_core::ports::Invoker as _;
+use flowcell_core::ports::{Invoker as _, NoBlobs};
 use flowcell_sandbox::egress::EgressConfig;
-use flowcell_sandbox::{NoCredentials, Ports, Sandbox, SandboxConfig, StaticGrants};
+use flowcell_sandbox::{NoCredentials, NoServices, Ports, Sandbox, SandboxConfig, StaticGrants};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -146,12 +146,15 @@ async fn no_case_of_the_corpus_gets_out_through_wasi_http() {
     }
     let (directory, catalog) = (tempfile::tempdir().unwrap(), Arc::new(Plugins::default()));
     let digest = catalog.add(fixture("fixture-wasi-http"));
-    let grant = Grant { plugin: "fixture/wasi-http".parse().unwrap(), http: vec![HttpGrant::FromInput] };
+    let grant =
+        Grant { plugin: "fixture/wasi-http".parse().unwrap(), http: vec![HttpGrant::FromInput], services: vec![] };
     let ports = Ports {
         catalog: catalog as _,
         door: lab.door.clone(),
         grants: Arc::new(StaticGrants::new(vec![grant])),
         credentials: Arc::new(NoCredentials),
+        blobs: Arc::new(NoBlobs),
+        services: Arc::new(NoServices),
         clock: Arc::new(RealClock),
         entropy: Arc::new(Random),
     };

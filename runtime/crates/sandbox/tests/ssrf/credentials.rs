@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::exchange::{AnsweredBy, Exchange};
 use flowcell_core::record::{Answer as Answered, Answers};
 use flowcell_sandbox::egress::{CallPass, EgressConfig, OutboundRequest, SendErrorCode};
@@ -245,7 +245,11 @@ async fn a_connection_that_cannot_be_renewed_says_so_and_sends_nothing_more() {
     let name = || "crm".parse().unwrap();
     for (error, code, retryable) in [
         (
-            CredentialError::NeedsReconnecting { name: name(), reason: "invalid_grant".into() },
+            CredentialError::NeedsReconnecting {
+                name: name(),
+                reason: "invalid_grant".into(),
+                remedy: Remedy::Consent,
+            },
             SendErrorCode::Denied,
             false,
         ),

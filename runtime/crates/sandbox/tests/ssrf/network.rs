@@ -121,6 +121,7 @@ pub fn rights(asked: &[&str], from_input: Option<&str>, granted: &[&str]) -> Arc
             hosts: asked.iter().map(|rule| rule.parse().unwrap()).collect(),
         }],
         granted: granted.iter().map(|grant| grant.parse::<HttpGrant>().unwrap()).collect(),
+        services: flowcell_core::capability::ServiceRights::default(),
     })
 }
 

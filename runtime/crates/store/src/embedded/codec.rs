@@ -123,6 +123,19 @@ fn finish(table: Table, flags: u8, key: &[u8], mut record: Vec<u8>) -> Result<En
     Ok(Encoded { record, payload: Some((name, payload)) })
 }
 
+/// Encodes what is known of a file whose bytes lie in the file as they are, whatever their size. `facts` has the members of a [`PayloadRef`].
+pub(crate) fn encode_file<T: Serialize>(table: Table, key: &[u8], facts: &T) -> Result<Vec<u8>, StoreError> {
+    let mut record = vec![0; HEADER_BYTES];
+    write_json(&mut record, facts, 0)?;
+    seal(table, IN_FILE, key, &mut record);
+    Ok(record)
+}
+
+/// What [`encode_file`] was given; the record is checked.
+pub(crate) fn file_facts<T: DeserializeOwned>(record: &[u8]) -> Result<T, String> {
+    from_json(record.get(HEADER_BYTES..).unwrap_or_default())
+}
+
 /// Encodes a body that is no JSON; it must fit into a tree.
 pub(crate) fn encode_bytes(table: Table, key: &[u8], body: &[u8]) -> Vec<u8> {
     let mut record = vec![0; HEADER_BYTES];

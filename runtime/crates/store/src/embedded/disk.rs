@@ -3,6 +3,7 @@
 //! one change, and sled's flush, its threads and its sync serve some hundred runs instead of ten.
 
 use std::io;
+use std::sync::Arc;
 
 use super::blocks::OpenBlocks;
 use super::flush::Flusher;
@@ -29,14 +30,14 @@ pub(crate) struct Disk {
     /// The number of the last group that is in the log, or was.
     logged: u64,
     /// What the log has and the trees have not.
-    held: Group,
+    held: Arc<Group>,
 }
 
 impl Disk {
     /// `state` is that of the trees, and they hold everything.
     pub(crate) fn new((flusher, sync): (Flusher, Box<dyn DiskSync>), (mark, wal): (Mark, Wal), state: State) -> Self {
         let logged = state.group;
-        Self { flusher, sync, mark, state, blocks: OpenBlocks::default(), wal, logged, held: Group::default() }
+        Self { flusher, sync, mark, state, blocks: OpenBlocks::default(), wal, logged, held: Arc::default() }
     }
 
     /// The number of the last group that is durable.
@@ -45,8 +46,8 @@ impl Disk {
     }
 
     /// What is durable and not in the trees.
-    pub(crate) fn held(&self) -> &Group {
-        &self.held
+    pub(crate) fn held(&self) -> Arc<Group> {
+        Arc::clone(&self.held)
     }
 
     pub(crate) fn is_behind(&self) -> bool {
@@ -59,7 +60,7 @@ impl Disk {
     }
 
     /// Log, sync, mark: after that the group may be acknowledged. [`Self::hold`] is to follow.
-    pub(crate) fn log(&mut self, group: &Group) -> Result<(), String> {
+    pub(crate) fn log(&mut self, group: &Group, shared: &Shared) -> Result<(), String> {
         if group.is_empty() {
             return Ok(());
         }
@@ -67,17 +68,18 @@ impl Disk {
         self.wal.append(number, group).map_err(|error| error.to_string())?;
         self.mark.note(number).map_err(|error| format!("the mark could not be written: {error}"))?;
         self.logged = number;
+        shared.log_has(number);
         Ok(())
     }
 
     /// Keeps a group that was logged for the trees.
-    pub(crate) fn hold(&mut self, group: Group, shared: &Shared) {
-        self.held.take(group);
-        shared.log_has(self.logged);
+    pub(crate) fn hold(&mut self, group: Group) {
+        // Nobody else has it when this is called.
+        Arc::make_mut(&mut self.held).take(group);
     }
 
     /// Transaction, flush, sync: the trees have everything then. Returns what they did not have.
-    pub(crate) fn apply(&mut self, shared: &Shared) -> Result<Group, String> {
+    pub(crate) fn apply(&mut self, shared: &Shared) -> Result<Arc<Group>, String> {
         let group = std::mem::take(&mut self.held);
         if self.is_behind() {
             self.state = group.commit(&shared.database().trees, &self.state, self.logged)?;
@@ -92,8 +94,8 @@ impl Disk {
 
     /// Both steps at once.
     pub(crate) fn write_through(&mut self, group: Group, shared: &Shared) -> Result<(), String> {
-        self.log(&group)?;
-        self.hold(group, shared);
+        self.log(&group, shared)?;
+        self.hold(group);
         self.apply(shared).map(drop)
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) record: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
     /// Nothing: the record is removed.
     changes: BTreeMap<(Table, sled::IVec), Option<Vec<u8>>>,
@@ -51,11 +51,12 @@ impl Group {
 
     /// Whether the group writes this record.
     pub(crate) fn writes(&self, table: Table, key: &sled::IVec) -> bool {
-        matches!(self.change_of(table, key), Some(Some(_)))
+        matches!(self.pending(table, key), Some(Some(_)))
     }
 
-    /// What the group makes of this record, if it changes it; without a record: it is removed.
-    pub(crate) fn change_of(&self, table: Table, key: &sled::IVec) -> Option<Option<&[u8]>> {
+    /// The record as the group leaves it; nothing when it does not touch it, and nothing in that when it removes it.
+    #[expect(clippy::option_option, reason = "it may leave it alone or take it away")]
+    pub(crate) fn pending(&self, table: Table, key: &sled::IVec) -> Option<Option<&[u8]>> {
         self.changes.get(&(table, key.clone())).map(Option::as_deref)
     }
 

@@ -5,23 +5,21 @@ use async_trait::async_trait;
 use flowcell_core::id::{RunId, WorkspaceId};
 use flowcell_core::ports::{Accepted, Append, Delivery, Durability, Journal, StoreError};
 use flowcell_core::run::event::Recorded;
-use flowcell_core::search::RunFacts;
-use flowcell_core::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
 use super::blocks::Ended;
 use super::codec::{self, PayloadRef};
+use super::delivered::delivered;
 use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
 use super::payload::WriteError;
-use super::search;
 use super::shared::{Shared, blocking, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::tracker::{Effect, Tracked};
-use super::writer::{AcceptWrite, AppendWrite, Reply, Seen, Write};
+use super::writer::{AcceptWrite, AppendWrite, DeliveredRows, Reply, Write};
 use crate::rules;
 use crate::tail::Grown;
 
@@ -40,9 +38,24 @@ impl Rows {
         Ok(())
     }
 
+    /// A record that names a file, and the file.
+    pub(crate) fn with_file(row: Row, payload: (PayloadRef, Vec<u8>)) -> Self {
+        Self { rows: vec![row], payloads: vec![payload] }
+    }
+
     /// The payload files that its records name.
     pub(crate) fn files(&self) -> Vec<PayloadRef> {
         self.payloads.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Takes over the files of other records, which are written apart from these.
+    pub(crate) fn take_payloads(&mut self, other: &mut Self) {
+        self.payloads.append(&mut other.payloads);
+    }
+
+    /// The last record, whose file somebody has taken over.
+    pub(crate) fn last(mut self) -> Option<Row> {
+        self.rows.pop()
     }
 
     /// The last record, when it names no file.
@@ -51,7 +64,12 @@ impl Rows {
     }
 
     /// As few records as the limit of a record in the tree allows: what is written together is mostly read together.
-    fn add_entries(&mut self, workspace: WorkspaceNumber, run: RunId, entries: &[Recorded]) -> Result<(), StoreError> {
+    pub(crate) fn add_entries(
+        &mut self,
+        workspace: WorkspaceNumber,
+        run: RunId,
+        entries: &[Recorded],
+    ) -> Result<(), StoreError> {
         let mut rest = entries;
         while let Some(first) = rest.first() {
             let key = tables::entry(workspace, run, first.seq);
@@ -70,48 +88,9 @@ impl Journal for EmbeddedStore {
         rules::check_delivery(&delivery)?;
         self.shared.space.admit_delivery()?;
         let workspace = self.workspace_number(&delivery.workspace).await?;
-        let seen = Seen {
-            event: delivery.event,
-            runs: delivery.runs.iter().map(|run| run.id).collect(),
-            at: delivery.received_at,
-            body: delivery.dedupe.body,
-        };
-        let accepted = Accepted { event: seen.event, runs: seen.runs.clone(), duplicate: false };
-        let mut rows = Rows::default();
-        let mut taken_if = Vec::with_capacity(delivery.runs.len().max(1));
-        if delivery.runs.is_empty() {
-            // Only a delivery that started nothing needs a record of its own: a run names its delivery in its first entry.
-            let key = tables::event(workspace, delivery.event);
-            let record = EventRecord { trigger: &delivery.trigger, received_at: seen.at, runs: &seen.runs };
-            rows.add(Table::Events, key.clone(), &record)?;
-            taken_if.push((Table::Events, key));
-        }
-        let mut effects = Vec::with_capacity(delivery.runs.len());
-        let mut ended = Vec::new();
-        for run in &delivery.runs {
-            let key = tables::run(workspace, run.id);
-            rows.add_entries(workspace, run.id, std::slice::from_ref(&run.created))?;
-            rows.add(Table::Runs, key.clone(), &run.summary)?;
-            taken_if.push((Table::Runs, key));
-            let is_finished = run.summary.status.is_final();
-            let tracked = Tracked { workspace, events: 1, is_finished, group: 0 };
-            let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
-            effects.push(Effect::Created { run: run.id, tracked, due, marks });
-            if is_finished {
-                ended.push(search::ended(workspace, &run.summary, RunFacts::default()));
-            }
-        }
-        let dedupe = match &delivery.dedupe_key {
-            Some(key) => {
-                let mut dedupe = Rows::default();
-                dedupe.add(Table::Dedupe, tables::dedupe(workspace, &delivery.trigger, key), &seen)?;
-                rows.payloads.append(&mut dedupe.payloads);
-                dedupe.rows.pop()
-            }
-            None => None,
-        };
+        let (rows, delivered) = delivered(workspace, &delivery)?;
         let files: Vec<PayloadRef> = rows.payloads.iter().map(|(name, _)| *name).collect();
-        let rows = self.persist_payloads(rows).await?;
+        let delivered = DeliveredRows { rows: self.persist_payloads(rows).await?, ..delivered };
         let place = match self.writer.try_reserve() {
             Ok(place) => place,
             Err(error) => {
@@ -125,17 +104,16 @@ impl Journal for EmbeddedStore {
             }
         }
         let (reply, answer) = oneshot::channel();
-        let (received_at, terms) = (seen.at, delivery.dedupe);
-        let write = AcceptWrite { rows, taken_if, dedupe, received_at, terms, accepted, effects, ended, reply };
-        place.send(Write::Accept(Box::new(write)));
+        let own = delivered.accepted.clone();
+        place.send(Write::Accept(Box::new(AcceptWrite { delivered, reply })));
         let answered = self.writer.answer(answer).await;
         if !matches!(&answered, Ok(accepted) if !accepted.duplicate) {
-            for run in &seen.runs {
+            for run in &own.runs {
                 self.shared.fresh.take(*run);
             }
         }
         let accepted = answered?;
-        if accepted.duplicate && accepted.event != seen.event {
+        if accepted.duplicate && accepted.event != own.event {
             self.drop_payloads(files).await;
         }
         Ok(accepted)
@@ -285,15 +263,6 @@ impl EmbeddedStore {
             Err(error) => error,
         }
     }
-}
-
-/// The record of [`Table::Events`].
-#[derive(Serialize)]
-pub(crate) struct EventRecord<'a> {
-    pub(crate) trigger: &'a str,
-    pub(crate) received_at: Timestamp,
-    /// Those that are still there.
-    pub(crate) runs: &'a [RunId],
 }
 
 fn check_tracked(

@@ -13,10 +13,11 @@ use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
 use super::codec::{self, Body, PayloadRef};
+use super::delivered::EventRecord;
 use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
-use super::journal::{EventRecord, Rows};
+use super::journal::Rows;
 use super::search::next;
 use super::shared::{Shared, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
@@ -190,6 +191,7 @@ impl Removal {
             events.entry(found.event).or_default().insert(*run);
             removal.take(shared, Table::Runs, &key)?;
             removal.take(shared, Table::Journal, &key)?;
+            removal.take(shared, Table::Blobs, &key)?;
         }
         for (event, gone) in events {
             removal.write.rows.extend(without_runs(shared, workspace, event, &gone)?);

@@ -50,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) tail: Ring<WorkspaceNumber>,
     /// Held while it is looked up what goes and until it is gone.
     pub(crate) removal: tokio::sync::Mutex<Alone>,
+    /// Held while a user is written.
+    pub(crate) people: tokio::sync::Mutex<()>,
+    /// Held while inboxes are written; taken after [`Self::people`] by whoever needs both.
+    pub(crate) inboxes: tokio::sync::Mutex<()>,
     pub(crate) space: Space,
     /// Keys and records of the trees, in bytes.
     live_bytes: AtomicU64,
@@ -58,6 +62,8 @@ pub(crate) struct Shared {
     indexed: RwLock<IndexedFields>,
     /// Told whenever a run may have become due.
     pub(crate) changed: Arc<Notify>,
+    /// Told whenever a contact has changed.
+    pub(crate) contacts_changed: Arc<Notify>,
     /// The last group that is durable.
     logged: AtomicU64,
     /// The last group that the trees have, or any after the store has stopped.
@@ -125,11 +131,14 @@ impl Shared {
             fresh: Fresh::default(),
             tail: Ring::new(group),
             removal: tokio::sync::Mutex::default(),
+            people: tokio::sync::Mutex::default(),
+            inboxes: tokio::sync::Mutex::default(),
             space,
             live_bytes: AtomicU64::new(live_bytes),
             path,
             indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
+            contacts_changed: Arc::new(Notify::new()),
             logged: AtomicU64::new(group),
             in_trees: watch::Sender::new(group),
             is_awaited: AtomicBool::new(false),

@@ -2,8 +2,11 @@
 //! the number of the workspace whose data they are. Three tables differ: `meta` and `workspaces` belong to the instance, and
 //! `hooks` is looked up before the workspace is known (its records name the workspace).
 
+use flowcell_core::contact::Identity;
 use flowcell_core::destination::DestinationId;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkflowId};
+use flowcell_core::id::{
+    ConnectionName, ContactEventId, ContactId, Digest, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -40,6 +43,51 @@ pub(crate) enum Table {
     Destinations = 13,
     /// Workspace (4), workflow (64), part (1, see [`TriggerPart`]) → what is kept about its trigger.
     Triggers = 14,
+    /// Workspace (4), part (1, see [`ContactPart`]), … → what is kept of contacts.
+    Contacts = 15,
+    /// Workspace (4), user (64, zeros after it) → a user.
+    People = 16,
+    /// Workspace (4), user (64), notification (16) → a message in the user's inbox.
+    Inbox = 17,
+    /// Workspace (4), SHA-256 of its key (32) → what a step was told of what it did.
+    Receipts = 18,
+    /// Workspace (4), run (16), SHA-256 of the bytes (32) → a blob that the run keeps; its bytes are the payload file.
+    Blobs = 19,
+}
+
+/// What is kept of contacts. The numbers are on disk: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ContactPart {
+    /// Contact (16) → it.
+    Contact = 1,
+    /// SHA-256 of what it is found by (32) → the contact's id.
+    Identity = 2,
+    /// Contact (16), note (16) → the note.
+    Note = 3,
+    /// Contact (16), version (4) → the change that led to it.
+    History = 4,
+    /// Event (16) → a change that waits to be dispatched.
+    Waiting = 5,
+    /// Name (64, zeros after it) → the definition of a field.
+    Definition = 6,
+    /// SHA-256 of a write's key (32) → what it came to.
+    Remembered = 7,
+}
+
+impl ContactPart {
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        Some(match key.get(4)? {
+            1 => Self::Contact,
+            2 => Self::Identity,
+            3 => Self::Note,
+            4 => Self::History,
+            5 => Self::Waiting,
+            6 => Self::Definition,
+            7 => Self::Remembered,
+            _ => return None,
+        })
+    }
 }
 
 /// What is kept about a trigger, in a record each. The numbers are on disk: they never change.
@@ -48,10 +96,14 @@ pub(crate) enum Table {
 pub(crate) enum TriggerPart {
     Reference = 1,
     Late = 2,
+    /// How far its polls have come.
+    Poll = 3,
+    /// What stands at its provider.
+    Subscription = 4,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -67,6 +119,11 @@ impl Table {
         Self::Connections,
         Self::Destinations,
         Self::Triggers,
+        Self::Contacts,
+        Self::People,
+        Self::Inbox,
+        Self::Receipts,
+        Self::Blobs,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -86,6 +143,11 @@ impl Table {
             Self::Connections => "connections",
             Self::Destinations => "destinations",
             Self::Triggers => "triggers",
+            Self::Contacts => "contacts",
+            Self::People => "people",
+            Self::Inbox => "inbox",
+            Self::Receipts => "receipts",
+            Self::Blobs => "blobs",
         }
     }
 
@@ -118,7 +180,7 @@ pub(crate) type WorkspaceNumber = u32;
 /// The one key of [`Table::Meta`].
 pub(crate) const STATE_KEY: [u8; 4] = [0; 4];
 
-/// Bytes of a workflow id, or the name of a connection, in a key: the longest there is.
+/// Bytes of a workflow id, a user's id or the name of a connection in a key: the longest there is.
 const NAME_BYTES: usize = 64;
 
 pub(crate) fn workspace(number: WorkspaceNumber) -> sled::IVec {
@@ -173,6 +235,68 @@ pub(crate) fn destination(workspace: WorkspaceNumber, id: DestinationId) -> sled
 
 pub(crate) fn trigger(workspace: WorkspaceNumber, workflow: &WorkflowId, part: TriggerPart) -> sled::IVec {
     join(&[&head(workspace, workflow), &[part as u8]])
+}
+
+/// What a part of the contacts of a workspace begins with.
+pub(crate) fn contacts(workspace: WorkspaceNumber, part: ContactPart) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &[part as u8]])
+}
+
+pub(crate) fn contact(workspace: WorkspaceNumber, id: ContactId) -> sled::IVec {
+    join(&[&contacts(workspace, ContactPart::Contact), &id.to_bytes()])
+}
+
+pub(crate) fn identity(workspace: WorkspaceNumber, identity: &Identity) -> sled::IVec {
+    let hash = Sha256::new().chain_update(identity.field()).chain_update([0]).chain_update(identity.value()).finalize();
+    join(&[&contacts(workspace, ContactPart::Identity), &hash])
+}
+
+/// The notes or the history of a contact, or one entry of them.
+pub(crate) fn of_contact(workspace: WorkspaceNumber, part: ContactPart, (id, entry): (ContactId, &[u8])) -> sled::IVec {
+    join(&[&contacts(workspace, part), &id.to_bytes(), entry])
+}
+
+pub(crate) fn waiting(workspace: WorkspaceNumber, event: ContactEventId) -> sled::IVec {
+    join(&[&contacts(workspace, ContactPart::Waiting), &event.to_bytes()])
+}
+
+pub(crate) fn definition(workspace: WorkspaceNumber, name: &FieldName) -> sled::IVec {
+    join(&[&contacts(workspace, ContactPart::Definition), &padded(name.as_str())])
+}
+
+pub(crate) fn remembered(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
+    join(&[&contacts(workspace, ContactPart::Remembered), &Sha256::digest(key)])
+}
+
+pub(crate) fn person(workspace: WorkspaceNumber, id: &UserId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &padded(id.as_str())])
+}
+
+/// What the keys of one inbox begin with.
+pub(crate) fn inbox(workspace: WorkspaceNumber, user: &UserId) -> sled::IVec {
+    person(workspace, user)
+}
+
+pub(crate) fn item(workspace: WorkspaceNumber, user: &UserId, id: NotificationId) -> sled::IVec {
+    join(&[&inbox(workspace, user), &id.to_bytes()])
+}
+
+/// The notification of an inbox's key.
+pub(crate) fn item_id(key: &[u8]) -> Option<NotificationId> {
+    key.last_chunk::<16>().map(|id| NotificationId::from_bytes(*id))
+}
+
+pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &Sha256::digest(key)])
+}
+
+/// Whether the key of [`Table::Triggers`] is of this part.
+pub(crate) fn is_part(key: &[u8], part: TriggerPart) -> bool {
+    key.last() == Some(&(part as u8))
+}
+
+pub(crate) fn blob(workspace: WorkspaceNumber, run: RunId, digest: &Digest) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &run.to_bytes(), digest.as_bytes()])
 }
 
 pub(crate) fn block(workspace: WorkspaceNumber, bucket: u32, number: u64) -> sled::IVec {

@@ -51,7 +51,7 @@ impl EmbeddedStore {
         self.writer.answer(answer).await
     }
 
-    async fn trigger_part<T: DeserializeOwned + Send + 'static>(
+    pub(super) async fn trigger_part<T: DeserializeOwned + Send + 'static>(
         &self,
         (workspace, workflow, part): Place<'_>,
     ) -> Result<Option<T>, StoreError> {

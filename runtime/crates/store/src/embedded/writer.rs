@@ -8,6 +8,7 @@
 
 mod apply;
 mod compact;
+mod contacts;
 mod write;
 
 use std::io;
@@ -24,10 +25,10 @@ use super::guard::without_panic;
 use super::shared::Shared;
 use super::{Options, ignore_poison};
 use apply::Applied;
-pub(crate) use apply::Seen;
+pub(crate) use apply::{DeliveredRows, Seen, TriggerWrite};
 pub(crate) use write::{
-    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite,
-    Write,
+    AcceptWrite, AppendWrite, ConnectionWrite, ContactsWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite,
+    RowsWrite, Write,
 };
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
@@ -214,7 +215,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut writes = batch.drain(..).peekable();
         while writes.peek().is_some() {
-            let mut applied = Applied::new(&shared);
+            let mut applied = Applied::new(&shared, self.disk.held());
             while applied.group.bytes() < GROUP_BYTES_MAX
                 && let Some(write) = writes.next()
             {
@@ -235,7 +236,8 @@ impl Writer {
                 }
             }
             applied.index(&mut self.disk);
-            let durable = self.disk.log(&applied.group);
+            let group = std::mem::take(&mut applied.group);
+            let durable = self.disk.log(&group, &self.shared);
             // A payload file whose sync failed stops the store from elsewhere.
             let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));
             if let Err(reason) = durable {
@@ -243,8 +245,8 @@ impl Writer {
                 self.shared.stop(&reason);
                 return Err(reason);
             }
-            self.disk.hold(std::mem::take(&mut applied.group), &self.shared);
             applied.answer(self.disk.last_number());
+            self.disk.hold(group);
             self.keep_up()?;
         }
         for reply in compactions {

@@ -43,6 +43,7 @@ impl Retention for MemoryStore {
             if goes && let Some(run) = state.runs.remove(id) {
                 removed.runs += 1;
                 removed.bytes += bytes(&run);
+                state.blobs.retain(|(of, _), _| of != id);
             }
         }
         Ok(removed)

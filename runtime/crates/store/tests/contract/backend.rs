@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowcell_core::connection::Connections;
+use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
+use flowcell_core::inbox::Inbox;
 use flowcell_core::invoke::CallRecord;
+use flowcell_core::people::People;
 use flowcell_core::ports::{
-    Append, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Retention,
-    RunIndex, RunQueue, Schedules, Tail, Triggers,
+    Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
+    Retention, RunIndex, RunQueue, Schedules, Subscriptions, Tail, Triggers,
 };
+use flowcell_core::receipt::Receipts;
 use flowcell_core::run::event::{Outcome, Recorded, RunEvent, StepError};
 use flowcell_core::run::fold::Run;
 use flowcell_core::time::Timestamp;
@@ -27,9 +31,16 @@ pub(crate) struct Backend {
     pub(crate) triggers: Arc<dyn Triggers>,
     pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) contacts: Arc<dyn Contacts>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) receipts: Arc<dyn Receipts>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
+    pub(crate) polls: Arc<dyn Polls>,
+    pub(crate) subscriptions: Arc<dyn Subscriptions>,
 }
 
 enum Kind {
@@ -57,9 +68,16 @@ impl Backend {
             + Triggers
             + Schedules
             + Connections
+            + Contacts
             + Destinations
+            + Blobs
+            + People
+            + Inbox
+            + Receipts
             + Tail
             + Retention
+            + Polls
+            + Subscriptions
             + 'static,
     >(
         kind: Kind,
@@ -74,9 +92,16 @@ impl Backend {
             triggers: Arc::clone(&store) as _,
             schedules: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
+            contacts: Arc::clone(&store) as _,
             destinations: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            people: Arc::clone(&store) as _,
+            inbox: Arc::clone(&store) as _,
+            receipts: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
-            retention: store,
+            retention: Arc::clone(&store) as _,
+            polls: Arc::clone(&store) as _,
+            subscriptions: store,
         }
     }
 
@@ -91,11 +116,32 @@ impl Backend {
             triggers,
             schedules,
             connections,
+            contacts,
+            destinations,
+            blobs,
+            people,
+            inbox,
+            receipts,
+            tail,
+            retention,
+            polls,
+            subscriptions,
+        } = self;
+        drop((
+            journal,
+            queue,
+            index,
+            definitions,
+            triggers,
+            schedules,
+            connections,
+            contacts,
             destinations,
             tail,
             retention,
-        } = self;
-        drop((journal, queue, index, definitions, triggers, schedules, connections, destinations, tail, retention));
+        ));
+        drop((blobs, people, inbox, receipts));
+        drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {
                 store.crash();

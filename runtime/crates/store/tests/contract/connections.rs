@@ -14,7 +14,7 @@ fn connection(workspace: &WorkspaceId, name: &str, revision: u32) -> StoredConne
             workspace: workspace.clone(),
             name: name.parse().unwrap(),
             kind: Kind::Basic { username: "ada".to_owned() },
-            bound: Binding { hosts: Vec::new(), plugins: vec!["flowcell/http".parse().unwrap()] },
+            bound: Binding { hosts: Vec::new(), anywhere: false, plugins: vec!["flowcell/http".parse().unwrap()] },
             note: String::new(),
             state: State::NeedsReconnecting { since: at(1), reason: "revoked".to_owned() },
             created_at: at(0),

@@ -14,7 +14,7 @@ fn connection() -> StoredConnection {
     let connection = Connection {
         workspace: WorkspaceId::default_workspace(),
         name: "crm".parse().unwrap(),
-        kind: Kind::OauthCode { authorize_url, client },
+        kind: Kind::OauthCode { authorize_url, issuer: None, client },
         bound: Binding::default(),
         note: String::new(),
         state: State::Pending,
@@ -86,6 +86,57 @@ fn a_state_is_good_once_in_one_browser_for_ten_minutes() {
     let (state, departure) = begun(&consents);
     clock.set(clock.now() + TIME_MAX);
     assert!(consents.come_back(&state, Some(&session(&departure))).is_none(), "too late");
+}
+
+#[test]
+fn an_answer_of_another_server_is_none() {
+    let id: Url = "https://id.example/auth".parse().unwrap();
+    let token: Url = "https://token.example:8443/token".parse().unwrap();
+    let of = |issuer: Option<&str>| Issuer::of(issuer.map(str::to_owned).as_ref(), [&id, &token]);
+    for (issuer, iss, is_ours) in [
+        (None, None, true),
+        (None, Some("https://id.example"), true),
+        (None, Some("https://id.example/tenant/v2.0"), true),
+        (None, Some("https://token.example:8443/"), true),
+        (None, Some("https://other.example"), false),
+        (None, Some("https://id.example.evil.example"), false),
+        (None, Some("http://id.example"), false),
+        (None, Some("nonsense"), false),
+        (Some("https://accounts.example"), Some("https://accounts.example"), true),
+        (Some("https://accounts.example"), Some("https://accounts.example/"), false),
+        (Some("https://accounts.example"), Some("https://id.example"), false),
+        (Some("https://accounts.example"), None, false),
+    ] {
+        assert_eq!(of(issuer).admits(iss).is_ok(), is_ours, "{issuer:?} {iss:?}");
+    }
+}
+
+#[test]
+fn looking_at_a_ticket_leaves_it_good() {
+    let (clock, consents) = consents();
+    let (ticket, _) = consents.ticket(place()).unwrap();
+    assert_eq!((consents.opens(ticket.expose()), consents.opens(ticket.expose())), (Some(place()), Some(place())));
+    assert_eq!(consents.redeem(ticket.expose()), Some(place()));
+    assert_eq!(consents.opens(ticket.expose()), None);
+    let (ticket, _) = consents.ticket(place()).unwrap();
+    clock.set(clock.now() + TIME_MAX);
+    assert_eq!(consents.opens(ticket.expose()), None);
+    let (state, _) = begun(&consents);
+    assert_eq!(consents.opens(&state), None);
+}
+
+#[test]
+fn a_state_is_bound_to_the_connection_it_was_made_for() {
+    let (_, consents) = consents();
+    let redirect: Url = "https://flow.example/oauth/callback".parse().unwrap();
+    let mut other = connection();
+    other.connection.name = "other".parse().unwrap();
+    let (state, departure) = begun(&consents);
+    let theirs = consents.begin(&other, &redirect).unwrap().unwrap();
+    let back = consents.come_back(&state, Some(departure.session.expose())).unwrap();
+    assert_eq!(back.place.1.as_str(), "crm");
+    // The browser of one consent does not bring back the state of another.
+    assert!(consents.come_back(&parameter(&theirs.to, "state"), Some(departure.session.expose())).is_none());
 }
 
 #[test]

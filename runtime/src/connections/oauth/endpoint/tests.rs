@@ -39,8 +39,24 @@ fn answer(status: u16, body: &str) -> OutboundResponse {
     OutboundResponse { status, headers, body: Bytes::copy_from_slice(body.as_bytes()), duration: Duration::ZERO }
 }
 
+/// 2026-11-23T09:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
+
+#[test]
+fn when_to_ask_again_is_told_in_seconds_or_as_a_date() {
+    let asked = |value: &str| {
+        let headers = vec![("retry-after".to_owned(), value.to_owned())];
+        retry_after(&OutboundResponse { headers, ..answer(503, "") }, NOW)
+    };
+    assert_eq!(asked("7"), Some(7_000));
+    assert_eq!(asked("Mon, 23 Nov 2026 09:02:00 GMT"), Some(120_000));
+    assert_eq!(asked("Mon, 23 Nov 2026 08:00:00 GMT"), Some(0), "it has passed");
+    assert_eq!(asked("Mon, 23 Nov 2026 19:00:00 GMT"), Some(3_600_000), "no longer than an hour");
+    assert_eq!(asked("soon"), None);
+}
+
 fn refusal(status: u16, body: &str) -> Refusal {
-    read(&answer(status, body), "id.example").err().unwrap_or_else(|| panic!("{status} {body} is a token"))
+    read(&answer(status, body), "id.example", NOW).err().unwrap_or_else(|| panic!("{status} {body} is a token"))
 }
 
 #[test]
@@ -51,7 +67,7 @@ fn tokens_are_read() {
         (r#"{"access_token":"a","refresh_token":""}"#, None, None),
         (r#"{"access_token":"a","expires_in":-5}"#, None, None),
     ] {
-        let granted = read(&answer(200, body), "id.example").expect(body);
+        let granted = read(&answer(200, body), "id.example", NOW).expect(body);
         assert_eq!(granted.access_token.expose(), "a");
         assert_eq!(granted.lifetime, lifetime.map(Duration::from_secs), "{body}");
         assert_eq!(granted.refresh_token.as_ref().map(|token| token.expose().as_str()), refresh, "{body}");
@@ -66,6 +82,11 @@ fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
         (400, r#"{"error":"temporarily_unavailable"}"#),
         (429, ""),
         (408, ""),
+        // Not the words of an authorization server.
+        (400, "oops"),
+        (403, "<html>blocked"),
+        (404, r#"{"message":"no such page"}"#),
+        (401, r#"{"error":{"type":"OAuthException"}}"#),
         (200, "<html>"),
         (200, "{}"),
         (200, r#"{"access_token":"a b"}"#),
@@ -78,7 +99,7 @@ fn what_time_will_mend_is_told_from_what_only_the_owner_can() {
     for (status, body, says) in [
         (400, r#"{"error":"invalid_grant","error_description":"was\nrevoked"}"#, "invalid_grant (wasrevoked)"),
         (401, r#"{"error":"invalid_client"}"#, "invalid_client"),
-        (400, "oops", "400 without a reason"),
+        (200, r#"{"error":"bad_verification_code","error_description":"gone"}"#, "bad_verification_code (gone)"),
         (302, "", "a redirect, which is not followed"),
         (200, r#"{"access_token":"a","token_type":"mac"}"#, "only Bearer"),
     ] {
@@ -98,6 +119,6 @@ fn what_was_sent_is_not_in_what_is_said() {
         vec![("grant_type", Secret::new("authorization_code".to_owned())), ("code", Secret::new("code-7".to_owned()))];
     let body = r#"{"error":"invalid_grant","error_description":"rt_abc and code-7 for pass&1 or pass%261 are gone"}"#;
     let answer = without_echo(answer(400, body), &held, &form);
-    let Some(Refusal::ForGood(reason)) = read(&answer, "id.example").err() else { panic!("refused for good") };
+    let Some(Refusal::ForGood(reason)) = read(&answer, "id.example", NOW).err() else { panic!("refused for good") };
     assert!(reason.contains("••• and ••• for ••• or ••• are gone"), "{reason}");
 }

@@ -16,6 +16,7 @@ fn rights(hosts: &[&str], from_input: Option<&str>, granted: &[&str]) -> Rights 
             hosts: hosts.iter().map(|text| rule(text)).collect(),
         }],
         granted: granted.iter().map(|text| text.parse::<HttpGrant>().expect("a grant")).collect(),
+        services: crate::capability::ServiceRights::default(),
     }
 }
 
@@ -181,7 +182,8 @@ fn grants_are_taken_by_plugin_and_built_in_plugins_get_what_they_ask() {
         grant.to_string(),
         "[[grants]]\nplugin = \"flowcell/custom-webhook\"\nhttp = [\"https://a.example/*\", \"from-input\"]"
     );
-    let other = Grant { plugin: "acme/other".parse().expect("an id"), http: vec![HttpGrant::FromInput] };
+    let other =
+        Grant { plugin: "acme/other".parse().expect("an id"), http: vec![HttpGrant::FromInput], services: vec![] };
     let rights = Rights::new(plugin, asked, &[other, grant.clone()]);
     assert_eq!(rights.granted, grant.http);
     let json = serde_json::to_value(&grant).expect("serialises");

@@ -69,7 +69,7 @@ fn high_levels_names_read_the_same_data() {
             {{ inboundWebhookRequest.items.sku }}
                 error `inboundWebhookRequest.items.sku` is undefined: `inboundWebhookRequest.items` is an array
             {{ inboundwebhookrequest.email }}
-                error compile `inboundwebhookrequest` is undefined; did you mean `inboundWebhookRequest`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
+                error compile `inboundwebhookrequest` is undefined; did you mean `inboundWebhookRequest`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             {{ contact.email }}
                 error compile there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends is under `trigger.body`
             {{ contact.email | upper }}

@@ -66,9 +66,9 @@ fn a_missing_value_is_named_with_what_is_there() {
             {{ trigger.body.empty.x }}
                 error : `trigger.body.empty.x` is undefined: `trigger.body.empty` is empty
             {{ triger.body }}
-                error compile : `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
+                error compile : `triger` is undefined; did you mean `trigger`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             {{ body.after }}
-                error compile : `body` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+                error compile : `body` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             {{ steps.biuld.output }}
                 error : `steps.biuld` is undefined; did you mean `build`? (`steps` has build, tell)
             {{ steps.log_it.output }}
@@ -130,9 +130,9 @@ fn what_is_no_expression_is_refused_when_compiled() {
             {{ trigger | nofilter }}
                 error compile : there is no filter `nofilter`; docs/expressions.md lists those there are
             {{ nofunction() }}
-                error compile : `nofunction` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+                error compile : `nofunction` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             {{ debug() }}
-                error compile : `debug` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+                error compile : `debug` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             {% include 'x' %}
                 error compile : syntax error: unknown statement include
             {% import 'x' as y %}

@@ -84,7 +84,7 @@ fn one_whole_expression_has_a_value_and_a_truth() {
         trigger.body.size > 
             error compile syntax error: unexpected end of input, expected expression
         body.size
-            error compile `body` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+            error compile `body` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
         contact.email
             error compile there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends is under `trigger.body`
         trigger | nofilter

@@ -34,6 +34,11 @@ impl Findings {
                 self.slot(&format!("/actions/{index}/connection"), slot, manifest);
             }
         }
+        for (index, trigger) in manifest.triggers.iter().enumerate() {
+            if let Some(slot) = &trigger.connection {
+                self.slot(&format!("/triggers/{index}/connection"), slot, manifest);
+            }
+        }
     }
 
     fn slot(&mut self, at: &str, slot: &ConnectionSlot, manifest: &Manifest) {

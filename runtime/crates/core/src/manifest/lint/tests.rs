@@ -275,3 +275,32 @@ fn what_is_said_of_connections_is_said_in_sentences() {
         ]
     );
 }
+
+#[test]
+fn a_changelog_has_the_newest_first_and_tells_of_this_version() {
+    let release = |version: &str, change: &str| json!({ "version": version, "changes": [change] });
+    check("/changelog", json!([release("1.0.0", "Sends mail."), release("0.9.0", "Tries to.")]), expect![""]);
+    check(
+        "/changelog",
+        json!([release("0.9.0", "a"), release("0.9.0", "b")]),
+        expect![[r#"
+            Error /changelog/1/version: the newest stands first, each once: 0.9.0 comes after 0.9.0
+            Warning /changelog/0/version: it says nothing of this version, 1.0.0; write what is new for those who use the plugin
+        "#]],
+    );
+    check(
+        "/changelog",
+        json!([{ "version": "1.1.0", "changes": [] }]),
+        expect![[r#"
+            Error /changelog/0/changes: version 1.1.0 has 0 changes; write from one to 30
+            Error /changelog/0/version: it tells of 1.1.0, and this is 1.0.0
+        "#]],
+    );
+    check(
+        "/changelog",
+        json!([release("1.0.0", "colours \u{1b}[31m")]),
+        expect![[r#"
+            Error /changelog/0/changes/0: a change is printed on terminals and consent pages and must not hold U+001B; remove it
+        "#]],
+    );
+}

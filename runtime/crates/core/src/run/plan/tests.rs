@@ -57,6 +57,7 @@ fn compiled(workflow: Value) -> CompiledWorkflow {
         title: String::new(),
         description: String::new(),
         icon: None,
+        changelog: Vec::new(),
         actions: Vec::new(),
         triggers: Vec::new(),
         capabilities: Capabilities::default(),

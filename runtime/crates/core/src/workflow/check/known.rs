@@ -7,6 +7,7 @@ use super::fields::Field;
 use super::types::{Found, Key, Known, keys};
 use crate::id::StepId;
 use crate::workflow::compiled::expression_text;
+use crate::workflow::response::MEMBER;
 use crate::workflow::step::{OnError, StepKind};
 use crate::workflow::trigger::TriggerKind;
 use crate::workflow::walk::LOOP;
@@ -25,6 +26,7 @@ impl Check<'_> {
             "workflow" => object(json!({ "id": "", "name": "", "version": 0 })),
             "run" => object(json!({ "id": "", "created_at": "" })),
             "trigger" => self.trigger_output(),
+            "contact" => self.known_contact(),
             _ => Known::Anything,
         }
     }
@@ -57,8 +59,12 @@ impl Check<'_> {
         let keys = keys(rest)?;
         let (mut known, rest) = match (root, keys.as_slice()) {
             ("trigger", rest) => (self.trigger_output(), rest),
+            ("contact", rest) => (self.known_contact(), rest),
             ("steps", [Key::Name(step), Key::Name(output), rest @ ..]) if output == "output" => {
-                (self.output_of(step), rest)
+                match (rest, self.declared_body(step)) {
+                    ([Key::Name(member), rest @ ..], Some(declared)) if member == MEMBER => (declared.known(), rest),
+                    _ => (self.output_of(step), rest),
+                }
             }
             _ => return None,
         };
@@ -82,6 +88,7 @@ impl Check<'_> {
                     plugin.and_then(|plugin| plugin.manifest.trigger(&uses.member).map(|it| it.output.clone()));
                 output.map_or(Known::Anything, |output| Known::schema(&output))
             }
+            TriggerKind::Contact(_) => self.contact_trigger_output(),
             TriggerKind::Schedule(_) | TriggerKind::Manual | TriggerKind::Error | TriggerKind::Event { .. } => {
                 Known::Anything
             }

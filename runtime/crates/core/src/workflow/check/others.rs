@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::connection::Connection;
+use crate::contact::field::FieldDefinition;
 use crate::id::{ConnectionName, WorkflowId};
 
 /// What a look-up says of another workflow.
@@ -57,6 +58,11 @@ pub trait Others {
     /// The connection of this name.
     fn connection(&self, _name: &ConnectionName) -> FoundConnection {
         FoundConnection::Unknown
+    }
+
+    /// The fields of contacts that the workspace has defined; nothing when nobody can tell here.
+    fn contact_fields(&self) -> Option<Vec<FieldDefinition>> {
+        None
     }
 }
 

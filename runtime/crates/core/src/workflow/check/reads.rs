@@ -6,11 +6,14 @@ use serde_json::Value;
 
 use super::Check;
 use super::fields::{Field, What, is_guarded, operands};
+use super::reference::Samples;
+use super::response::Declared;
 use super::types::{Found, Key, Known, article, keys, overlap};
 use super::visible::Sight;
 use crate::condition::CompiledCondition;
 use crate::expression::{Program, Reference};
 use crate::workflow::problem::similar;
+use crate::workflow::response::MEMBER;
 use crate::workflow::schema::readable;
 use crate::workflow::step::{MissingPolicy, OnError, StepKind, WaitFor};
 
@@ -76,6 +79,9 @@ impl Check<'_> {
             let leaf = self.resume_link(read, &keys);
             self.fits_place(read, &leaf);
             return;
+        }
+        if root == "contact" {
+            self.has_contact(read);
         }
         if root != "steps" {
             let known = self.root(root, read.field);
@@ -185,8 +191,24 @@ impl Check<'_> {
                         ),
                     );
                 }
-                let known = self.output_of(name);
-                let leaf = self.follow(read, &format!("steps.{name}.output"), known, rest);
+                let from = format!("steps.{name}.output");
+                let leaf = match (rest, self.declared_body(name)) {
+                    ([Key::Name(member), rest @ ..], Some(declared)) if member == MEMBER => {
+                        let from = format!("{from}.{MEMBER}");
+                        match declared {
+                            Declared::Schema(known) => self.follow(read, &from, known, rest),
+                            Declared::Sample(known) => {
+                                let samples = Samples { known, of: &format!("the response of `{name}`") };
+                                self.against_samples(read, samples, &from, rest);
+                                Known::Anything
+                            }
+                        }
+                    }
+                    _ => {
+                        let known = self.output_of(name);
+                        self.follow(read, &from, known, rest)
+                    }
+                };
                 self.fits_place(read, &leaf);
             }
             [Key::Name(part), ..] if !matches!(part.as_str(), "status" | "error") => {

@@ -11,21 +11,33 @@ use crate::workflow::compiled::expression_text;
 use crate::workflow::problem::similar;
 use crate::workflow::step::StepKind;
 
+/// What is known from samples, and what they are called.
+pub(super) struct Samples<'s> {
+    pub(super) known: Known,
+    pub(super) of: &'s str,
+}
+
 impl Check<'_> {
     /// Warns of what no sample has, or not every one. `root` is the name that the path begins with.
     pub(super) fn against_reference(&mut self, read: &Read<'_, '_>, root: &str, keys: &[Key]) {
+        let Some(known) = self.reference_of(root, read.field) else { return };
+        self.against_samples(read, Samples { known, of: "the mapping reference" }, root, keys);
+    }
+
+    /// The same for any samples; `from` is what they are samples of, as a path.
+    pub(super) fn against_samples(&mut self, read: &Read<'_, '_>, samples: Samples<'_>, from: &str, keys: &[Key]) {
         // What is wrong by the plugin's own schema is said already.
         if self.has_problem_at(&read.pointer) || read.is_guarded {
             return;
         }
-        let Some(mut known) = self.reference_of(root, read.field) else { return };
-        let mut at = root.to_owned();
+        let Samples { mut known, of } = samples;
+        let mut at = from.to_owned();
         for key in keys {
-            let Some((message, help)) = missing(&known, key, &at) else {
+            let Some((message, help)) = missing((&known, of), key, &at) else {
                 if let (Key::Name(name), true) = (key, is_optional(&known, key)) {
                     self.warn(
                         &read.pointer,
-                        format!("`{at}.{name}` is not in every sample of the mapping reference"),
+                        format!("`{at}.{name}` is not in every sample of {of}"),
                         Some("provide for its absence: `| default(…)`, or a condition with `is: exists`".to_owned()),
                     );
                     return;
@@ -66,7 +78,7 @@ impl Check<'_> {
 }
 
 /// The warning about a part that no sample has.
-fn missing(known: &Known, key: &Key, at: &str) -> Option<(String, Option<String>)> {
+fn missing((known, of): (&Known, &str), key: &Key, at: &str) -> Option<(String, Option<String>)> {
     match (known.child(key), key) {
         (Found::There(_), _) => None,
         (Found::NoField { fields }, Key::Name(name)) => {
@@ -75,13 +87,13 @@ fn missing(known: &Known, key: &Key, at: &str) -> Option<(String, Option<String>
                 None if fields.is_empty() => format!("`{at}` has no fields there"),
                 None => format!("`{at}` has {} there", fields.join(", ")),
             };
-            Some((format!("no sample of the mapping reference has `{name}` in `{at}`"), Some(help)))
+            Some((format!("no sample of {of} has `{name}` in `{at}`"), Some(help)))
         }
         (Found::NoField { .. } | Found::Nothing { .. }, _) => {
             let is = article(&known.types());
             let message = match key {
-                Key::Name(name) => format!("there is no `{name}` in `{at}`, which is {is} in the mapping reference"),
-                Key::Index => format!("`{at}` is {is} in the mapping reference: it has no items"),
+                Key::Name(name) => format!("there is no `{name}` in `{at}`, which is {is} in {of}"),
+                Key::Index => format!("`{at}` is {is} in {of}: it has no items"),
             };
             Some((message, None))
         }

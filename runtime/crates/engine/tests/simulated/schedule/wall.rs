@@ -371,6 +371,7 @@ impl Wall {
                 index: Arc::new(self.store.clone()),
                 definitions: Arc::clone(&self.texts) as _,
                 destinations: Arc::new(self.store.clone()),
+                contacts: Arc::new(self.store.clone()),
                 invoker: FakeInvoker::new(&self.clock, crate::world::echo),
                 catalog: StaticCatalog::of([]),
                 clock: Arc::clone(&self.clock) as _,

@@ -13,11 +13,11 @@ fn opened(dir: &Path) -> (Shared, Disk) {
     open::open(dir, &Options::default()).unwrap()
 }
 
-fn commit(shared: &Shared, disk: &mut Disk, change: impl FnOnce(&mut Group)) -> Group {
+fn commit(shared: &Shared, disk: &mut Disk, change: impl FnOnce(&mut Group)) -> std::sync::Arc<Group> {
     let mut group = Group::default();
     change(&mut group);
-    disk.log(&group).unwrap();
-    disk.hold(group, shared);
+    disk.log(&group, shared).unwrap();
+    disk.hold(group);
     disk.apply(shared).unwrap()
 }
 

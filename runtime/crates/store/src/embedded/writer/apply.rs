@@ -1,76 +1,80 @@
 //! What a group of writes comes to: changes of records, of what is kept in memory, and answers. Decides what only the order
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
+mod accept;
 mod remove;
+mod trigger;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, Digest, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, StoreError};
-use flowcell_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use flowcell_core::id::{ConnectionName, WorkspaceId};
+use flowcell_core::ports::{Accepted, StoreError};
+use serde::de::DeserializeOwned;
 
+use super::contacts::Contacts;
 use super::{
-    AcceptWrite, AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, Reply, RotateWrite, RowsWrite, Write,
+    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, Reply, RotateWrite, RowsWrite, Write,
 };
 use crate::embedded::blocks::Ended;
 use crate::embedded::codec;
 use crate::embedded::disk::Disk;
 use crate::embedded::group::{Group, Row};
-use crate::embedded::guard::without_panic;
 use crate::embedded::shared::{Directory, Shared};
 use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
 use crate::tail::Grown;
-
-/// The record of [`Table::Dedupe`]: the first delivery with a key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Seen {
-    pub(crate) event: EventId,
-    pub(crate) runs: Vec<RunId>,
-    pub(crate) at: Timestamp,
-    /// The SHA-256 of its body, where it counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) body: Option<Digest>,
-}
+pub(crate) use accept::{DeliveredRows, Seen};
+pub(crate) use trigger::TriggerWrite;
 
 /// A group in the making.
 pub(crate) struct Applied<'a> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
+    /// What the groups before have changed and the trees do not have yet.
+    pub(super) held: Arc<Group>,
     pub(crate) group: Group,
     /// First deliveries of this group, by the key of their dedupe record.
     seen: HashMap<sled::IVec, Seen>,
     /// What this group adds to the directory.
     added: Directory,
     removed_hooks: Vec<[u8; 32]>,
+    /// What became of contacts.
+    pub(super) contacts: Contacts,
     /// What became of connections; none: removed.
     connections: HashMap<(WorkspaceId, ConnectionName), Option<StoredConnection>>,
     effects: Vec<Effect>,
     grown: Vec<Grown<WorkspaceNumber>>,
     ended: Vec<Ended>,
+    /// The revisions of triggers' states that this group writes.
+    revisions: HashMap<sled::IVec, u64>,
     answers: Vec<Answer>,
 }
 
 enum Answer {
     Accepted(Reply<Accepted>, Result<Accepted, StoreError>),
+    Polled(Reply<Vec<Accepted>>, Result<Vec<Accepted>, StoreError>),
     Done(Reply<()>, Result<(), StoreError>),
     Workspace(Reply<WorkspaceNumber>, Result<WorkspaceNumber, StoreError>),
 }
 
 impl<'a> Applied<'a> {
-    pub(crate) fn new(shared: &'a Shared) -> Self {
+    /// `held` is what is durable and not in the trees.
+    pub(crate) fn new(shared: &'a Shared, held: Arc<Group>) -> Self {
         Self {
             shared,
+            held,
             group: Group::default(),
             seen: HashMap::new(),
             added: Directory::default(),
             removed_hooks: Vec::new(),
+            contacts: Contacts::default(),
             connections: HashMap::new(),
             effects: Vec::new(),
             grown: Vec::new(),
             ended: Vec::new(),
+            revisions: HashMap::new(),
             answers: Vec::new(),
         }
     }
@@ -79,13 +83,18 @@ impl<'a> Applied<'a> {
     pub(crate) fn take(&mut self, write: Write, disk: &mut Disk) {
         match write {
             Write::Remove(write) => self.remove(*write, disk),
-            Write::Accept(write) => self.accept(*write, disk.held()),
+            Write::Accept(write) => {
+                let accepted = self.accept(write.delivered);
+                self.answers.push(Answer::Accepted(write.reply, accepted));
+            }
             Write::Append(write) => self.append(write),
             Write::Define(write) => self.define(*write),
             Write::Cursor(write) => self.cursor(*write),
             Write::Connection(write) => self.connection(*write),
             Write::Rows(write) => self.rows(*write),
+            Write::Trigger(write) => self.trigger(*write),
             Write::Rotate(write) => self.rotate(*write),
+            Write::Contact(write) => self.contact(*write),
             Write::Workspace { name, reply } => {
                 let number = self.workspace(name);
                 self.answers.push(Answer::Workspace(reply, number));
@@ -134,92 +143,25 @@ impl<'a> Applied<'a> {
         if has_work {
             shared.changed.notify_waiters();
         }
+        self.contacts.answer(shared);
         // A caller that is gone needs no answer.
         for answer in self.answers {
             match answer {
                 Answer::Accepted(reply, result) => drop(reply.send(result)),
+                Answer::Polled(reply, result) => drop(reply.send(result)),
                 Answer::Done(reply, result) => drop(reply.send(result)),
                 Answer::Workspace(reply, result) => drop(reply.send(result)),
             }
         }
     }
 
-    /// `held` is what is durable and not in the trees.
-    fn accept(&mut self, write: AcceptWrite, held: &Group) {
-        let first = match &write.dedupe {
-            Some(row) => match self.first(&row.key, (write.received_at, &write.terms), held) {
-                Ok(first) => first,
-                Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
-            },
-            None => None,
-        };
-        if let Some(first) = first {
-            let accepted = Accepted { event: first.event, runs: first.runs, duplicate: true };
-            return self.answers.push(Answer::Accepted(write.reply, Ok(accepted)));
+    /// The record as the groups before leave it.
+    fn before<T: DeserializeOwned>(&self, table: Table, key: &sled::IVec, what: &str) -> Result<Option<T>, StoreError> {
+        match self.held.pending(table, key) {
+            Some(Some(record)) => self.shared.decode(table, key, record, what).map(Some),
+            Some(None) => Ok(None),
+            None => self.shared.read(table, key, what),
         }
-        for (table, key) in &write.taken_if {
-            match self.is_taken(*table, key, held) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let error = rules::exists(&write.accepted.event.to_string());
-                    return self.answers.push(Answer::Accepted(write.reply, Err(error)));
-                }
-                Err(error) => return self.answers.push(Answer::Accepted(write.reply, Err(error))),
-            }
-        }
-        if let Some(row) = write.dedupe {
-            let (event, runs) = (write.accepted.event, write.accepted.runs.clone());
-            let seen = Seen { event, runs, at: write.received_at, body: write.terms.body };
-            self.seen.insert(row.key.clone(), seen);
-            self.group.put(row);
-        }
-        for row in write.rows {
-            self.group.put(row);
-        }
-        for effect in &write.effects {
-            if let Effect::Created { run, tracked, .. } = effect {
-                self.grown.push(Grown {
-                    workspace: tracked.workspace,
-                    run: *run,
-                    first_seq: 0,
-                    next_seq: tracked.events,
-                });
-            }
-        }
-        self.effects.extend(write.effects);
-        self.ended.extend(write.ended);
-        self.answers.push(Answer::Accepted(write.reply, Ok(write.accepted)));
-    }
-
-    /// The delivery that one at `now` with this key repeats.
-    fn first(
-        &self,
-        key: &sled::IVec,
-        (now, terms): (Timestamp, &DedupeTerms),
-        held: &Group,
-    ) -> Result<Option<Seen>, StoreError> {
-        const WHAT: &str = "the record of an earlier delivery";
-        let seen = match (self.seen.get(key), held.change_of(Table::Dedupe, key)) {
-            (Some(seen), _) => Some(seen.clone()),
-            (None, Some(Some(record))) => Some(self.shared.decode(Table::Dedupe, key, record, WHAT)?),
-            (None, Some(None)) => None,
-            (None, None) => self.shared.read::<Seen>(Table::Dedupe, key, WHAT)?,
-        };
-        let Some(seen) = seen else { return Ok(None) };
-        let earlier = rules::Earlier { event: seen.event, at: seen.at, body: seen.body };
-        Ok(rules::repeats(earlier, now, terms)?.then_some(seen))
-    }
-
-    fn is_taken(&self, table: Table, key: &sled::IVec, held: &Group) -> Result<bool, StoreError> {
-        if self.group.writes(table, key) {
-            return Ok(true);
-        }
-        if let Some(change) = held.change_of(table, key) {
-            return Ok(change.is_some());
-        }
-        without_panic(|| self.shared.database().trees.get(table).contains_key(key))
-            .and_then(|found| found.map_err(|error| error.to_string()))
-            .map_err(|problem| StoreError::Damaged { what: format!("the table `{}`", table.name()), problem })
     }
 
     fn append(&mut self, write: AppendWrite) {

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use flowcell_core::connection::StoredConnection;
+use flowcell_core::contact::decide::{ContactWrite, Refusal};
+use flowcell_core::contact::port::Written;
 use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, DedupeTerms, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
-use flowcell_core::time::Timestamp;
+use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
 use tokio::sync::oneshot;
 
+use super::{DeliveredRows, TriggerWrite};
 use crate::embedded::blocks::Ended;
 use crate::embedded::group::Row;
 use crate::embedded::shared::StoredHead;
@@ -28,7 +30,9 @@ pub(crate) enum Write {
     Cursor(Box<CursorWrite>),
     Connection(Box<ConnectionWrite>),
     Rows(Box<RowsWrite>),
+    Trigger(Box<TriggerWrite>),
     Rotate(Box<RotateWrite>),
+    Contact(Box<ContactsWrite>),
     /// Gives a workspace its number.
     Workspace {
         name: WorkspaceId,
@@ -56,7 +60,9 @@ impl Write {
             | Self::Cursor(_)
             | Self::Connection(_)
             | Self::Rows(_)
+            | Self::Trigger(_)
             | Self::Rotate(_)
+            | Self::Contact(_)
             | Self::Workspace { .. }
             | Self::Compact { .. }
             | Self::Close { .. } => true,
@@ -68,16 +74,7 @@ impl Write {
 
 #[derive(Debug)]
 pub(crate) struct AcceptWrite {
-    pub(crate) rows: Vec<Row>,
-    /// Keys that must be free: those of the event and of its runs.
-    pub(crate) taken_if: Vec<(Table, sled::IVec)>,
-    pub(crate) dedupe: Option<Row>,
-    pub(crate) received_at: Timestamp,
-    pub(crate) terms: DedupeTerms,
-    pub(crate) accepted: Accepted,
-    pub(crate) effects: Vec<Effect>,
-    /// Runs that have ended before they began, for the index.
-    pub(crate) ended: Vec<Ended>,
+    pub(crate) delivered: DeliveredRows,
     pub(crate) reply: Reply<Accepted>,
 }
 
@@ -159,4 +156,12 @@ pub(crate) struct RotateWrite {
     /// Tokens that lead nowhere from now on.
     pub(crate) gone: Vec<[u8; 32]>,
     pub(crate) reply: Reply<()>,
+}
+
+/// What is asked of a contact; what becomes of it is decided by the writer, where writes have an order.
+#[derive(Debug)]
+pub(crate) struct ContactsWrite {
+    pub(crate) workspace: WorkspaceNumber,
+    pub(crate) write: ContactWrite,
+    pub(crate) reply: Reply<Result<Written, Refusal>>,
 }
