@@ -4,8 +4,14 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// The packages to embed, by the name of their file.
-const PLUGINS: [&str; 5] =
-    ["flowcell-webhook", "flowcell-custom-webhook", "flowcell-contacts", "flowcell-google-sheets", "flowcell-notifications"];
+const PLUGINS: &[&str] = &[
+    "flowcell-webhook",
+    "flowcell-custom-webhook",
+    "flowcell-contacts",
+    "flowcell-data",
+    "flowcell-google-sheets",
+    "flowcell-notifications",
+];
 
 fn main() {
     // Read when it runs: a build script may be kept from another checkout that shares the target directory.
@@ -13,7 +19,7 @@ fn main() {
     let folder = here.join("../target/guests");
     let mut table = String::from("&[\n");
     let mut missing = Vec::new();
-    for name in PLUGINS {
+    for &name in PLUGINS {
         let file = folder.join(format!("{name}.wasm"));
         // Cargo looks again whenever the file changes, and also when it appears.
         println!("cargo:rerun-if-changed={}", file.display());

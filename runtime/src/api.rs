@@ -9,6 +9,7 @@ pub(crate) mod contacts;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod key_values;
 pub(crate) mod notifications;
 pub(crate) mod options;
 pub(crate) mod plugins;
@@ -101,6 +102,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v2/contacts/{id}/history", get(contacts::notes::history))
         .route("/api/v2/contact-fields", get(contacts::fields::list))
         .route("/api/v2/contact-fields/{name}", put(contacts::fields::define).delete(contacts::fields::remove))
+        .route("/api/v2/key-values", get(key_values::list))
+        .route("/api/v2/key-values/value", get(key_values::show).delete(key_values::remove))
         .route("/api/v2/users", get(users::list).post(users::add))
         .route("/api/v2/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
         .route("/api/v2/notifications", get(notifications::list).delete(notifications::delete_all))

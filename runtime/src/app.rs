@@ -8,6 +8,7 @@ use flowcell_core::capability::Grant;
 use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{ConnectionName, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::inbox::Inbox;
+use flowcell_core::key_value::KeyValues;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
     Blobs, Catalog, Clock, Definitions, Entropy, InstalledPlugin, Invoker, Journal, Polls, Rehearsal, Retention,
@@ -58,6 +59,8 @@ pub(crate) struct Ports {
     pub(crate) people: Arc<dyn People>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) receipts: Arc<dyn Receipts>,
+    /// What plugins keep between calls.
+    pub(crate) values: Arc<dyn KeyValues>,
     pub(crate) polls: Arc<dyn Polls>,
     pub(crate) subscriptions: Arc<dyn Subscriptions>,
     pub(crate) invoker: Arc<dyn Invoker>,

@@ -47,6 +47,7 @@ use crate::ingress::waiting::{TellingJournal, Waiting};
 use crate::services::Services;
 use crate::services::contacts::ContactService;
 use crate::services::inbox::Inboxes;
+use crate::services::key_value::PluginValues;
 use crate::services::mail::Mailer;
 use crate::token::TokenHash;
 use crate::upkeep::{self, Upkeep};
@@ -78,6 +79,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
     let journal: Arc<dyn Journal> = Arc::new(TellingJournal::new(Arc::clone(&store) as _, Arc::clone(&waiting)));
     let blobs: Arc<dyn Blobs> = Arc::new(RelatedBlobs::new(Arc::clone(&store) as _, Arc::clone(&journal)));
     let receipts = Arc::clone(&store) as Arc<dyn Receipts>;
+    let values = PluginValues { store: Arc::clone(&store) as _, clock: Arc::clone(&clock) };
     let mailer = Mailer::new(Arc::clone(&connections), door.clone(), Arc::clone(&receipts), Arc::clone(&clock));
     let inboxes = Inboxes {
         people: Arc::clone(&store) as _,
@@ -86,6 +88,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         entropy: Arc::clone(&entropy),
     };
     let services = Arc::new(Services {
+        values,
         mailer: Arc::clone(&mailer),
         inboxes,
         contacts: ContactService::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy)),
@@ -116,6 +119,7 @@ pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) 
         people: Arc::clone(&store) as _,
         inbox: Arc::clone(&store) as _,
         receipts,
+        values: Arc::clone(&store) as _,
         polls: Arc::clone(&store) as _,
         subscriptions: Arc::clone(&store) as _,
         invoker: Arc::clone(&sandbox) as _,
@@ -198,6 +202,7 @@ fn keep_up(app: &Arc<App>, config: &Config, tasks: &TaskTracker) {
     tasks.spawn(upkeep.run(app.closing.clone()));
     tasks.spawn(ingress::late::keep(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::write_destinations(Arc::clone(app), app.closing.clone()));
+    tasks.spawn(upkeep::sweep_values(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::forget_receipts(Arc::clone(app), app.closing.clone()));
     tasks.spawn(upkeep::release_reconnected(Arc::clone(app), app.closing.clone()));
     tasks.spawn(crate::contacts::forget_keys(Arc::clone(app), app.closing.clone()));

@@ -13,6 +13,7 @@ mod document;
 mod event;
 mod inbox;
 pub(crate) mod input;
+mod key_value;
 mod logs;
 mod output;
 mod pin_data;
@@ -124,6 +125,9 @@ enum Command {
     /// Read what came to somebody's inbox
     #[command(subcommand)]
     Inbox(inbox::Command),
+    /// List, show and delete what plugins keep between calls
+    #[command(subcommand)]
+    KeyValue(key_value::Command),
     /// Look after the key that stored secrets are sealed with
     #[command(subcommand)]
     Secrets(secrets::Command),
@@ -255,6 +259,9 @@ fn dispatch(cli: Cli, environment: &Environment, output: &mut Output) -> Result<
         }
         Command::Inbox(command) => {
             with_server(&global, environment, async |client| inbox::run(&command, client, output).await)
+        }
+        Command::KeyValue(command) => {
+            with_server(&global, environment, async |client| key_value::run(&command, client, output).await)
         }
         Command::Secrets(secrets::Command::NewKey) => {
             secrets::new_key(output);

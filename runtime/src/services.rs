@@ -3,6 +3,7 @@
 
 pub(crate) mod contacts;
 pub(crate) mod inbox;
+pub(crate) mod key_value;
 pub(crate) mod mail;
 
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use flowcell_core::host_call::{Caller, HostError, HostRequest, HostServices};
 use serde_json::Value;
 
 use self::inbox::Inboxes;
+use self::key_value::PluginValues;
 use self::mail::Mailer;
 
 /// Every service of this server.
 pub(crate) struct Services {
+    pub(crate) values: PluginValues,
     pub(crate) mailer: Arc<Mailer>,
     pub(crate) inboxes: Inboxes,
     pub(crate) contacts: contacts::ContactService,
@@ -25,7 +28,7 @@ pub(crate) struct Services {
 impl HostServices for Services {
     async fn call(&self, caller: &Caller, request: HostRequest) -> Result<Value, HostError> {
         match request {
-            HostRequest::KeyValue(_) => Err(not_here("key-value")),
+            HostRequest::KeyValue(request) => self.values.answer(caller, request).await,
             HostRequest::Mail(message) => mail::answer(&self.mailer, caller, message).await,
             HostRequest::Inbox(request) => inbox::answer(&self.inboxes, caller, request).await,
             HostRequest::Contacts(request) => self.contacts.call(caller, request).await,

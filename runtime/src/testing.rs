@@ -75,6 +75,7 @@ impl Bench {
             people: Arc::clone(&store) as _,
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
+            values: Arc::clone(&store) as _,
             polls: Arc::clone(&store) as _,
             subscriptions: Arc::clone(&store) as _,
             invoker: Arc::clone(&trigger) as _,

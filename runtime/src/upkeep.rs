@@ -193,6 +193,30 @@ pub(crate) async fn write_destinations(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// How often values that have expired are looked for: they are gone for everybody already, and only take room.
+const VALUES_EVERY: Duration = Duration::from_mins(5);
+
+/// Removes what plugins kept for a while only, until `stop`.
+pub(crate) async fn sweep_values(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let now = app.ports.clock.now();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.ports.clock.sleep_until(now + VALUES_EVERY) => {}
+        }
+        loop {
+            match app.ports.values.sweep(app.ports.clock.now(), STEP).await {
+                Ok(STEP) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "values of plugins that have expired were not removed; it is tried again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// How often old receipts are looked for: they are kept for days, and an hour more does no harm.
 const RECEIPTS_EVERY: Duration = Duration::from_hours(1);
 

@@ -50,7 +50,7 @@ fn a_binary_answer_is_kept_sent_on_downloaded_and_goes_with_its_run() {
     let run = server.trigger(&hook, &json!({}));
     let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
     assert_eq!((&shown["status"], &shown["steps"][1]["status"]), (&json!("failed"), &json!("succeeded")), "{shown:#}");
-    let output = &shown["steps"][0]["output"];
+    let output = &shown["steps"][0]["attempts"][0]["output"];
     let digest = output["body"]["blob"].as_str().unwrap().to_owned();
     let expected = json!({ "blob": digest, "bytes": 3_000_000, "content_type": "image/png", "filename": "a sun.png" });
     assert_eq!((&output["body"], &output["body_encoding"]), (&expected, &json!("blob")));
@@ -103,7 +103,7 @@ fn what_redaction_hides_of_a_run_is_not_downloaded_and_what_no_input_names_is_no
     let server = Server::start();
     let run = server.trigger(&server.apply(&workflow(&receiver.origin())).url, &json!({}));
     let plain = server.wait_for_run(&run, &["succeeded", "failed"]);
-    let digest = plain["steps"][0]["output"]["body"]["blob"].as_str().unwrap().to_owned();
+    let digest = plain["steps"][0]["attempts"][0]["output"]["body"]["blob"].as_str().unwrap().to_owned();
     let hidden = workflow(&receiver.origin())
         .replace("steps:\n  - id: get", "settings: { redact: [steps.get.output.body] }\nsteps:\n  - id: get");
     let run = server.trigger(&server.apply(&hidden).url, &json!({}));

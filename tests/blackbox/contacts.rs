@@ -99,9 +99,16 @@ fn sixty_four_sign_ups_of_one_person_make_one_contact_and_one_welcome() {
     assert_eq!(welcomed.len(), 1);
     assert_eq!(welcomed[0].json(), json!({ "to": "ana@example.com", "because": "created", "by": "run" }));
     // Whoever found the contact has none of its own; whoever made it, or found it there when it did, has.
-    let told: Vec<Value> = came.iter().filter(|request| request.target == "/signed-up").map(|request| request.json()["to"].clone()).collect();
+    let told: Vec<Value> = came
+        .iter()
+        .filter(|request| request.target == "/signed-up")
+        .map(|request| request.json()["to"].clone())
+        .collect();
     assert_eq!(told.len(), 64);
-    assert!(told.iter().all(|to| *to == "ana@example.com" || *to == "nobody") && told.contains(&json!("ana@example.com")), "{told:?}");
+    assert!(
+        told.iter().all(|to| *to == "ana@example.com" || *to == "nobody") && told.contains(&json!("ana@example.com")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -169,7 +176,10 @@ fn whoever_reads_a_contact_where_there_is_none_is_told_before_anything_runs() {
     };
     let webhook = "{ uses: flowcell/webhook/inbound@1 }";
     let (code, said) = reading(webhook, "contact.email");
-    assert!(code == Some(1) && said.contains("this run has none") && said.contains("flowcell/contacts/find@1"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("this run has none") && said.contains("flowcell/contacts/find@1"),
+        "{said}"
+    );
     assert_eq!(reading(webhook, "contact.email | default('none')").0, Some(0));
     let (code, said) = reading("{ contact: { created: true } }", "contact.emial");
     assert!(code == Some(1) && said.contains("did you mean `contact.email`"), "{said}");
@@ -191,16 +201,32 @@ fn the_command_line_does_with_contacts_what_it_says() {
         said.stdout
     };
     done(&["field", "set", "interests", "--kind", "list"]);
-    let made = done(&["upsert", "--email", "Ana@Example.com", "--set", "first_name=Ana", "--set", "fields.interests=[\"tea\"]", "--add-tag", "new"]);
+    let made = done(&[
+        "upsert",
+        "--email",
+        "Ana@Example.com",
+        "--set",
+        "first_name=Ana",
+        "--set",
+        "fields.interests=[\"tea\"]",
+        "--add-tag",
+        "new",
+    ]);
     assert!(made.contains("is made"), "{made}");
     assert!(done(&["upsert", "--email", "ana@example.com"]).contains("was so already"));
-    assert!(done(&["update", "ana@example.com", "--set", "city=Lisbon", "--remove-tag", "new"]).contains("is changed: city, tags"));
+    assert!(
+        done(&["update", "ana@example.com", "--set", "city=Lisbon", "--remove-tag", "new"])
+            .contains("is changed: city, tags")
+    );
     assert!(done(&["list", "--field", "fields.interests=tea"]).contains("ana@example.com"));
     assert!(done(&["show", "ana@example.com"]).contains("Lisbon"));
     assert!(done(&["note", "ana@example.com", "likes tea"]).contains("note_"));
     assert!(done(&["notes", "ana@example.com"]).contains("likes tea"));
     let history = done(&["history", "ana@example.com"]);
-    assert!(history.contains("nothing → Lisbon") && history.contains("tag - new") && history.contains("by cli"), "{history}");
+    assert!(
+        history.contains("nothing → Lisbon") && history.contains("tag - new") && history.contains("by cli"),
+        "{history}"
+    );
     let stale = server.cli(&["contact", "update", "ana@example.com", "--set", "city=Porto", "--if-version", "1"]);
     assert!(stale.code == Some(1) && stale.stderr.contains("has version 2, not 1"), "{stale:?}");
     let asked = server.cli(&["contact", "delete", "ana@example.com"]);
@@ -233,7 +259,8 @@ fn fits(shown: &Value, written: &Value) -> bool {
     match (shown, written) {
         (_, Value::String(any)) if any == "…" => true,
         (Value::Object(shown), Value::Object(written)) => {
-            shown.len() == written.len() && written.iter().all(|(key, value)| shown.get(key).is_some_and(|shown| fits(shown, value)))
+            shown.len() == written.len()
+                && written.iter().all(|(key, value)| shown.get(key).is_some_and(|shown| fits(shown, value)))
         }
         (shown, written) => shown == written,
     }
@@ -256,7 +283,9 @@ fn every_example_of_the_plugins_page_does_what_it_says() {
         let got = &crate::last_attempt(&shown)["output"];
         let got: Value = match got {
             // What is not there is left out on the page.
-            Value::Object(members) => Value::Object(members.clone().into_iter().filter(|(_, value)| !value.is_null()).collect()),
+            Value::Object(members) => {
+                Value::Object(members.clone().into_iter().filter(|(_, value)| !value.is_null()).collect())
+            }
             other => other.clone(),
         };
         assert!(fits(&got, &output), "{action} {input}\n got {got}\nsays {output}");

@@ -25,6 +25,7 @@ mod inbound;
 mod ingest;
 mod journal;
 mod links;
+mod notifications;
 mod oauth;
 mod pins;
 mod plugin_readmes;

@@ -162,8 +162,18 @@ fn add_connection(server: &Server, provider: &Provider, token: &str) {
     std::fs::write(&file, token).unwrap();
     let host = format!("{}/*", provider.origin());
     let added = server.cli(&[
-        "connection", "add", "crm", "--kind", "bearer", "--host", &host, "--plugin", "fixture/feed", "--secret-file",
-        file.to_str().unwrap(), "--json",
+        "connection",
+        "add",
+        "crm",
+        "--kind",
+        "bearer",
+        "--host",
+        &host,
+        "--plugin",
+        "fixture/feed",
+        "--secret-file",
+        file.to_str().unwrap(),
+        "--json",
     ]);
     assert_eq!(added.code, Some(0), "{added:?}");
 }
@@ -199,7 +209,8 @@ fn twenty_kills_lose_no_item_and_double_none() {
     let keys: BTreeSet<_> = appended.values().flatten().collect();
     assert_eq!(keys.len() as u64, items, "and each run one item");
     // The cursors that were asked with never went back behind what was stored.
-    let cursors: Vec<u64> = provider.asked("/items").iter().map(|request| query(request, "after").parse().unwrap()).collect();
+    let cursors: Vec<u64> =
+        provider.asked("/items").iter().map(|request| query(request, "after").parse().unwrap()).collect();
     assert!(cursors.is_sorted(), "{cursors:?}");
     let counts = eventually("the last poll is stored", PATIENCE, || {
         let shown = poll(&server);
@@ -269,7 +280,11 @@ fn a_refused_connection_stops_the_polls_names_itself_and_they_go_on_by_themselve
         let shown = poll(&server);
         shown["hold"].is_object().then_some(shown)
     });
-    assert_eq!((&shown["hold"]["for"], &shown["hold"]["connection"]), (&json!("reconnecting"), &json!("crm")), "{shown:#}");
+    assert_eq!(
+        (&shown["hold"]["for"], &shown["hold"]["connection"]),
+        (&json!("reconnecting"), &json!("crm")),
+        "{shown:#}"
+    );
     assert_eq!((&shown["error"]["code"], &shown["failures"]), (&json!("unauthorized"), &json!(1)), "{shown:#}");
     let said = server.cli(&["trigger", "show", "feed"]).stdout;
     assert!(said.contains("unauthorized") && said.contains("flowcell connection rotate crm"), "{said}");
@@ -295,7 +310,9 @@ fn what_a_provider_asks_for_is_kept_and_a_wrong_setting_is_pointed_at() {
     });
     assert_eq!(shown["error"]["code"], "rate-limited", "{shown:#}");
     let waits = |shown: &Value| {
-        let at = |key: &str| shown[key].as_str().unwrap()[11..19].split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap());
+        let at = |key: &str| {
+            shown[key].as_str().unwrap()[11..19].split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap())
+        };
         (at("next_at") - at("last_at")).rem_euclid(86_400)
     };
     assert!((1_800..1_900).contains(&waits(&shown)), "{shown:#}");
@@ -337,7 +354,8 @@ fn a_backlog_stays_at_the_provider() {
         (state.items, state.page) = (1_000_000, 100);
         state.refusal = None;
     });
-    let text = polling(&provider, "  every: 1s\n").replace("name: Feed\n", "name: Feed\nsettings: { concurrency: { limit: 1 } }\n");
+    let text = polling(&provider, "  every: 1s\n")
+        .replace("name: Feed\n", "name: Feed\nsettings: { concurrency: { limit: 1 } }\n");
     let text = text.replace("steps:\n", "steps:\n  - id: pause\n    wait: { for: 1h }\n");
     server.apply(&text);
     let shown = eventually("it waits for its runs", PATIENCE, || {
@@ -408,7 +426,10 @@ fn choices_for_a_field_come_from_the_plugin_and_are_good_for_a_minute() {
     let set = format!("url={origin}");
     let arguments = ["plugin", "options", "fixture/feed/append@1", "/column", "--set", &set, "--set", "sheet=S-"];
     let shown = server.cli(&arguments);
-    assert!(shown.code == Some(0) && shown.stdout.contains("S-Orders") && shown.stdout.contains("--after 2"), "{shown:?}");
+    assert!(
+        shown.code == Some(0) && shown.stdout.contains("S-Orders") && shown.stdout.contains("--after 2"),
+        "{shown:?}"
+    );
     assert_eq!(provider.set(|state| state.choices_asked), 2);
 
     // What a form needs to know of a refusal.
@@ -429,7 +450,11 @@ fn choices_for_a_field_come_from_the_plugin_and_are_good_for_a_minute() {
     assert_eq!((limited.status, limited.header("retry-after")), (503, Some("7")), "{limited:?}");
     provider.set(|state| state.token = Some("right".to_owned()));
     let refused = searched("other");
-    assert_eq!((refused.status, refused.json()["type"].as_str().unwrap().rsplit('/').next()), (422, Some("connection-needed")), "{refused:?}");
+    assert_eq!(
+        (refused.status, refused.json()["type"].as_str().unwrap().rsplit('/').next()),
+        (422, Some("connection-needed")),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -437,7 +462,8 @@ fn whoever_asks_for_choices_and_goes_away_ends_the_call() {
     let provider = Provider::start();
     let server = server(&provider);
     let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
-    let wanted = json!({ "member": "append", "field": "/sheet", "input": { "url": provider.origin() }, "search": "slow" });
+    let wanted =
+        json!({ "member": "append", "field": "/sheet", "input": { "url": provider.origin() }, "search": "slow" });
     let body = wanted.to_string();
     let head = format!(
         "POST /api/v2/plugins/fixture/feed/options HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -453,12 +479,16 @@ fn whoever_asks_for_choices_and_goes_away_ends_the_call() {
         stream
     };
     let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
-    eventually("all of them ask the provider", PATIENCE, || (provider.set(|state| state.choices_asked) == 8).then_some(()));
+    eventually("all of them ask the provider", PATIENCE, || {
+        (provider.set(|state| state.choices_asked) == 8).then_some(())
+    });
     let quick = json!({ "member": "append", "field": "/sheet", "input": { "url": provider.origin() } });
     assert_eq!(choices(&server, &quick).status, 503, "there are no more places");
     drop(waiting);
     // Long before the fifteen seconds that each of them might have taken.
-    eventually("the places are free again", Duration::from_secs(10), || (choices(&server, &quick).status == 200).then_some(()));
+    eventually("the places are free again", Duration::from_secs(10), || {
+        (choices(&server, &quick).status == 200).then_some(())
+    });
 }
 
 fn appending(provider: &Provider) -> String {
@@ -482,7 +512,10 @@ fn a_step_whose_connection_is_refused_parks_its_run_until_the_owner_acts() {
         shown["steps"][1]["parked"].is_string().then_some(shown)
     });
     let said = shown["steps"][1]["parked"].as_str().unwrap();
-    assert!(said.contains("`crm`") && said.contains("answered 403") && said.contains("flowcell connection rotate crm"), "{said}");
+    assert!(
+        said.contains("`crm`") && said.contains("answered 403") && said.contains("flowcell connection rotate crm"),
+        "{said}"
+    );
     provider.set(|state| state.refusal = None);
     rotate_connection(&server, "other-token-of-the-provider");
     let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
@@ -504,7 +537,11 @@ fn a_wrong_field_of_a_step_is_named_with_its_line_and_a_wish_to_be_left_alone_is
     let shown = server.wait_for_run(&run, &["succeeded", "failed"]);
     let error = &shown["steps"][1]["attempts"][0]["error"];
     assert_eq!((&error["code"], &error["details"]["field"]), (&json!("invalid-input"), &json!("/sheet")), "{shown:#}");
-    assert_eq!((&error["details"]["at"], &error["details"]["line"]), (&json!("steps[1].with.sheet"), &json!(13)), "{shown:#}");
+    assert_eq!(
+        (&error["details"]["at"], &error["details"]["line"]),
+        (&json!("steps[1].with.sheet"), &json!(13)),
+        "{shown:#}"
+    );
     assert!(server.cli(&["run", "show", &run]).stdout.contains("(steps[1].with.sheet, line 13)"));
 
     provider.set(|state| state.refusal = Some(Reply::status(429).header("retry-after", "1800")));

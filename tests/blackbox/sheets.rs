@@ -139,7 +139,7 @@ impl Lab {
             "id": "sheet", "name": "Sheet", "trigger": { "uses": "flowcell/webhook/inbound@1" },
             "steps": [{
                 "id": "do", "uses": format!("flowcell/google-sheets/{action}@1"), "connection": "google", "with": input,
-                "retry": { "attempts": 4, "delay": "100ms" },
+                "retry": { "attempts": 4, "initial": "100ms" },
             }],
         });
         self.server.apply(&workflow.to_string()).url
@@ -255,7 +255,7 @@ fn started(server: &Server) -> Vec<String> {
         .iter()
         .map(|run| {
             let shown = server.wait_for_run(run["id"].as_str().unwrap(), &["succeeded", "failed"]);
-            let row = &crate::last_attempt(&shown)["output"]["row"];
+            let row = &shown["steps"][0]["output"]["row"];
             format!(
                 "{} {} {}",
                 row["change"].as_str().unwrap(),
@@ -329,5 +329,5 @@ fn the_example_keeps_one_row_for_each_order() {
     order["order"]["status"] = json!("paid");
     assert_eq!(lab.succeeds(&lab.server.trigger(&url, &order))["outcome"], "updated");
     let rows = lab.google.world().rows(&id, "Orders");
-    assert_eq!(rows[1..], [[json!("A-2"), order["order"]["customer"].clone(), json!(7), json!("paid")]]);
+    assert_eq!(rows[1..], [[json!("A-2"), order["order"]["customer"].clone(), json!(7.0), json!("paid")]]);
 }

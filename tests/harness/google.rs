@@ -64,10 +64,9 @@ impl Refusal {
     }
 
     fn reply(&self) -> Reply {
-        let mut error = json!({ "code": self.status, "message": self.message, "status": self.name });
-        if !self.details.is_null() {
-            error["details"] = self.details.clone();
-        }
+        let error = object(json!({
+            "code": self.status, "message": self.message, "status": self.name, "details": self.details,
+        }));
         as_json(self.status, &json!({ "error": error }))
     }
 }
@@ -210,8 +209,8 @@ impl World {
 
     fn dispatch(&mut self, call: &Call) -> Played {
         match call.id.as_str() {
-            "drive.files.list" => return drive::files(self, call),
-            "drive.drives.list" => return drive::drives(self, call),
+            "drive.files.list" => return Ok(drive::files(self, call)),
+            "drive.drives.list" => return Ok(drive::drives(self, call)),
             "sheets.spreadsheets.create" => return resource::create(self, &call.body),
             _ => {}
         }
@@ -232,7 +231,7 @@ impl World {
             "sheets.spreadsheets.values.append" => values::append(book, call),
             "sheets.spreadsheets.values.clear" => values::clear(book, call),
             "sheets.spreadsheets.values.batchClear" => values::batch_clear(book, call),
-            "sheets.spreadsheets.developerMetadata.search" => resource::search_metadata(book, &call.body),
+            "sheets.spreadsheets.developerMetadata.search" => Ok(resource::search_metadata(book, &call.body)),
             other => Err(Refusal::invalid(format!("this double does not play {other}"))),
         }
     }

@@ -15,12 +15,14 @@ pub mod google;
 mod oidc;
 mod receiver;
 mod server;
+mod smtp;
 pub mod tools;
 
 pub use client::{Answer, delete, get, post, request};
 pub use oidc::{Browser, Oidc};
 pub use receiver::{Receiver, Reply, Request};
 pub use server::{Applied, CliOutput, Options, Server};
+pub use smtp::Smtp;
 
 use std::time::{Duration, Instant};
 

@@ -56,7 +56,7 @@ class Handler:
             "to": envelope.rcpt_tos,
             "data": envelope.content.decode("utf-8", "replace"),
             "signed_in": session.authenticated,
-            "encrypted": session.ssl is not None,
+            "encrypted": server.transport.get_extra_info("ssl_object") is not None,
         })
         for name in names:
             if name.startswith("cut") and first(name):

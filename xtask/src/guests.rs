@@ -14,15 +14,17 @@ use crate::shell;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package and folder of every guest in the workspace.
-const GUESTS: [(&str, &str); 8] = [
+const GUESTS: &[(&str, &str)] = &[
     ("flowcell-webhook", "plugins/webhook"),
     ("flowcell-custom-webhook", "plugins/custom-webhook"),
     ("flowcell-contacts", "plugins/contacts"),
     ("flowcell-google-sheets", "plugins/google-sheets"),
     ("flowcell-notifications", "plugins/notifications"),
+    ("flowcell-data", "plugins/data"),
     ("hello-plugin", "examples/hello-plugin"),
     ("fixture-feed", "tests/fixtures/feed"),
     ("fixture-hostile", "tests/fixtures/hostile"),
+    ("fixture-services", "tests/fixtures/services"),
     ("fixture-thief", "tests/fixtures/thief"),
     ("fixture-wasi-http", "tests/fixtures/wasi-http"),
 ];

@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn a_contact_is_made_once_and_changed_after_that() {
         let host = Harness::new();
-        let made = host.call(create_or_update, json!({"email": "ana@example.com", "first_name": "Ana", "phone": ""})).unwrap();
+        let made =
+            host.call(create_or_update, json!({"email": "ana@example.com", "first_name": "Ana", "phone": ""})).unwrap();
         assert_eq!((&made["created"], &made["contact"]["first_name"]), (&json!(true), &json!("Ana")));
         assert_eq!(made["contact"].get("phone"), None, "an empty text says nothing");
         let changed = host.call(create_or_update, json!({"email": "ana@example.com", "city": "Lisbon"})).unwrap();

@@ -56,7 +56,8 @@ mod tests {
     fn fields_and_tags_change_and_another_version_does_not() {
         let host = Harness::new();
         host.add_contact(json!({"id": "con_1", "email": "ana@example.com", "tags": ["new"]}));
-        let input = json!({"email": "ana@example.com", "set": {"city": "Lisbon"}, "add_tags": ["vip"], "remove_tags": ["new"]});
+        let input =
+            json!({"email": "ana@example.com", "set": {"city": "Lisbon"}, "add_tags": ["vip"], "remove_tags": ["new"]});
         let changed = host.call(update, input).unwrap();
         assert_eq!((&changed["contact"]["city"], &changed["contact"]["tags"]), (&json!("Lisbon"), &json!(["vip"])));
         let error = host.call(update, json!({"id": "con_1", "set": {}, "if_version": 77})).expect_err("moved on");

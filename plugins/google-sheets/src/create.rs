@@ -2,7 +2,7 @@
 //!
 //! Google appends each request's rows as a whole after the last row with data, so steps that append at the same time lose nothing to each other.
 
-use flowcell_sdk::{ActionError, Context, Input, Output};
+use flowcell_sdk::{ActionError, Context, Output};
 use serde_json::{Map, Value, json};
 
 use crate::cells;
@@ -67,7 +67,7 @@ pub(crate) fn create_rows(ctx: &Context, input: CreateRows) -> Result<CreatedRow
     let at = |row: usize| format!("/rows/{row}");
     let rows = input.rows.iter().enumerate().map(|(row, values)| sheet.cells(values, &at(row)));
     let appended =
-        append(ctx, &sheet, &rows.collect::<Result<Vec<_>, _>>()?, Entry { enter_as: input.enter_as, at: &at })?;
+        append(ctx, &sheet, &rows.collect::<Result<Vec<_>, _>>()?, &Entry { enter_as: input.enter_as, at: &at })?;
     Ok(CreatedRows { count: input.rows.len(), first_row: appended.first, repeated: appended.is_repeated })
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn create(
     enter_as: EnterAs,
 ) -> Result<Created, ActionError> {
     let cells = sheet.cells(&values, "/values")?;
-    let appended = append(ctx, sheet, &[cells], Entry { enter_as, at: &|_| "/values".to_owned() })?;
+    let appended = append(ctx, sheet, &[cells], &Entry { enter_as, at: &|_| "/values".to_owned() })?;
     Ok(Created { row: appended.first, values, repeated: appended.is_repeated })
 }
 
@@ -98,7 +98,7 @@ fn append(
     ctx: &Context,
     sheet: &Worksheet,
     rows: &[Vec<(usize, Value)>],
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
 ) -> Result<Appended, ActionError> {
     let mut data = Vec::with_capacity(rows.len());
     for (place, cells) in rows.iter().enumerate() {

@@ -53,6 +53,7 @@ pub(crate) enum IfGone {
 }
 
 #[derive(Output)]
+#[expect(clippy::struct_field_names, reason = "`deleted` is what people read as `steps.<id>.output.deleted`")]
 pub(crate) struct Deleted {
     deleted: usize,
     /// The numbers that the rows had.

@@ -1,5 +1,7 @@
 //! The header row: columns by their names. A name that is not there, or there twice, is an error that says what is there.
 
+use std::fmt::Write as _;
+
 use flowcell_sdk::ActionError;
 
 use crate::cells::letters;
@@ -72,10 +74,10 @@ impl Header {
         } else {
             let names: Vec<String> =
                 self.names.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
-            message.push_str(&format!("; it has {}", names.join(", ")));
+            let _ = write!(message, "; it has {}", names.join(", "));
         }
         if let Some(near) = near {
-            message.push_str(&format!(". Did you mean `{near}`?"));
+            let _ = write!(message, ". Did you mean `{near}`?");
         }
         ActionError::invalid_input(at, message).detail("columns", &self.names).detail("did_you_mean", near)
     }

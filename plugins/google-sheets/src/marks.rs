@@ -17,7 +17,7 @@ use crate::hash;
 
 const KEY: &str = "flowcell";
 
-/// Beyond so many, old marks go: 400 of at most 33 characters are less than half of what Google keeps, and 40 KiB to read.
+/// Beyond so many, old marks go: 400 of at most 36 characters are less than half of what Google keeps, and 40 KiB to read.
 const COUNT_MAX: usize = 400;
 
 /// So many stay then.

@@ -84,6 +84,7 @@ pub(crate) enum IfMissing {
 }
 
 #[derive(Output)]
+#[expect(clippy::struct_field_names, reason = "`updated` is what people read as `steps.<id>.output.updated`")]
 pub(crate) struct Updated {
     /// How many rows were changed.
     pub(crate) updated: usize,

@@ -1,6 +1,6 @@
 //! The action `upsert-row`: changes the row with this key, or creates it.
 
-use flowcell_sdk::{ActionError, Context, Input, Output};
+use flowcell_sdk::{ActionError, Context, Output};
 use serde_json::{Map, Value};
 
 use crate::cells::{self, pointer};
@@ -67,22 +67,13 @@ pub(crate) fn upsert_row(ctx: &Context, input: UpsertRow) -> Result<Upserted, Ac
         return Err(ActionError::invalid_input("/key", "name the column, or the two, that tell rows apart"));
     };
     let search = Search::new(first, conditions.next(), Join::And).from(input.search_from).case(input.case);
-    match search.find(&sheet, 1)?.first() {
-        Some(found) => {
-            let updated = update::write(ctx, &sheet, &[(found.row, cells)], input.enter_as)?;
-            // What is found may be what an earlier attempt created.
-            let outcome =
-                if matches!(sheet.done(ctx), Some(Done::Appended(_))) { Outcome::Created } else { Outcome::Updated };
-            Ok(Upserted { outcome, row: Some(found.row), values: input.values, repeated: updated.repeated })
-        }
-        None => {
-            let created = create::create(ctx, &sheet, input.values, input.enter_as)?;
-            Ok(Upserted {
-                outcome: Outcome::Created,
-                row: created.row,
-                values: created.values,
-                repeated: created.repeated,
-            })
-        }
+    if let Some(found) = search.find(&sheet, 1)?.first() {
+        let updated = update::write(ctx, &sheet, &[(found.row, cells)], input.enter_as)?;
+        // What is found may be what an earlier attempt created.
+        let is_ours = matches!(sheet.done(ctx), Some(Done::Appended(_)));
+        let outcome = if is_ours { Outcome::Created } else { Outcome::Updated };
+        return Ok(Upserted { outcome, row: Some(found.row), values: input.values, repeated: updated.repeated });
     }
+    let created = create::create(ctx, &sheet, input.values, input.enter_as)?;
+    Ok(Upserted { outcome: Outcome::Created, row: created.row, values: created.values, repeated: created.repeated })
 }

@@ -1,5 +1,7 @@
 //! A worksheet, opened: what it is called, how large it is, its columns, and the marks of earlier steps. One request.
 
+use std::fmt::Write as _;
+
 use flowcell_sdk::{ActionError, Context};
 use serde_json::{Value, json};
 
@@ -210,7 +212,7 @@ fn unknown_worksheet(book: &Book, wanted: &str) -> Result<ActionError, ActionErr
     let mut message = format!("the spreadsheet has no worksheet `{wanted}`; it has {}", listed.join(", "));
     let near = nearest(wanted, titles.iter().map(String::as_str));
     if let Some(near) = near {
-        message.push_str(&format!(". Did you mean `{near}`?"));
+        let _ = write!(message, ". Did you mean `{near}`?");
     }
     let error = ActionError::invalid_input("/worksheet", message).detail("did_you_mean", near);
     Ok(error.detail("worksheets", &titles))

@@ -57,6 +57,11 @@ pub(crate) struct Cut<T> {
 const ITEMS_MAX: usize = 1_000;
 
 impl PageQuery {
+    /// For a list that takes more parameters than these.
+    pub(crate) fn new(cursor: Option<String>, limit: Option<usize>) -> Self {
+        Self { cursor, limit }
+    }
+
     /// The part behind the item that the cursor names; `name` names an item and is the same as long as the item is there.
     pub(crate) fn cut<T>(self, items: Vec<T>, name: impl Fn(&T) -> String) -> Result<Cut<T>, Problem> {
         let limit = self.limit.unwrap_or(ITEMS_MAX);

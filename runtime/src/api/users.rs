@@ -10,12 +10,13 @@ use flowcell_core::people::{self, Person, QuietHours, StoredPerson};
 use flowcell_core::ports::StoreError;
 use flowcell_core::time::Timestamp;
 use http::{Request, StatusCode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::api::json;
 use crate::api::query::{ApiPath, ApiQuery, PageQuery};
-use crate::api::reruns;
+use crate::api::start::read_json;
 use crate::app::App;
 use crate::http::problem::{Fault, Kind, Problem};
 use crate::services::mail::parse_address;
@@ -23,9 +24,8 @@ use crate::services::mail::parse_address;
 /// The ways in which somebody can be told something.
 const CHANNELS: [&str; 5] = ["in-app", "email", "sms", "whatsapp", "slack"];
 
-/// A user as somebody adds one.
+/// A user as somebody adds one. What is no field of it is found among the facts.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Addition {
     id: UserId,
     #[serde(flatten)]
@@ -72,7 +72,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, ApiPath(id): ApiPath<UserI
 
 /// `POST /users`: 201.
 pub(crate) async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
-    let Addition { id, facts } = reruns::read(&app, request).await?;
+    let Addition { id, facts } = read(&app, request).await?;
     let now = app.ports.clock.now();
     let person = Person {
         workspace: app.workspace.clone(),
@@ -107,7 +107,7 @@ pub(crate) async fn edit(
     ApiPath(id): ApiPath<UserId>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let change: Change = reruns::read(&app, request).await?;
+    let change: Change = read(&app, request).await?;
     let before = stored(&app, &id).await?;
     let person = change.apply(before.person, app.ports.clock.now())?;
     let after = StoredPerson { person, revision: before.revision.saturating_add(1) };
@@ -121,6 +121,14 @@ pub(crate) async fn remove(State(app): State<Arc<App>>, ApiPath(id): ApiPath<Use
         return Err(unknown(&id));
     }
     Ok(json(StatusCode::OK, &json!({ "id": id, "removed": true })))
+}
+
+async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body).await?;
+    let document = read_json(&parts.headers, &body)?.unwrap_or_else(|| json!({}));
+    serde_json::from_value(document)
+        .map_err(|error| Problem::new(Kind::InvalidRequest, format!("The user cannot be read: {error}.")))
 }
 
 pub(super) async fn stored(app: &App, id: &UserId) -> Result<StoredPerson, Problem> {

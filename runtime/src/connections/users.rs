@@ -15,11 +15,13 @@ use crate::app::Ports;
 pub(crate) struct User {
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
-    /// Those that name it; `trigger` among them, if that names it.
+    /// Those that name it; `trigger` among them, if that does.
     pub(crate) steps: Vec<String>,
     /// Those that name none, where it is their action's default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) default_steps: Vec<String>,
     /// Whether its trigger verifies requests with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) verifies: bool,
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flowcell_core::id::WorkflowId;
-use flowcell_core::plugin::Pin;
 use flowcell_core::manifest::TriggerKind as Kind;
+use flowcell_core::plugin::Pin;
 use flowcell_core::ports::{FormerHook, Hook, WorkflowHead};
 use flowcell_core::workflow::TriggerKind;
 use serde_json::Value;

@@ -135,7 +135,10 @@ enum Sought {
 fn sought(by: &Value) -> Result<Sought, HostError> {
     let mut members = by.as_object().into_iter().flatten();
     let (Some((name, value)), None) = (members.next(), members.next()) else {
-        return Err(HostError::invalid_input("", "a contact is looked for by one of `id`, `email`, `phone` and `external_id`"));
+        return Err(HostError::invalid_input(
+            "",
+            "a contact is looked for by one of `id`, `email`, `phone` and `external_id`",
+        ));
     };
     let pointer = format!("/{name}");
     let wrong = |message: String| HostError::invalid_input(&pointer, format!("`{name}` {message}"));
@@ -145,7 +148,9 @@ fn sought(by: &Value) -> Result<Sought, HostError> {
         "email" => field::email(text).map(|email| Sought::Identity(Identity::Email(email))).map_err(wrong),
         "phone" => field::phone(text).map(|phone| Sought::Identity(Identity::Phone(phone))).map_err(wrong),
         "external_id" => field::external_id(text).map(|id| Sought::Identity(Identity::ExternalId(id))).map_err(wrong),
-        _ => Err(wrong("is nothing that a contact is looked for by: write `id`, `email`, `phone` or `external_id`".to_owned())),
+        _ => Err(wrong(
+            "is nothing that a contact is looked for by: write `id`, `email`, `phone` or `external_id`".to_owned(),
+        )),
     }
 }
 
@@ -194,8 +199,12 @@ fn refuse(invalid: &[InvalidField], below: &str) -> HostError {
 
 fn refused(refusal: &Refusal) -> HostError {
     let details = match refusal {
-        Refusal::TwoContacts { first_by, .. } => Some(json!({ "field": format!("/{}", first_by.field()), "contacts": refusal.contacts() })),
-        Refusal::Taken { identity, .. } => Some(json!({ "field": format!("/{}", identity.field()), "contacts": refusal.contacts() })),
+        Refusal::TwoContacts { first_by, .. } => {
+            Some(json!({ "field": format!("/{}", first_by.field()), "contacts": refusal.contacts() }))
+        }
+        Refusal::Taken { identity, .. } => {
+            Some(json!({ "field": format!("/{}", identity.field()), "contacts": refusal.contacts() }))
+        }
         Refusal::NotFound { .. } | Refusal::VersionMoved { .. } => Some(json!({ "contacts": refusal.contacts() })),
         Refusal::NoIdentity | Refusal::TooLarge { .. } => None,
     };

@@ -39,19 +39,12 @@ fn split<'a>(book: &Spreadsheet, text: &'a str) -> Option<(usize, Option<&'a str
         loop {
             let (part, after) = rest.split_once('\'')?;
             title.push_str(part);
-            rest = match after.strip_prefix('\'') {
-                Some(more) => {
-                    title.push('\'');
-                    more
-                }
-                None => {
-                    let cells = match after {
-                        "" => None,
-                        _ => Some(after.strip_prefix('!')?),
-                    };
-                    return Some((place(&title)?, cells));
-                }
+            let Some(more) = after.strip_prefix('\'') else {
+                let cells = if after.is_empty() { None } else { Some(after.strip_prefix('!')?) };
+                return Some((place(&title)?, cells));
             };
+            title.push('\'');
+            rest = more;
         }
     }
     if let Some((title, cells)) = text.split_once('!') {

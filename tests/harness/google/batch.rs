@@ -90,7 +90,7 @@ fn add_sheet(book: &mut Spreadsheet, change: &Value) -> Applied {
     if book.sheets.iter().any(|sheet| sheet.title.eq_ignore_ascii_case(&title)) {
         return Err(format!("A sheet with the name \"{title}\" already exists. Please enter another name."));
     }
-    let free = || (1u64..).map(|number| number * 7_919).find(|id| book.place(*id).is_none()).unwrap_or(1);
+    let free = || (1..10_000_u64).map(|number| number * 7_919).find(|id| book.place(*id).is_none()).unwrap_or(1);
     let id = wanted.get("sheetId").and_then(Value::as_u64).unwrap_or_else(free);
     if book.place(id).is_some() {
         return Err(format!("Sheet with id {id} already exists."));
@@ -214,7 +214,8 @@ fn create_metadata(book: &mut Spreadsheet, change: &Value) -> Applied {
     };
     let key = text(&wanted, "metadataKey").filter(|key| !key.is_empty()).ok_or("A key must be specified.")?.to_owned();
     let visibility = text(&wanted, "visibility").ok_or("A visibility must be specified.")?.to_owned();
-    let free = || (1u64..).map(|number| number * 104_729).find(|id| book.metadata.iter().all(|mark| mark.id != *id));
+    let free =
+        || (1..10_000_u64).map(|number| number * 104_729).find(|id| book.metadata.iter().all(|mark| mark.id != *id));
     let id = wanted.get("metadataId").and_then(Value::as_u64).or_else(free).unwrap_or(1);
     if id == 0 || i32::try_from(id).is_err() {
         return Err("The metadata id must be positive.".to_owned());

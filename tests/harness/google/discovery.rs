@@ -103,10 +103,9 @@ impl Discovery {
     /// The request that this is, if it is one.
     pub(crate) fn read(&self, request: &Request) -> Result<Call, Refusal> {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let known = self.methods.iter().filter(|method| method.verb == request.method);
+        let mut known = self.methods.iter().filter(|method| method.verb == request.method);
         let (method, path) = known
-            .filter_map(|method| Some((method, matched(&method.template, path)?)))
-            .next()
+            .find_map(|method| Some((method, matched(&method.template, path)?)))
             .ok_or_else(|| Refusal::of(404, &format!("there is no {} {path}", request.method)))?;
         let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         for (name, value) in &query {

@@ -77,12 +77,12 @@ pub(super) fn metadata(mark: &Metadata) -> Value {
     }))
 }
 
-pub(super) fn search_metadata(book: &Spreadsheet, body: &Value) -> Played {
+pub(super) fn search_metadata(book: &Spreadsheet, body: &Value) -> Value {
     let filters = body.get("dataFilters").and_then(Value::as_array).cloned().unwrap_or_default();
     let found = book.metadata.iter().filter(|mark| filters.iter().any(|filter| is_meant(filter, mark)));
     let found: Vec<Value> =
         found.map(|mark| json!({ "developerMetadata": metadata(mark), "dataFilters": filters })).collect();
-    Ok(object(json!({ "matchedDeveloperMetadata": if found.is_empty() { Value::Null } else { json!(found) } })))
+    object(json!({ "matchedDeveloperMetadata": if found.is_empty() { Value::Null } else { json!(found) } }))
 }
 
 /// Whether a `DataFilter` selects this metadata.

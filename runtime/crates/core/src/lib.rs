@@ -19,6 +19,7 @@ pub mod id;
 pub mod inbox;
 pub mod infer;
 pub mod invoke;
+pub mod key_value;
 pub mod mail;
 pub mod manifest;
 pub mod manual_clock;

@@ -163,14 +163,12 @@ fn needs_reconnecting(error: &InvokeError, named: Option<&ConnectionName>, refus
         }
         _ => return None,
     };
+    let rotate = Remedy::Secret.command(name);
     let does = match remedy {
-        Some(remedy @ Remedy::Consent) => format!("Consent again, in a browser, with `{}`", remedy.command(name)),
-        Some(remedy @ Remedy::Secret) => format!("Give it a new secret with `{}`", remedy.command(name)),
-        None => format!(
-            "Give it a new secret with `{}`, or consent again with `{}`",
-            Remedy::Secret.command(name),
-            Remedy::Consent.command(name)
-        ),
+        Some(Remedy::Consent) => format!("Consent again, in a browser, with `{}`", Remedy::Consent.command(name)),
+        Some(Remedy::Secret) => format!("Give it a new secret with `{rotate}`"),
+        // Its kind is not known here.
+        None => format!("Give it a new secret with `{rotate}`, or consent again"),
     };
     let message = format!("connection `{name}` needs its owner: {reason}. {does}; the run goes on then");
     let details =

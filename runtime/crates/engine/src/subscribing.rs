@@ -9,7 +9,7 @@
 
 mod settle;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl Subscriber {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), EngineStopped> {
         let clock = Arc::clone(&self.ports.control.0.ports.clock);
         let mut tasks: JoinSet<Result<Settled, EngineStopped>> = JoinSet::new();
-        let mut busy: HashMap<WorkflowId, ()> = HashMap::new();
+        let mut busy: HashSet<WorkflowId> = HashSet::new();
         while !shutdown.is_draining() {
             let mut changed = self.ports.source.changed(); // before looking: a change in between is then seen
             let Some(mut due) = self.look(&shutdown).await? else { continue };
@@ -102,11 +102,11 @@ impl Subscriber {
                     && let Some(workflow) = first_due(&due, now, &busy)
                     && let Some((_, desired)) = due.remove(&workflow)
                 {
-                    busy.insert(workflow.clone(), ());
+                    busy.insert(workflow.clone());
                     let settling = Settling { ports: self.ports.clone(), workflow, desired };
                     tasks.spawn(settling.settle());
                 }
-                let free = due.iter().filter(|(workflow, _)| !busy.contains_key(*workflow));
+                let free = due.iter().filter(|(workflow, _)| !busy.contains(*workflow));
                 let next = free.map(|(_, (at, _))| *at).min().filter(|_| tasks.len() < SETTLING_MAX);
                 let wake = async {
                     match next {
@@ -208,8 +208,8 @@ impl Subscriber {
 /// By workflow: when, and what is to stand at its provider; none: nothing.
 type Due = BTreeMap<WorkflowId, (Timestamp, Option<Wanted>)>;
 
-fn first_due(due: &Due, now: Timestamp, busy: &HashMap<WorkflowId, ()>) -> Option<WorkflowId> {
-    let ready = due.iter().filter(|(workflow, (at, _))| *at <= now && !busy.contains_key(*workflow));
+fn first_due(due: &Due, now: Timestamp, busy: &HashSet<WorkflowId>) -> Option<WorkflowId> {
+    let ready = due.iter().filter(|(workflow, (at, _))| *at <= now && !busy.contains(*workflow));
     ready.min_by_key(|(_, (at, _))| *at).map(|(workflow, _)| workflow.clone())
 }
 

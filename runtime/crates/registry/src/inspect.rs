@@ -88,7 +88,8 @@ impl fmt::Display for Report<'_> {
         section(
             f,
             "Changes",
-            changes.flat_map(|release| release.changes.iter().map(move |change| format!("{}  {change}", release.version))),
+            changes
+                .flat_map(|release| release.changes.iter().map(move |change| format!("{}  {change}", release.version))),
         )?;
         let width = self.imports.iter().map(String::len).max().unwrap_or_default();
         section(

@@ -15,7 +15,7 @@
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
 //! wal            the last groups, until the trees have them (see `wal`)
-//! sled/          nineteen trees (see `tables`)
+//! sled/          twenty-one trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
 
@@ -36,6 +36,7 @@ mod guard;
 mod inbox;
 mod index;
 mod journal;
+mod key_values;
 mod lock;
 mod manifest;
 mod mark;

@@ -1,6 +1,7 @@
 //! The reference: what the ports mean, in maps under one lock. For tests; it keeps nothing on disk.
 
 mod contacts;
+mod key_values;
 mod people;
 mod polls;
 mod retention;
@@ -75,6 +76,7 @@ struct State {
     people: BTreeMap<(WorkspaceId, UserId), StoredPerson>,
     inboxes: BTreeMap<(WorkspaceId, UserId), BTreeMap<NotificationId, Item>>,
     receipts: BTreeMap<(WorkspaceId, String), Receipt>,
+    values: key_values::Values,
     polls: BTreeMap<(WorkspaceId, WorkflowId), PollState>,
     subscriptions: BTreeMap<(WorkspaceId, WorkflowId), SubscriptionState>,
 }

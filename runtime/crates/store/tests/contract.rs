@@ -18,6 +18,8 @@ mod destinations;
 mod inbox;
 #[path = "contract/journal.rs"]
 mod journal;
+#[path = "contract/key_values.rs"]
+mod key_values;
 #[path = "contract/list.rs"]
 mod list;
 #[path = "contract/people.rs"]
@@ -144,6 +146,16 @@ on_every_backend! {
     destinations::{
         records_replace_those_before_and_are_listed_by_workspace_and_url,
         destinations_survive_a_restart,
+    },
+    key_values::{
+        a_value_is_there_until_it_expires_or_is_deleted_and_after_a_restart,
+        a_write_on_another_expectation_changes_nothing,
+        sixty_four_concurrent_sums_count_each_once_and_a_repeated_one_not_again,
+        one_of_many_takes_a_lock_and_nobody_takes_it_until_it_is_released_or_expired,
+        keys_are_listed_in_order_within_their_space,
+        a_plugin_has_room_for_its_quota_and_gets_it_back,
+        what_has_expired_is_swept_with_its_room,
+        versions_never_come_again,
     },
     people::{
         a_user_is_there_after_it_was_put_and_each_write_is_the_next_revision,

@@ -68,6 +68,15 @@ async fn what_cannot_be_is_refused_where_it_stands_and_never_repeated() {
         (json!({ "kind": "telepathy" }), 422, Some("/kind")),
         (json!({ "kind": "basic" }), 422, Some("/settings")),
         (json!({ "hosts": [] }), 422, Some("/hosts")),
+        (json!({ "hosts": ["https://a.example", "telnet://b.example"] }), 422, Some("/hosts/1")),
+        (json!({ "anywhere": true, "hosts": [] }), 422, Some("/anywhere")),
+        // Whoever puts a secret where a setting belongs does not read it in the answer.
+        (json!({ "kind": "hmac", "settings": { "header": "x", "algorithm": "hunter2" } }), 422, Some("/settings")),
+        (
+            json!({ "kind": "api-key", "settings": { "header": { "name": "x", "hunter2": "y" } } }),
+            422,
+            Some("/settings"),
+        ),
         (json!({ "plugins": [] }), 422, Some("/plugins")),
         (json!({ "secret": { "token": "hunter2\n" } }), 422, Some("/secret")),
         (json!({ "secret": { "password": "hunter2" } }), 422, Some("/secret")),
@@ -194,6 +203,14 @@ async fn a_kind_of_a_plugin_keeps_what_its_manifest_calls_secret() {
     let (status, added) = add(&bench, &of(json!({ "account": "a" }), json!({ "key": "hunter2" }))).await;
     assert_eq!((status, &added["hosts"]), (201, &json!(["https://crm.example/*"])), "{added}");
     assert_eq!(added["settings"]["inject"], json!([{ "header": "X-Key", "value": "{{ secret.key }}" }]));
+    let rotate = async |secret: Value| {
+        let body = json!({ "secret": secret }).to_string();
+        bench.api("POST", "/connections/crm/rotate", &body).await.status
+    };
+    for wrong in [json!({ "key": "h" }), json!({ "key": "hunter22", "account": "b" }), json!({}), json!("hunter2")] {
+        assert_eq!(rotate(wrong.clone()).await, 422, "{wrong}");
+    }
+    assert_eq!(rotate(json!({ "key": "hunter22" })).await, 200);
     let mut unknown = of(json!({}), json!({}));
     unknown["settings"]["id"] = json!("nothing");
     assert_eq!(add(&bench, &unknown).await.0, 422);

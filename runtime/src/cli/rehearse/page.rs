@@ -204,7 +204,6 @@ impl<'w> Page<'w> {
                 self.line(step, printable(&said));
                 self.value(step, "output", output);
             }
-            RunEvent::ContactEnrolled { step, contact } => self.line(step, &format!("{contact} is the run's contact now")),
             RunEvent::Created { .. }
             | RunEvent::StepStarted { .. }
             | RunEvent::Kept { .. }

@@ -65,10 +65,12 @@ fn safe(name: Option<&str>, digest: &Digest) -> String {
 fn of_run(run: &Value) -> Vec<(String, BlobFacts)> {
     let mut found = Vec::new();
     for step in items(run, "/steps") {
-        let Some(output) = step.get("output") else { continue };
+        // An action's output stands with its attempt, that of a control step with the step.
+        let of_attempts = items(step, "/attempts").iter().filter_map(|attempt| attempt.get("output"));
+        let outputs: Value = of_attempts.chain(step.get("output")).cloned().collect();
         let mut facts = BTreeMap::new();
-        collect(output, &mut facts);
-        let own = named_in(output).into_iter().filter_map(|digest| facts.remove(&digest));
+        collect(&outputs, &mut facts);
+        let own = named_in(&outputs).into_iter().filter_map(|digest| facts.remove(&digest));
         found.extend(own.map(|facts| (text_of(step, "/id"), facts)));
     }
     found
@@ -125,7 +127,7 @@ mod tests {
     fn blobs_are_found_in_outputs_and_named_safely() {
         let digest = Digest::of(b"x");
         let blob = json!({ "blob": digest, "bytes": 1, "filename": "../-rf.pdf" });
-        let run = json!({ "steps": [{ "id": "get", "output": { "body": blob, "again": [blob] } }, { "id": "none" }] });
+        let run = json!({ "steps": [{ "id": "get", "attempts": [{ "error": {} }, { "output": { "body": blob, "again": [blob] } }] }, { "id": "none" }] });
         let found = of_run(&run);
         assert_eq!(found.len(), 1);
         assert_eq!(chosen("get", &found).ok(), Some(digest));

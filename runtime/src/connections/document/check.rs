@@ -77,7 +77,10 @@ pub(super) fn check(kind: &Kind, document: &SecretDocument) -> Result<(), Invali
         }
         SecretDocument::WebhookUrl { url } => {
             let is_address = url::Url::parse(url.expose()).is_ok_and(|url| {
-                matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none()
+                matches!(url.scheme(), "http" | "https")
+                    && url.has_host()
+                    && url.username().is_empty()
+                    && url.password().is_none()
             });
             if is_address { for_header("url", url) } else { Err(InvalidSecret::NoUrl) }
         }

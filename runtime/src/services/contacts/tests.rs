@@ -10,7 +10,8 @@ use crate::testing::Bench;
 /// The service over the store of a bench, and a step that asks it.
 fn service(bench: &Bench) -> ContactService {
     let ports = &bench.app.ports;
-    let service = ContactService::new(Arc::clone(&ports.contacts), Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
+    let service =
+        ContactService::new(Arc::clone(&ports.contacts), Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
     service.connect(bench.app.control.clone());
     service
 }
@@ -42,7 +43,10 @@ async fn a_step_makes_finds_changes_notes_and_deletes() {
     let bench = Bench::new();
     let (service, caller) = (service(&bench), caller(&bench).await);
     let nth = |nth| Caller { nth, ..caller.clone() };
-    let made = service.call(&nth(1), Request::Upsert { contact: json!({ "email": "Ana@Example.com", "tags": ["new"] }) }).await.unwrap();
+    let made = service
+        .call(&nth(1), Request::Upsert { contact: json!({ "email": "Ana@Example.com", "tags": ["new"] }) })
+        .await
+        .unwrap();
     assert_eq!((&made["outcome"], &made["contact"]["email"]), (&json!("created"), &json!("ana@example.com")));
     let id = made["contact"]["id"].as_str().unwrap().to_owned();
     let found = service.call(&nth(0), Request::Find { by: json!({ "email": "ana@EXAMPLE.com" }) }).await.unwrap();
@@ -57,7 +61,10 @@ async fn a_step_makes_finds_changes_notes_and_deletes() {
     let history = bench.api("GET", &format!("/contacts/{id}/history"), "").await;
     assert_eq!(history.json["changes"][0]["by"]["plugin"], json!("flowcell/contacts"));
     assert_eq!(history.json["changes"][0]["by"]["run"], json!(caller.run));
-    assert_eq!(bench.api("GET", &format!("/contacts/{id}/notes"), "").await.json["notes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        bench.api("GET", &format!("/contacts/{id}/notes"), "").await.json["notes"].as_array().map(Vec::len),
+        Some(1)
+    );
     service.call(&nth(4), Request::Enroll { id: id.clone() }).await.unwrap();
     let runs = bench.api("GET", &format!("/runs?contact={id}"), "").await;
     assert_eq!(runs.json["runs"][0]["id"], json!(caller.run), "{runs:?}");
@@ -97,16 +104,27 @@ async fn what_cannot_be_is_refused_with_code_and_place() {
     let ana = upsert(1, json!({ "email": "ana@example.com" })).await.unwrap()["contact"]["id"].clone();
     let ben = upsert(2, json!({ "phone": "+4930901820" })).await.unwrap()["contact"]["id"].clone();
     let both = upsert(3, json!({ "email": "ana@example.com", "phone": "+4930901820" })).await.unwrap_err();
-    assert_eq!((both.code.as_str(), both.details), ("conflict", Some(json!({ "field": "/email", "contacts": [ana, ben] }))));
+    assert_eq!(
+        (both.code.as_str(), both.details),
+        ("conflict", Some(json!({ "field": "/email", "contacts": [ana, ben] })))
+    );
     let id = ana.as_str().unwrap().to_owned();
     let nobody = "con_00000000000000000000000000".to_owned();
     for (nth, (request, code, field)) in [
         (Request::Upsert { contact: json!({ "phone": "12" }) }, "invalid-input", json!("/phone")),
         (Request::Upsert { contact: json!({ "fields": { "plan": 1 } }) }, "invalid-input", json!("/fields/plan")),
         (Request::Upsert { contact: json!({ "city": "Lisbon" }) }, "invalid-input", Value::Null),
-        (Request::Change { id: id.clone(), changes: json!({ "set": { "emial": "x" } }) }, "invalid-input", json!("/set/emial")),
+        (
+            Request::Change { id: id.clone(), changes: json!({ "set": { "emial": "x" } }) },
+            "invalid-input",
+            json!("/set/emial"),
+        ),
         (Request::Change { id: id.clone(), changes: json!({ "city": "x" }) }, "invalid-input", json!("/city")),
-        (Request::Change { id: id.clone(), changes: json!({ "add_tags": [""] }) }, "invalid-input", json!("/add_tags/0")),
+        (
+            Request::Change { id: id.clone(), changes: json!({ "add_tags": [""] }) },
+            "invalid-input",
+            json!("/add_tags/0"),
+        ),
         (Request::Change { id: id.clone(), changes: json!({ "set": {}, "if_version": 9 }) }, "conflict", Value::Null),
         (Request::Change { id: nobody.clone(), changes: json!({}) }, "not-found", Value::Null),
         (Request::Change { id: "x".to_owned(), changes: json!({}) }, "invalid-input", json!("/id")),
@@ -126,6 +144,7 @@ async fn what_cannot_be_is_refused_with_code_and_place() {
         assert_eq!((error.code.as_str(), place), (code, field), "{shown}: {}", error.message);
     }
     let no_step = Caller { run: None, step: None, ..caller };
-    let denied = service.call(&no_step, Request::Upsert { contact: json!({ "email": "x@example.com" }) }).await.unwrap_err();
+    let denied =
+        service.call(&no_step, Request::Upsert { contact: json!({ "email": "x@example.com" }) }).await.unwrap_err();
     assert_eq!(denied.code, "denied");
 }

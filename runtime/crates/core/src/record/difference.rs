@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{RecordedFailure, Recording};
 use crate::exchange::{Exchange, RecordedBody};
+use crate::host_call::HostCall;
 use crate::invoke::{CallRecord, InvokeError};
 
 /// Of a value in an explanation. 200 characters: as in the explanation of a condition.
@@ -24,6 +25,14 @@ pub enum Difference {
     MissingRequest { number: u32, recorded: String },
     /// The record does not hold the answer whole, so nothing can be said of what comes after it.
     NotKept { number: u32, recorded: String },
+    /// It asked the host for something else.
+    HostCall { number: u32, recorded: String, now: String },
+    /// It asked the host for more than was recorded.
+    NewHostCall { number: u32, now: String },
+    /// It no longer asked the host for this.
+    MissingHostCall { number: u32, recorded: String },
+    /// The record does not hold what the host answered, so nothing can be said of what comes after it.
+    HostAnswerNotKept { number: u32, recorded: String },
     /// It returned something else. `pointer` leads to the first place.
     Output { pointer: String, recorded: String, now: String },
     /// It failed where it had succeeded, succeeded where it had failed, or failed otherwise.
@@ -44,6 +53,17 @@ impl fmt::Display for Difference {
                 f,
                 "the answer to request {number} ({recorded}) was not kept whole, so what comes after it cannot be compared; `egress.recorded_whole_bytes_max` says how large a body may be that is kept"
             ),
+            Self::HostCall { number, recorded, now } => {
+                write!(f, "host call {number} differs: recorded {recorded}, now {now}")
+            }
+            Self::NewHostCall { number, now } => write!(f, "host call {number} is new: {now}"),
+            Self::MissingHostCall { number, recorded } => {
+                write!(f, "host call {number} is no longer made; recorded was {recorded}")
+            }
+            Self::HostAnswerNotKept { number, recorded } => write!(
+                f,
+                "the answer to host call {number} ({recorded}) was too large to be kept, so what comes after it cannot be compared"
+            ),
             Self::Output { pointer, recorded, now } => {
                 let place = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
                 write!(f, "the output differs{place}: recorded {recorded}, now {now}")
@@ -59,7 +79,27 @@ pub fn first_difference(
     outcome: &Result<Value, InvokeError>,
     record: &CallRecord,
 ) -> Option<Difference> {
-    requests(&recording.record.http, &record.http).or_else(|| outcomes(&recording.outcome, outcome))
+    requests(&recording.record.http, &record.http)
+        .or_else(|| host_calls(&recording.record.host, &record.host))
+        .or_else(|| outcomes(&recording.outcome, outcome))
+}
+
+fn host_calls(recorded: &[HostCall], now: &[HostCall]) -> Option<Difference> {
+    let line = |call: &HostCall| shown(&format!("{} {}", call.call, call.request));
+    for (before, after) in recorded.iter().zip(now) {
+        let number = before.number;
+        if !before.truncated && !after.truncated && (&before.call, &before.request) != (&after.call, &after.request) {
+            return Some(Difference::HostCall { number, recorded: line(before), now: line(after) });
+        }
+        if before.truncated && before.outcome.is_ok() {
+            return Some(Difference::HostAnswerNotKept { number, recorded: before.call.clone() });
+        }
+    }
+    match (recorded.get(now.len()), now.get(recorded.len())) {
+        (Some(missing), _) => Some(Difference::MissingHostCall { number: missing.number, recorded: line(missing) }),
+        (None, Some(new)) => Some(Difference::NewHostCall { number: new.number, now: line(new) }),
+        (None, None) => None,
+    }
 }
 
 fn requests(recorded: &[Exchange], now: &[Exchange]) -> Option<Difference> {

@@ -1,6 +1,6 @@
 //! Whose turn it is: triggers by when they are due, and those that are being asked. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use flowcell_core::id::ConnectionName;
 use flowcell_core::ports::{Hold, PollState};
@@ -21,7 +21,7 @@ pub(super) struct Agenda {
     waiting: HashMap<Place, (Turn, Entry)>,
     /// By the time, then in the order they came in: who has more to tell comes behind everybody who is due.
     turns: BTreeMap<Turn, Place>,
-    flying: HashMap<Place, ()>,
+    flying: HashSet<Place>,
     /// Who waits for the outcome of the next poll.
     asking: HashMap<Place, Vec<oneshot::Sender<PollOutcome>>>,
     arrivals: u64,
@@ -35,7 +35,7 @@ impl Agenda {
     }
 
     pub(super) fn is_flying(&self, place: &Place) -> bool {
-        self.flying.contains_key(place)
+        self.flying.contains(place)
     }
 
     /// Whether an entry is there that asks for the same; it goes on as `trigger` is now.
@@ -85,7 +85,7 @@ impl Agenda {
         let place = place.clone();
         let entry = self.remove(&place)?;
         let is_asked = self.asking.contains_key(&place);
-        self.flying.insert(place, ());
+        self.flying.insert(place);
         Some((entry, is_asked))
     }
 

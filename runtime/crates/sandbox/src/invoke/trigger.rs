@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flowcell_core::capability::StepScope;
+use flowcell_core::id::Digest;
 use flowcell_core::invoke::{
     Invocation, InvokeError, OptionsCall, PollCall, Polled, SubscribeCall, Subscription, TriggerCall, UnsubscribeCall,
 };
@@ -102,7 +103,7 @@ impl Sandbox {
             workspace: &call.workspace,
             workflow: call.workflow.as_ref(),
             step: None,
-            scope: StepScope::default(),
+            scope: self.authored(&call.digest, &call.input),
             deadline: call.deadline,
             credentials: WantedCredentials {
                 named: call.connection.as_ref(),
@@ -143,13 +144,21 @@ impl Sandbox {
         .await
     }
 
+    /// What the author of these settings fixed: no run data is in them, so the addresses are theirs (`from-input`).
+    fn authored(&self, digest: &Digest, document: &Value) -> StepScope {
+        let plugin = self.ports.catalog.by_digest(digest);
+        plugin.map_or_else(StepScope::default, |plugin| {
+            StepScope::from_authored(&plugin.manifest.capabilities.http, document)
+        })
+    }
+
     fn trigger_request<'a>(&'a self, mode: Mode<'a>, call: &'a TriggerCall) -> Request<'a> {
         Request {
             digest: call.digest,
             workspace: &call.workspace,
             workflow: Some(&call.workflow),
             step: None,
-            scope: StepScope::default(),
+            scope: self.authored(&call.digest, &call.config),
             deadline: call.deadline,
             credentials: WantedCredentials {
                 named: call.connection.as_ref(),

@@ -14,6 +14,7 @@ mod load;
 #[allow(dead_code, reason = "the other tests of the door use all of it")]
 mod network;
 mod record;
+mod services;
 mod support;
 mod thieves;
 mod wasi_http;

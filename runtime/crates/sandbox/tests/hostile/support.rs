@@ -221,7 +221,7 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    async fn start() -> Arc<Self> {
+    pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = tokio_util::sync::CancellationToken::new();
         let (address, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));

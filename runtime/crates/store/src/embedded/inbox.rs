@@ -154,7 +154,7 @@ impl Receipts for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    async fn stored_receipt(&self, key: sled::IVec) -> Result<Option<Receipt>, StoreError> {
+    pub(crate) async fn stored_receipt(&self, key: sled::IVec) -> Result<Option<Receipt>, StoreError> {
         reading(&self.shared, move |shared| shared.read(Table::Receipts, &key, RECEIPT)).await
     }
 

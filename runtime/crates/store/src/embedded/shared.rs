@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) people: tokio::sync::Mutex<()>,
     /// Held while inboxes are written; taken after [`Self::people`] by whoever needs both.
     pub(crate) inboxes: tokio::sync::Mutex<()>,
+    /// Held while values of plugins are written.
+    pub(crate) values: tokio::sync::Mutex<()>,
     pub(crate) space: Space,
     /// Keys and records of the trees, in bytes.
     live_bytes: AtomicU64,
@@ -133,6 +135,7 @@ impl Shared {
             removal: tokio::sync::Mutex::default(),
             people: tokio::sync::Mutex::default(),
             inboxes: tokio::sync::Mutex::default(),
+            values: tokio::sync::Mutex::default(),
             space,
             live_bytes: AtomicU64::new(live_bytes),
             path,

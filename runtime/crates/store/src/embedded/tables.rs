@@ -7,6 +7,8 @@ use flowcell_core::destination::DestinationId;
 use flowcell_core::id::{
     ConnectionName, ContactEventId, ContactId, Digest, EventId, FieldName, NotificationId, RunId, UserId, WorkflowId,
 };
+use flowcell_core::key_value::Space;
+use flowcell_core::plugin::PluginId;
 use sha2::{Digest as _, Sha256};
 
 /// Which tree, and the kind of record it holds. The numbers are on disk: they never change.
@@ -53,6 +55,9 @@ pub(crate) enum Table {
     Receipts = 18,
     /// Workspace (4), run (16), SHA-256 of the bytes (32) → a blob that the run keeps; its bytes are the payload file.
     Blobs = 19,
+    /// Workspace (4), SHA-256 of the plugin (32), part (1): 0 → what the plugin holds; 1, key → a value of all its workflows; 2, workflow (64), key → a
+    /// value of one.
+    KeyValues = 20,
 }
 
 /// What is kept of contacts. The numbers are on disk: they never change.
@@ -103,7 +108,7 @@ pub(crate) enum TriggerPart {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Meta,
         Self::Workspaces,
         Self::Events,
@@ -124,6 +129,7 @@ impl Table {
         Self::Inbox,
         Self::Receipts,
         Self::Blobs,
+        Self::KeyValues,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -148,6 +154,7 @@ impl Table {
             Self::Inbox => "inbox",
             Self::Receipts => "receipts",
             Self::Blobs => "blobs",
+            Self::KeyValues => "key_values",
         }
     }
 
@@ -288,6 +295,35 @@ pub(crate) fn item_id(key: &[u8]) -> Option<NotificationId> {
 
 pub(crate) fn receipt(workspace: WorkspaceNumber, key: &str) -> sled::IVec {
     join(&[&workspace.to_be_bytes(), &Sha256::digest(key)])
+}
+
+/// What the keys of a plugin's values begin with.
+pub(crate) fn values(workspace: WorkspaceNumber, plugin: &PluginId) -> sled::IVec {
+    join(&[&workspace.to_be_bytes(), &Sha256::digest(plugin.to_string())])
+}
+
+/// What a plugin holds in a workspace.
+pub(crate) fn holding(workspace: WorkspaceNumber, plugin: &PluginId) -> sled::IVec {
+    join(&[&values(workspace, plugin), &[0]])
+}
+
+/// Whether a key of [`Table::KeyValues`] is that of what a plugin holds.
+pub(crate) fn is_holding(key: &[u8]) -> bool {
+    key.get(36) == Some(&0)
+}
+
+/// A value, or the values whose keys begin so.
+pub(crate) fn value(workspace: WorkspaceNumber, space: &Space, key: &str) -> sled::IVec {
+    let values = values(workspace, &space.plugin);
+    match &space.workflow {
+        None => join(&[&values, &[1], key.as_bytes()]),
+        Some(workflow) => join(&[&values, &[2], &padded(workflow.as_str()), key.as_bytes()]),
+    }
+}
+
+/// The workspace whose key it is.
+pub(crate) fn workspace_of(key: &[u8]) -> Option<WorkspaceNumber> {
+    key.first_chunk::<4>().map(|number| u32::from_be_bytes(*number))
 }
 
 /// Whether the key of [`Table::Triggers`] is of this part.

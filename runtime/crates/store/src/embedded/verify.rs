@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
             Body::File(_) => Ok(()),
             Body::Inline(_) => Err(damage(&name(Table::Blobs, key), "it names no file".to_owned())),
         })?;
-        for table in [Table::People, Table::Inbox, Table::Receipts] {
+        for table in [Table::People, Table::Inbox, Table::Receipts, Table::KeyValues] {
             self.scan((table, EVERYTHING), |reader, key, body| {
                 reader.decode::<serde_json::Value>(table, key, body).map(drop)
             })?;

@@ -9,6 +9,7 @@ use flowcell_core::contact::port::Contacts;
 use flowcell_core::id::{EventId, RunId, StepRef, WorkflowId, WorkspaceId};
 use flowcell_core::inbox::Inbox;
 use flowcell_core::invoke::CallRecord;
+use flowcell_core::key_value::KeyValues;
 use flowcell_core::people::People;
 use flowcell_core::ports::{
     Append, Blobs, Changed, DedupeTerms, Definitions, Delivery, Destinations, Durability, Journal, NewRun, Polls,
@@ -37,6 +38,7 @@ pub(crate) struct Backend {
     pub(crate) people: Arc<dyn People>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) receipts: Arc<dyn Receipts>,
+    pub(crate) values: Arc<dyn KeyValues>,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) retention: Arc<dyn Retention>,
     pub(crate) polls: Arc<dyn Polls>,
@@ -74,6 +76,7 @@ impl Backend {
             + People
             + Inbox
             + Receipts
+            + KeyValues
             + Tail
             + Retention
             + Polls
@@ -98,6 +101,7 @@ impl Backend {
             people: Arc::clone(&store) as _,
             inbox: Arc::clone(&store) as _,
             receipts: Arc::clone(&store) as _,
+            values: Arc::clone(&store) as _,
             tail: Arc::clone(&store) as _,
             retention: Arc::clone(&store) as _,
             polls: Arc::clone(&store) as _,
@@ -122,6 +126,7 @@ impl Backend {
             people,
             inbox,
             receipts,
+            values,
             tail,
             retention,
             polls,
@@ -140,7 +145,7 @@ impl Backend {
             tail,
             retention,
         ));
-        drop((blobs, people, inbox, receipts));
+        drop((blobs, people, inbox, receipts, values));
         drop((polls, subscriptions));
         match kind {
             Kind::Memory(store) => {

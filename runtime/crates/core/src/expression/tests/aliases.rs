@@ -71,9 +71,9 @@ fn high_levels_names_read_the_same_data() {
             {{ inboundwebhookrequest.email }}
                 error compile `inboundwebhookrequest` is undefined; did you mean `inboundWebhookRequest`? (expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`)
             {{ contact.email }}
-                error compile there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends is under `trigger.body`
+                error `contact` is undefined: this run has no contact. A contact trigger brings one, and so does a step of a plugin that finds or makes one; what a webhook sends is under `trigger.body`
             {{ contact.email | upper }}
-                error compile there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends is under `trigger.body`
+                error `contact` is undefined: this run has no contact. A contact trigger brings one, and so does a step of a plugin that finds or makes one; what a webhook sends is under `trigger.body`
         "#]],
     );
 }

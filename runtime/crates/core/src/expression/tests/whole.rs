@@ -86,7 +86,7 @@ fn one_whole_expression_has_a_value_and_a_truth() {
         body.size
             error compile `body` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
         contact.email
-            error compile there is no `contact` here: contacts come with a contact trigger or a contact step; what a webhook sends is under `trigger.body`
+            error `contact` is undefined: this run has no contact. A contact trigger brings one, and so does a step of a plugin that finds or makes one; what a we
         trigger | nofilter
             error compile there is no filter `nofilter`; docs/expressions.md lists those there are
     "#]].assert_eq(&shown.collect::<String>());

@@ -22,14 +22,19 @@ impl Findings {
             if let [newer, older] = pair
                 && newer.version <= older.version
             {
-                let message = format!("the newest stands first, each once: {} comes after {}", older.version, newer.version);
+                let message =
+                    format!("the newest stands first, each once: {} comes after {}", older.version, newer.version);
                 self.error(format!("/changelog/{}/version", index + 1), message);
             }
         }
         for (index, release) in releases.iter().enumerate() {
             let at = format!("/changelog/{index}/changes");
             if release.changes.is_empty() || release.changes.len() > CHANGES_MAX {
-                let message = format!("version {} has {} changes; write from one to {CHANGES_MAX}", release.version, release.changes.len());
+                let message = format!(
+                    "version {} has {} changes; write from one to {CHANGES_MAX}",
+                    release.version,
+                    release.changes.len()
+                );
                 self.error(&at, message);
             }
             for (number, change) in release.changes.iter().enumerate() {
@@ -44,7 +49,8 @@ impl Findings {
                 self.error("/changelog/0/version", message);
             }
             Some(newest) if newest.version < *own => {
-                let message = format!("it says nothing of this version, {own}; write what is new for those who use the plugin");
+                let message =
+                    format!("it says nothing of this version, {own}; write what is new for those who use the plugin");
                 self.warning("/changelog/0/version", message);
             }
             _ => {}

@@ -293,11 +293,11 @@ fn a_step_reads_only_what_has_run() {
             8:56: warning: step `a` has no output when it has failed, and its `on_error: continue` goes on then
               help: provide for its absence: `| default(…)`, or `on_error: { substitute: … }` there
             # the item outside of its loop
-            8:56: `item` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+            8:56: `item` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             # the loop's numbers outside
-            5:56: `loop` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+            5:56: `loop` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             # an event outside of match
-            5:56: `event` is undefined: expressions read `trigger`, `steps`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
+            5:56: `event` is undefined: expressions read `trigger`, `steps`, `contact`, `workflow`, `run`, `custom_values`, `resume` and `right_now`
             # an event in match
             no problem
             # a step, from the trigger's filter

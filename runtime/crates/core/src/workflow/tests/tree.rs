@@ -436,12 +436,12 @@ fn triggers_and_settings_that_cannot_be_are_refused_with_a_sentence() {
     };
     expect![[r##"
         # no kind
-        3:10: exactly one of uses, schedule, manual, error, event is needed; the trigger has none
+        3:10: exactly one of uses, schedule, manual, error, event, contact is needed; the trigger has none
         # a misspelt kind
         3:12: there is no `shedule` in `trigger`
           help: did you mean `schedule`?
         # two kinds
-        3:10: exactly one of uses, schedule, manual, error, event is needed; the trigger has both `manual` and `event`
+        3:10: exactly one of uses, schedule, manual, error, event, contact is needed; the trigger has both `manual` and `event`
         # with beside a schedule
         3:37: there is no `with` in `trigger`
           help: possible here: dedupe, filter, reply
