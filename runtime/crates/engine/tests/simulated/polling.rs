@@ -4,11 +4,10 @@ pub(crate) mod station;
 
 mod rules;
 
-use flowcell_core::ports::Clock as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use flowcell_core::connection::CredentialError;
+use flowcell_core::connection::{CredentialError, Remedy};
 use flowcell_core::id::Digest;
 use flowcell_core::invoke::{ActionError, InvokeError};
 use flowcell_core::ports::{Clock, Hold};
@@ -132,6 +131,7 @@ fn a_refused_connection_is_waited_for_and_named_and_it_goes_on_by_itself() {
         InvokeError::Connection(CredentialError::NeedsReconnecting {
             name: "crm".parse().unwrap(),
             reason: "revoked".to_owned(),
+            remedy: Remedy::Secret,
         }),
     ] {
         let station = Station::new("");
