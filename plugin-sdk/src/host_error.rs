@@ -53,6 +53,6 @@ impl std::error::Error for HostError {}
 impl From<HostError> for ActionError {
     fn from(error: HostError) -> Self {
         let HostError { code, message, retryable, retry_after_ms, details } = error;
-        Self { details, retry_after_ms, ..Self::new(code, message, retryable) }
+        Self { retry_after_ms, details, ..Self::new(code, message, retryable) }
     }
 }

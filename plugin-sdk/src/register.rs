@@ -287,6 +287,7 @@ impl TriggerSchemas {
         Self { config: C::SCHEMA, output: O::SCHEMA }
     }
 
+    #[expect(clippy::type_complexity, reason = "the signature that authors write, spelled out")]
     pub const fn of_poll<C: Input, O: Output, Cursor>(
         _: fn(&Context, C, Option<Cursor>) -> Result<Polled<O, Cursor>, ActionError>,
     ) -> Self {
@@ -314,6 +315,7 @@ pub fn call_trigger<C: Input, O: Output>(
 }
 
 /// Decodes, asks, encodes.
+#[expect(clippy::type_complexity, reason = "the signature that authors write, spelled out")]
 pub fn call_poll<C: Input, O: Output, Cursor: Serialize + DeserializeOwned>(
     ask: fn(&Context, C, Option<Cursor>) -> Result<Polled<O, Cursor>, ActionError>,
     ctx: &Context,
@@ -325,6 +327,7 @@ pub fn call_poll<C: Input, O: Output, Cursor: Serialize + DeserializeOwned>(
 }
 
 /// Decodes, registers, encodes.
+#[expect(clippy::type_complexity, reason = "the signature that authors write, spelled out")]
 pub fn call_subscribe<C: Input, R: Serialize + DeserializeOwned>(
     subscribe: fn(&Context, C, Subscribe<R>) -> Result<Subscription<R>, ActionError>,
     ctx: &Context,

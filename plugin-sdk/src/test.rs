@@ -217,6 +217,7 @@ impl Harness {
     }
 
     /// Asks a polling trigger as the host would. Cursors are JSON here.
+    #[expect(clippy::type_complexity, reason = "the signature that authors write, spelled out")]
     pub fn poll<C: Input, O: Output, Cursor: Serialize + DeserializeOwned>(
         &self,
         poll: fn(&Context, C, Option<Cursor>) -> Result<Polled<O, Cursor>, ActionError>,
@@ -235,6 +236,7 @@ impl Harness {
     }
 
     /// Registers a trigger's URL as the host would. Registrations are JSON here.
+    #[expect(clippy::type_complexity, reason = "the signature that authors write, spelled out")]
     pub fn subscribe<C: Input, R: Serialize + DeserializeOwned>(
         &self,
         subscribe: fn(&Context, C, Subscribe<R>) -> Result<Subscription<R>, ActionError>,

@@ -97,9 +97,10 @@ fn changed(contact: &mut Value, set: Map<String, Value>) -> Value {
         match (name.as_str(), value) {
             ("fields", Value::Object(own)) => {
                 for (field, value) in own {
-                    if contact["fields"][&field] != value {
-                        contact["fields"][&field] = value;
+                    let Some(held) = contact.get_mut("fields").and_then(Value::as_object_mut) else { continue };
+                    if held.get(&field) != Some(&value) {
                         names.push(format!("fields.{field}"));
+                        held.insert(field, value);
                     }
                 }
             }

@@ -97,8 +97,11 @@ pub(crate) fn mail_send(message: Message) -> Result<Receipt, HostError> {
 pub(crate) fn inbox_notify(notification: &str) -> Result<String, HostError> {
     play(|double| {
         let notification: Value = read(notification)?;
-        let recipients: Vec<Value> =
-            double.people_of(&notification["to"]).iter().map(|person| person["id"].clone()).collect();
+        let recipients: Vec<Value> = double
+            .people_of(notification.get("to").unwrap_or(&Value::Null))
+            .iter()
+            .filter_map(|person| person.get("id").cloned())
+            .collect();
         double.notifications.push(notification);
         Ok(json!({ "id": format!("ntf_{}", double.notifications.len()), "recipients": recipients, "repeated": false })
             .to_string())

@@ -48,6 +48,6 @@ fn is(value: &Value, wanted: &str) -> bool {
         Value::String(text) => text == wanted,
         // One of a list.
         Value::Array(items) => items.iter().any(|item| is(item, wanted)),
-        other => other.to_string() == wanted,
+        other => *other == wanted,
     }
 }

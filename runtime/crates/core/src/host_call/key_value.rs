@@ -109,7 +109,6 @@ pub enum Expected {
 }
 
 impl Expected {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
     fn is_anything(&self) -> bool {
         *self == Self::Anything
     }

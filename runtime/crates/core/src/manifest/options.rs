@@ -38,11 +38,11 @@ pub(super) fn below<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
 /// Every field of choices with its place in the schema, and what it depends on.
 pub(super) fn all(schema: &Value) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
-    collect(schema, String::new(), &mut found);
+    collect(schema, "", &mut found);
     found
 }
 
-fn collect<'s>(schema: &'s Value, at: String, found: &mut Vec<(String, &'s Value)>) {
+fn collect<'s>(schema: &'s Value, at: &str, found: &mut Vec<(String, &'s Value)>) {
     match schema {
         Value::Object(members) => {
             for (name, value) in members {
@@ -50,12 +50,12 @@ fn collect<'s>(schema: &'s Value, at: String, found: &mut Vec<(String, &'s Value
                 if name == KEYWORD {
                     found.push((below, value));
                 } else {
-                    collect(value, below, found);
+                    collect(value, &below, found);
                 }
             }
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| collect(item, format!("{at}/{index}"), found));
+            items.iter().enumerate().for_each(|(index, item)| collect(item, &format!("{at}/{index}"), found));
         }
         _ => {}
     }
