@@ -95,7 +95,8 @@ fn paid() -> Vec<RunEvent> {
         RunEvent::StepSucceeded {
             step: step("pay"),
             attempt: 1,
-            input: json!({ "json": { "n": number, "list": [4_111_111_111_111_111_u64] }, "secret_of": "pöst 1" }).into(),
+            input: json!({ "json": { "n": number, "list": [4_111_111_111_111_111_u64] }, "secret_of": "pöst 1" })
+                .into(),
             output: json!({ "token": "tok_1", "charge": { "id": "ch_7" } }).into(),
             call: call("a=b&password=p%C3%B6st%201&c=d", answer).into(),
         },

@@ -173,13 +173,14 @@ impl Journal for EmbeddedStore {
         let tracked = self.shared.tracker().get(run);
         let entries = match tracked {
             // An unfinished run was written moments ago and lies in memory: another thread would cost more than the read.
-            Some(tracked) => match self.shared.fresh.take(run).filter(|_| tracked.events == 1) {
-                Some(created) => vec![created],
-                None => {
+            Some(tracked) => {
+                if let Some(created) = self.shared.fresh.take(run).filter(|_| tracked.events == 1) {
+                    vec![created]
+                } else {
                     self.shared.catch_up(tracked.group).await?;
                     load(&self.shared, run)?
                 }
-            },
+            }
             None => reading(&self.shared, move |shared| load(shared, run)).await?,
         };
         self.shared.check_alive()?;

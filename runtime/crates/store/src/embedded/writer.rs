@@ -27,8 +27,8 @@ use super::{Options, ignore_poison};
 use apply::Applied;
 pub(crate) use apply::{DeliveredRows, Seen, TriggerWrite};
 pub(crate) use write::{
-    AcceptWrite, AppendWrite, ConnectionWrite, ContactsWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite,
-    RowsWrite, Write,
+    AcceptWrite, AppendWrite, ConnectionWrite, ContactsWrite, CursorWrite, DefineWrite, RemoveWrite, Reply,
+    RotateWrite, RowsWrite, Write,
 };
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so

@@ -14,9 +14,7 @@ use flowcell_core::ports::{Accepted, StoreError};
 use serde::de::DeserializeOwned;
 
 use super::contacts::Contacts;
-use super::{
-    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, Reply, RotateWrite, RowsWrite, Write,
-};
+use super::{AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, Reply, RotateWrite, RowsWrite, Write};
 use crate::embedded::blocks::Ended;
 use crate::embedded::codec;
 use crate::embedded::disk::Disk;

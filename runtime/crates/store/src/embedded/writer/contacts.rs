@@ -132,7 +132,7 @@ impl Look<'_> {
     fn file(&self, key: &sled::IVec) -> Result<Option<PayloadRef>, StoreError> {
         let Some(record) = self.record(key)? else { return Ok(None) };
         let opened = codec::open(Table::Contacts, key, &record);
-        match opened.map_err(|problem| damaged(problem))?.body {
+        match opened.map_err(damaged)?.body {
             Body::File(file) => Ok(Some(file)),
             Body::Inline(_) => Ok(None),
         }
