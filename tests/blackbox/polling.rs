@@ -109,7 +109,7 @@ fn answer(state: &mut State, request: &Request) -> Reply {
         ("GET", "/choices") => {
             state.choices_asked += 1;
             if query(request, "search") == "slow" {
-                return json_reply(&json!({ "names": [] })).after(Duration::from_secs(600));
+                return json_reply(&json!({ "names": [] })).after(Duration::from_mins(10));
             }
             if query(request, "search") == "limited" {
                 return Reply::status(429).header("retry-after", "7");

@@ -37,7 +37,7 @@ mod plugin {
         wanted: Subscribe<String>,
     ) -> Result<Subscription<String>, ActionError> {
         let registration = wanted.registration.unwrap_or(wanted.callback_url);
-        Ok(Subscription { registration, renew_before: Some(Duration::from_secs(60)) })
+        Ok(Subscription { registration, renew_before: Some(Duration::from_mins(1)) })
     }
 
     pub(super) fn unsubscribe(_: &Context, _: Value, registration: String) -> Result<(), ActionError> {

@@ -74,9 +74,9 @@ fn title(text: &str) -> String {
     let mut titled = String::with_capacity(text.len());
     for letter in text.chars() {
         if begins {
-            titled.extend(letter.to_uppercase())
+            titled.extend(letter.to_uppercase());
         } else {
-            titled.extend(letter.to_lowercase())
+            titled.extend(letter.to_lowercase());
         }
         begins = !letter.is_alphanumeric() && letter != '\'';
     }

@@ -80,7 +80,7 @@ async fn say_anywhere(broker: &Broker, workspace: &WorkspaceId) -> Result<()> {
             Ok(_) => tracing::info!(connection = %name, "it signs for any host, and says so now: `anywhere`"),
             // Its owner has to give the secret again anyway.
             Err(WriteError::Sealed(error)) => {
-                tracing::warn!(connection = %name, %error, "it could not be brought up to date")
+                tracing::warn!(connection = %name, %error, "it could not be brought up to date");
             }
             Err(error) => return Err(error.into()),
         }

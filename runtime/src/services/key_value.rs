@@ -31,8 +31,13 @@ impl PluginValues {
                 Ok(json!(self.store.keys(&space, range, now).await?))
             }
             request @ (Request::Set { .. } | Request::Delete { .. } | Request::Add { .. }) => {
-                let quota_bytes =
-                    caller.rights.services.asked.key_value.as_ref().map_or(0, |asked| asked.quota_bytes());
+                let quota_bytes = caller
+                    .rights
+                    .services
+                    .asked
+                    .key_value
+                    .as_ref()
+                    .map_or(0, flowcell_core::capability::KeyValueCapability::quota_bytes);
                 let receipt_key = caller.ledger_key().map(|key| format!("key-value/{key}"));
                 let write = ValueWrite { space, request, quota_bytes, now, receipt_key };
                 self.write(write).await

@@ -161,13 +161,12 @@ impl Dispatcher {
             return Err(Halt::Draining);
         }
         let id = &workflow.workflow;
-        let became = match guard(event, id, &self.ports.limits) {
-            Err(circle) => Became::Circle { message: circle.to_string() },
-            Ok(()) => {
-                let payload = event.payload(&happened);
-                let deliver = || delivery::deliver(workflow, (event, &payload), &self.ports.control);
-                self.patiently("starting a run for a change of a contact", shutdown, deliver).await?
-            }
+        let became = if let Err(circle) = guard(event, id, &self.ports.limits) {
+            Became::Circle { message: circle.to_string() }
+        } else {
+            let payload = event.payload(&happened);
+            let deliver = || delivery::deliver(workflow, (event, &payload), &self.ports.control);
+            self.patiently("starting a run for a change of a contact", shutdown, deliver).await?
         };
         match &became {
             Became::Started => {}

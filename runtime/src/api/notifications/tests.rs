@@ -36,6 +36,9 @@ async fn a_message_comes_once_and_is_read_and_deleted_by_each_for_themselves() {
     assert_eq!((&first["recipients"], &first["repeated"]), (&json!(["ana", "ben"]), &json!(false)));
     let again = notify(&bench, hello, Some("k/1")).await.unwrap();
     assert_eq!((&again["id"], &again["repeated"]), (&first["id"], &json!(true)));
+    // They are sorted by when they came, to the millisecond.
+    let came = bench.app.ports.clock.now();
+    bench.app.ports.clock.sleep_until(came + std::time::Duration::from_millis(2)).await;
     notify(&bench, json!({ "to": { "roles": ["support"] }, "title": "Second" }), Some("k/2")).await.unwrap();
 
     let inbox = bench.api("GET", "/notifications?user=ana&limit=1", "").await;

@@ -135,7 +135,7 @@ pub(super) async fn add(args: &Add, client: &Client, output: &Output) -> Result<
         .map_err(|_| Failure::Usage("the key file is not JSON; Google gives it as JSON".to_owned()))?;
     let mut settings = args.settings.of(args.kind, key_file.as_ref()).map_err(Failure::Usage)?;
     if let (Some(file), Some(settings)) = (&args.settings.smtp_ca, settings.as_object_mut()) {
-        let pem = String::from_utf8(input::read_file(file, KEY_FILE_BYTES_MAX)?.to_vec());
+        let pem = String::from_utf8(input::read_file(file, KEY_FILE_BYTES_MAX)?.clone());
         let pem = pem.map_err(|_| Failure::Usage("the file of --smtp-ca holds no certificates (PEM)".to_owned()))?;
         settings.insert("ca".to_owned(), json!(pem));
     }

@@ -66,7 +66,7 @@ fn print(shown: &Value, output: &Output) {
         } else if request.body.bytes > 0 {
             output.line(format!("\n  ({} bytes)", request.body.bytes));
         }
-        if let Some(added) = credentials.filter(|added| added.is_empty()) {
+        if let Some(added) = credentials.filter(flowcell_core::exchange::AddedCredentials::is_empty) {
             output.warning(&format!("connection `{}` is not bound to this address: it adds nothing", added.connection));
         }
         if let Some(error) = error {

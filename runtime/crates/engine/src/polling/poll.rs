@@ -168,7 +168,7 @@ impl Poll {
                 Ok((state, brought)) => return Ok((state, answered(brought, more))),
                 Err(error) => match of_store(error) {
                     Ok(error) if Patience::covers(&error) => {
-                        patience.pause("storing what a poll brought", &error).await
+                        patience.pause("storing what a poll brought", &error).await;
                     }
                     Ok(StoreError::Refused { message }) => {
                         return self

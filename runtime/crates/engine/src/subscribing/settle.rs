@@ -75,14 +75,13 @@ impl Settling {
             }
             _ => {}
         }
-        match state.retiring.first().cloned() {
-            Some(old) => self.take_away(state, &old).await,
-            None => {
-                let next_at = self.renewal(&state);
-                let settled = SubscriptionState { next_at, failures: 0, error: None, hold: None, ..state.clone() };
-                let state = if settled == state { state } else { self.put(settled).await? };
-                Ok((Next::Done, state))
-            }
+        if let Some(old) = state.retiring.first().cloned() {
+            self.take_away(state, &old).await
+        } else {
+            let next_at = self.renewal(&state);
+            let settled = SubscriptionState { next_at, failures: 0, error: None, hold: None, ..state.clone() };
+            let state = if settled == state { state } else { self.put(settled).await? };
+            Ok((Next::Done, state))
         }
     }
 

@@ -97,7 +97,7 @@ fn an_input_that_cannot_be_built_fails_the_step_for_good() {
     let Some(Outcome::Failed { step, error }) = run.outcome else { panic!("{:?}", run.outcome) };
     assert_eq!((step.to_string().as_str(), error.code.as_str(), error.retryable), ("a", "expression", false));
     assert!(error.message.contains("trigger.nothing") && error.message.contains("with/x/y"), "{}", error.message);
-    assert_eq!(error.details, Some(json!({ "field": "/x/y" })));
+    assert_eq!(error.details, Some(json!({ "field": "/x/y", "at": "steps[0].with.x.y", "line": 6 })));
     assert_eq!(run.steps[0].attempts[0].input, None);
 }
 

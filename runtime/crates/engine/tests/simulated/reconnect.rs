@@ -51,7 +51,7 @@ fn runs_park_while_a_connection_waits_for_its_owner_and_go_on_together() {
                 assert_eq!(run.status(), RunStatus::Waiting, "it parks, it does not fail");
                 let Phase::Parked { reason } = &run.steps[0].phase else { panic!("{:?}", run.steps[0]) };
                 assert!(
-                    reason.contains("`crm`") && reason.contains("revoked") && reason.contains("rotate crm"),
+                    reason.contains("`crm`") && reason.contains("revoked") && reason.contains("connection connect crm"),
                     "{reason}"
                 );
                 assert_eq!(run.steps[0].reconnecting(), Some(name()));

@@ -89,7 +89,7 @@ http_requests = 3
           the manifest asks for HTTP, but the component imports no HTTP interface and cannot use it; remove the capability
 
         Size    4.4 KiB (21 bytes of code in 6 functions, 0 bytes of data, 646 bytes of manifest), at least 0 bytes of memory
-        Digest  sha256:2cca69c3bca9f1410bd7960528678f8557b5cda49854000137f66d983cf25e18
+        Digest  sha256:89a4c3bc61a6ec4ad8ad07812f549ee882d1aac6bc3db7ca4de3e924d3fbd8bf
     "#]].assert_eq(&describe(&package));
 }
 

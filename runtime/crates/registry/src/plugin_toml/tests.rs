@@ -130,7 +130,7 @@ fn known_keys_are_those_the_manifest_reads() {
     for (path, keys) in KEYS {
         let mut document = json!({"unknown": 0});
         for name in path.rsplit('.').filter(|name| !name.is_empty()) {
-            let list = matches!(name, "actions" | "triggers" | "http" | "connections");
+            let list = matches!(name, "actions" | "triggers" | "http" | "connections" | "changelog");
             document = if list { json!({ name: [document] }) } else { json!({ name: document }) };
         }
         let error = serde_json::from_value::<Manifest>(document).expect_err("an unknown key").to_string();

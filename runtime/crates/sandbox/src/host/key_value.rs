@@ -17,7 +17,7 @@ impl key_value::Host for State {
             entry.map(|entry| key_value::Entry {
                 value: entry.value.to_string(),
                 version: entry.version,
-                expires_at_ms: entry.expires_at.map(|at| at.as_millis()),
+                expires_at_ms: entry.expires_at.map(flowcell_core::time::Timestamp::as_millis),
             })
         }))
     }

@@ -148,13 +148,14 @@ impl State {
         services.begin(&request, now);
         let (outcome, by, took_ms) = match &services.source {
             Source::Recorded(recorded) => rehearse::replay(recorded, services.number, &request),
-            _ => match services.admit(&request, pass.rights()) {
-                Err(error) => (Err(error), None, Some(0)),
-                Ok(()) => {
+            _ => {
+                if let Err(error) = services.admit(&request, pass.rights()) {
+                    (Err(error), None, Some(0))
+                } else {
                     let (outcome, by) = services.answer(request, &pass).await;
                     (outcome, by, by.map(|_| 0))
                 }
-            },
+            }
         };
         let took_ms = took_ms.unwrap_or_else(|| u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         pass.clock().advance_to(asked.saturating_add(std::time::Duration::from_millis(took_ms)));

@@ -84,13 +84,12 @@ impl Overlay {
             return (Ok(json!(keys)), None);
         }
         let place = (namespace, key.to_owned());
-        let current = match self.written.get(&place) {
-            Some(written) => written.clone(),
-            None => {
-                let get = Request::Get { namespace, key: place.1.clone() };
-                let there = port.call(caller, HostRequest::KeyValue(get)).await.unwrap_or_default();
-                serde_json::from_value(there).unwrap_or_default()
-            }
+        let current = if let Some(written) = self.written.get(&place) {
+            written.clone()
+        } else {
+            let get = Request::Get { namespace, key: place.1.clone() };
+            let there = port.call(caller, HostRequest::KeyValue(get)).await.unwrap_or_default();
+            serde_json::from_value(there).unwrap_or_default()
         };
         self.versions = self.versions.max(current.as_ref().map_or(0, |entry| entry.version)) + 1;
         // What was read is there now; how long what is written stays matters to nobody.
