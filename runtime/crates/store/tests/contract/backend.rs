@@ -288,6 +288,7 @@ fn step() -> StepRef {
 }
 
 /// A store as a kill leaves it, when it is copied while it is open: all that was handed to the kernel, and nothing of what an orderly end does.
+#[allow(dead_code, reason = "only the tests of the embedded store need it")]
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
