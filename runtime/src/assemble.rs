@@ -56,6 +56,7 @@ use crate::{api, built_in, ingress};
 pub(crate) use running::Running;
 
 /// Starts everything: opens the store, listens, drives runs.
+#[expect(clippy::too_many_lines, reason = "a list of the parts, in the order in which they need each other")]
 pub(crate) async fn start(config: &Config, data: &Path, unreadable: Unreadable) -> Result<Running> {
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let data = DataDir::open(data)?;

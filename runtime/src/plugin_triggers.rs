@@ -32,6 +32,9 @@ pub(crate) struct Urls {
     pub(crate) workspace: WorkspaceId,
 }
 
+/// A version, and what it asks for.
+type Read = (u32, Option<Arc<Asked>>);
+
 pub(crate) struct PluginTriggers {
     definitions: Arc<dyn Definitions>,
     catalog: Arc<dyn Catalog>,
@@ -40,7 +43,7 @@ pub(crate) struct PluginTriggers {
     urls: Urls,
     changed: Arc<Notify>,
     /// By workflow, the newest version that was read and what it asks for: nothing when something else starts it. A version never changes.
-    read: Mutex<HashMap<WorkflowId, (u32, Option<Arc<Asked>>)>>,
+    read: Mutex<HashMap<WorkflowId, Read>>,
 }
 
 /// What a version asks of its trigger's plugin.

@@ -1,6 +1,8 @@
 //! People are told things: mail through a real server, the inbox, chat through addresses that are secrets; and nobody twice.
 
-use flowcell_tests::{Receiver, Reply, Server, Smtp};
+use std::time::Duration;
+
+use flowcell_tests::{Receiver, Reply, Server, Smtp, eventually};
 use serde_json::{Value, json};
 
 fn workflow(steps: &str) -> String {
@@ -59,6 +61,14 @@ fn a_mail_is_sent_through_a_real_server_and_its_certificate_checked() {
     assert!(!run.to_string().contains(Smtp::PASSWORD) && !server.log().contains(Smtp::PASSWORD));
 }
 
+/// The run, once its step waits for somebody to decide.
+fn parked(server: &Server, run: &str) -> Value {
+    eventually("the step is parked", Duration::from_secs(60), || {
+        let shown = server.run(run);
+        (shown["steps"][0]["status"] == "parked").then_some(shown)
+    })
+}
+
 #[test]
 fn a_server_that_is_killed_after_the_mail_asks_or_sends_the_same_message_id() {
     let smtp = Smtp::start("none");
@@ -70,7 +80,7 @@ fn a_server_that_is_killed_after_the_mail_asks_or_sends_the_same_message_id() {
     server.kill();
     server.restart();
     // The action is not idempotent: somebody has to decide.
-    server.wait_for_run(&run, &["parked"]);
+    parked(&server, &run);
     assert_eq!(smtp.mails().len(), 1);
 
     server.apply(&email("hold2@example.com", "on_uncertain: repeat,"));
@@ -90,7 +100,7 @@ fn a_wrong_password_parks_the_run_until_the_connection_has_another() {
     with_mail(&server, &smtp, "wr0ng-password");
     server.apply(&email("zoe@example.com", ""));
     let run = start(&server);
-    let parked = server.wait_for_run(&run, &["parked"]);
+    let parked = parked(&server, &run);
     assert!(parked.to_string().contains("connection rotate mailer"), "{parked}");
     assert!(!parked.to_string().contains("wr0ng-password"));
     let file = server.folder().join("password");

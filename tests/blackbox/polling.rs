@@ -385,7 +385,7 @@ fn a_url_is_registered_when_it_is_published_moved_when_it_changes_and_taken_away
             (shown["subscription"]["is"] == "registered").then_some(shown)
         })
     };
-    assert_eq!(standing(1), [applied.url.clone()]);
+    assert_eq!(standing(1), std::slice::from_ref(&applied.url));
     registered(&server);
     assert_eq!(post(&standing(1)[0], &json!({ "number": 1 })).unwrap().status, 202);
     until_appended(&provider, &server, 1);

@@ -6,6 +6,7 @@ use crate::inbox::{self, Audience, Notification};
 use crate::key_value::{self, Expected, Write};
 use crate::{Plugin, connection};
 
+#[expect(clippy::unnecessary_wraps, reason = "the signatures of actions and triggers")]
 mod plugin {
     use super::*;
 

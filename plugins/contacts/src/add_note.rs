@@ -28,6 +28,7 @@ pub(crate) struct Noted {
     note_id: Option<String>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn add_note(_: &Context, note: NewNote) -> Result<Noted, ActionError> {
     let which = Which {
         id: note.id.as_deref(),

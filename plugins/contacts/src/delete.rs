@@ -27,6 +27,7 @@ pub(crate) struct Deleted {
     deleted: bool,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn delete(_: &Context, deletion: Deletion) -> Result<Deleted, ActionError> {
     let which = Which {
         id: deletion.id.as_deref(),

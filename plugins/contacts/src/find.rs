@@ -33,6 +33,7 @@ pub(crate) struct Found {
     contact: Option<Map<String, Value>>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn find(_: &Context, sought: Sought) -> Result<Found, ActionError> {
     let which = Which {
         id: sought.id.as_deref(),

@@ -20,10 +20,12 @@ pub(crate) struct Tagging {
     on_not_found: OnNotFound,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn add(_: &Context, tagging: Tagging) -> Result<Done, ActionError> {
     change("add_tags", &tagging)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn remove(_: &Context, tagging: Tagging) -> Result<Done, ActionError> {
     change("remove_tags", &tagging)
 }

@@ -38,6 +38,7 @@ pub(crate) struct Formatted {
     weekday: String,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn format(_: &Context, input: Moment) -> Result<Formatted, ActionError> {
     let invalid = |field: &str, message: String| ActionError::invalid_input(field, message);
     let mut at = read(&input.date, &input.reads).map_err(|message| invalid("/date", message))?;

@@ -6,6 +6,7 @@ use flowcell_sdk::{ActionError, Context, Input, Output};
 use serde_json::Value;
 
 #[derive(Input)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct List {
     list: Vec<Value>,
     /// Takes this field of each item, which then has to be an object.
@@ -44,6 +45,7 @@ pub(crate) struct Formatted {
     text: String,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of an action")]
 pub(crate) fn format(_: &Context, input: List) -> Result<Formatted, ActionError> {
     let mut list = input.list;
     if !input.field.is_empty() {

@@ -33,6 +33,7 @@ enum IfHeld {
 }
 
 #[derive(Output)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct Acquired {
     acquired: bool,
     /// For `release-lock`; 0 when it was not acquired.
@@ -41,6 +42,7 @@ pub(crate) struct Acquired {
     holder: String,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn acquire(ctx: &Context, input: Wanted) -> Result<Acquired, ActionError> {
     let (space, key) = (input.scope.namespace(), format!("lock/{}", input.name));
     let write = Write { ttl: Some(Duration::from_secs(input.held_for_seconds)), expected: Expected::Absent };
@@ -51,7 +53,7 @@ pub(crate) fn acquire(ctx: &Context, input: Wanted) -> Result<Acquired, ActionEr
     };
     let holder = space.get::<Value>(&key)?;
     let left = holder.as_ref().and_then(|held| held.expires_at_ms);
-    let holder = holder.and_then(|held| held.value["run"].as_str().map(str::to_owned)).unwrap_or_default();
+    let holder = holder.and_then(|held| held.value.get("run")?.as_str().map(str::to_owned)).unwrap_or_default();
     if input.if_held == IfHeld::Continue {
         return Ok(Acquired { acquired: false, token: 0, holder });
     }
@@ -76,6 +78,7 @@ pub(crate) struct Released {
     released: bool,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn release(_: &Context, input: Held) -> Result<Released, ActionError> {
     let key = format!("lock/{}", input.name);
     match input.scope.namespace().delete(&key, Expected::Version(input.token)) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 const DIGITS_MAX: usize = 30;
 
 #[derive(Input)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct Number {
     /// A number, or text such as `1.234,50 €`.
     number: Value,
@@ -50,6 +51,7 @@ pub(crate) struct Formatted {
     number: f64,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn format(_: &Context, input: Number) -> Result<Formatted, ActionError> {
     let invalid = |message: String| ActionError::invalid_input("/number", message);
     let (text, reads) = match &input.number {

@@ -3,6 +3,7 @@
 use flowcell_sdk::{ActionError, Context, Input, Output};
 
 #[derive(Input)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct Text {
     #[input(multiline)]
     text: String,
@@ -45,6 +46,7 @@ pub(crate) struct Formatted {
     parts: Vec<String>,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of an action")]
 pub(crate) fn format(_: &Context, input: Text) -> Result<Formatted, ActionError> {
     let mut text = if input.trim { input.text.trim().to_owned() } else { input.text };
     if !input.replace.is_empty() {

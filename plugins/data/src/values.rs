@@ -20,6 +20,7 @@ pub(crate) struct Named {
 }
 
 #[derive(Output)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct Found {
     /// Whether something is there.
     found: bool,
@@ -54,6 +55,7 @@ pub(crate) struct Written {
     version: u64,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn set(_: &Context, input: Stored) -> Result<Written, ActionError> {
     let expected = match input.expected_version {
         None => Expected::Anything,
@@ -77,6 +79,7 @@ pub(crate) struct Deleted {
     deleted: bool,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn delete(_: &Context, input: Removed) -> Result<Deleted, ActionError> {
     Ok(Deleted { deleted: input.scope.namespace().delete(&named(&input.key)?, Expected::Anything)? })
 }
@@ -100,6 +103,7 @@ pub(crate) struct Counted {
     value: i64,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn count(_: &Context, input: Count) -> Result<Counted, ActionError> {
     let ttl = input.expires_after_seconds.map(Duration::from_secs);
     let key = format!("count/{}", input.key);

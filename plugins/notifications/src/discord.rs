@@ -57,6 +57,7 @@ struct Body<'m> {
     allowed_mentions: Value,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn discord(ctx: &Context, message: Message) -> Result<Sent, ActionError> {
     if message.content.is_none() && message.embeds.is_empty() {
         return Err(ActionError::invalid_input("/content", "the message is empty: give `content` or `embeds`"));

@@ -109,6 +109,7 @@ impl Channel {
 }
 
 #[derive(Output)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(crate) struct Told {
     /// Each person who was told, and by what.
     told: Vec<Report>,

@@ -52,6 +52,7 @@ struct Body<'m> {
     metadata: Option<Value>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn slack(ctx: &Context, message: Message) -> Result<Sent, ActionError> {
     if message.text.is_none() && message.blocks.is_empty() {
         return Err(ActionError::invalid_input("/text", "the message is empty: give `text` or `blocks`"));

@@ -40,6 +40,7 @@ pub(crate) struct Sent {
 /// Microsoft's limit for a message: about 28 KB.
 const CARD_BYTES_MAX: usize = 28 * 1024;
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an action")]
 pub(crate) fn teams(ctx: &Context, message: Message) -> Result<Sent, ActionError> {
     let card = match &message.card {
         Some(card) => serde_json::to_value(card).unwrap_or_default(),

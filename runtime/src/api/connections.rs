@@ -246,18 +246,18 @@ fn declared(
     let manifest = app.ports.catalog.list().into_iter().find(|installed| installed.manifest.id == plugin);
     let declaration = manifest.as_ref().and_then(|installed| installed.manifest.connection(&id));
     let Some(declaration) = declaration else {
-        return Err(refused("/settings/id", format!("plugin `{plugin}` is not there, or declares no kind `{id}`")));
+        return Err(refused("/settings/id", &format!("plugin `{plugin}` is not there, or declares no kind `{id}`")));
     };
     if let Some(misplaced) = fields.keys().find(|field| declaration.is_secret(field)) {
-        return Err(refused("/settings/fields", format!("`{misplaced}` is secret: send it in `secret`")));
+        return Err(refused("/settings/fields", &format!("`{misplaced}` is secret: send it in `secret`")));
     }
     fields_fit(declaration, &fields, secret.as_deref().map(String::as_str))?;
     let inject = declaration.inject.clone();
     Ok((ConnectionKind::Plugin { plugin, id, fields, inject }, secret))
 }
 
-fn refused(pointer: &str, message: String) -> Problem {
-    let fault = Fault { pointer: pointer.to_owned(), message: message.clone(), ..Fault::default() };
+fn refused(pointer: &str, message: &str) -> Problem {
+    let fault = Fault { pointer: pointer.to_owned(), message: message.to_owned(), ..Fault::default() };
     Problem::new(Kind::InvalidConnection, format!("The connection cannot be used as it is: {message}."))
         .with_errors(vec![fault])
 }
@@ -270,25 +270,22 @@ fn fields_fit(
 ) -> Result<(), Problem> {
     let sent: serde_json::Map<String, Value> =
         secret.as_ref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
-            refused(
-                "/secret",
-                "the secret is an object with the fields that the plugin's manifest marks as secret".to_owned(),
-            )
+            refused("/secret", "the secret is an object with the fields that the plugin's manifest marks as secret")
         })?;
     if let Some(misplaced) = sent.keys().find(|field| !declaration.is_secret(field)) {
         return Err(refused(
             "/secret",
-            format!("`{misplaced}` is not marked as secret by the manifest: send it in `settings.fields`"),
+            &format!("`{misplaced}` is not marked as secret by the manifest: send it in `settings.fields`"),
         ));
     }
     let all: serde_json::Map<String, Value> = fields.clone().into_iter().chain(sent).collect();
     let validator = flowcell_core::manifest::schema::compile(&declaration.fields)
-        .map_err(|error| refused("/settings/id", format!("the manifest's fields cannot be used: {error}")))?;
+        .map_err(|error| refused("/settings/id", &format!("the manifest's fields cannot be used: {error}")))?;
     let all = Value::Object(all);
     if let Some(error) = validator.iter_errors(&all).next() {
         // The place alone: what stands there may be the secret.
         let place = error.instance_path().to_string();
-        return Err(refused("/settings/fields", format!("the fields do not fit the manifest's schema, at `{place}`")));
+        return Err(refused("/settings/fields", &format!("the fields do not fit the manifest's schema, at `{place}`")));
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ struct Addition {
 /// What changes; `null` takes a fact away.
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::option_option, reason = "it may leave it alone or take it away")]
 struct Change {
     name: Option<String>,
     #[serde(deserialize_with = "given")]
@@ -50,6 +51,7 @@ struct Change {
 }
 
 /// Tells `null` from nothing.
+#[expect(clippy::option_option, reason = "it may leave it alone or take it away")]
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }

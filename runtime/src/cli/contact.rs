@@ -76,6 +76,7 @@ pub(crate) struct Wanted {
     /// The id that another system has for them
     #[arg(long)]
     external_id: Option<String>,
+    #[expect(clippy::doc_link_with_quotes, reason = "this is help, and JSON")]
     /// A field, such as first_name=Ana or fields.plan=gold; a list is written ["a","b"]
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,

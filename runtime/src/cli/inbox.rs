@@ -99,7 +99,8 @@ async fn list(args: &List, client: &Client, output: &Output) -> Result<(), Failu
         path.push_str("&unread=true");
     }
     if let Some(cursor) = &args.cursor {
-        path.push_str(&format!("&cursor={}", path_segment(cursor)));
+        path.push_str("&cursor=");
+        path.push_str(&path_segment(cursor));
     }
     let document = client.get(&path).await?;
     if output.is_json() {

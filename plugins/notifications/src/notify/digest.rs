@@ -135,6 +135,7 @@ pub(super) fn close(ctx: &Context, key: &str, own: &Own) -> Result<(), ActionErr
 }
 
 /// One message of all of them; a single one stays as it was.
+#[expect(clippy::needless_pass_by_value, reason = "what it returns takes its place")]
 pub(super) fn combined(message: Message, own: &Own) -> Message {
     let [item] = own.batch.as_slice() else {
         let count = own.batch.len() + own.more as usize;

@@ -199,6 +199,14 @@ impl Redactor {
                 body.digest = None;
             }
         }
+        if let Some(digest) = &body.digest {
+            // Of a blob the digest is its name, which may be what is hidden.
+            let mut named = digest.to_string();
+            self.redact_text(&mut named);
+            if named != digest.to_string() {
+                body.digest = None;
+            }
+        }
         if body.base64.is_some() && body.whole().is_some_and(|whole| text::any_in_bytes(&whole, &self.needles)) {
             (body.base64, body.digest, body.truncated) = (None, None, true);
         }

@@ -28,7 +28,7 @@ pub(crate) struct Failure {
     /// The server had the whole mail, and nobody knows whether it took it.
     pub(crate) is_uncertain: bool,
     /// Why the connection cannot be used: the run waits, or fails with that.
-    pub(crate) credentials: Option<CredentialError>,
+    pub(crate) credentials: Option<Box<CredentialError>>,
 }
 
 /// Where in the conversation.
@@ -234,7 +234,11 @@ impl From<CredentialError> for Failure {
             CredentialError::Unavailable { retry_after_ms, .. } => *retry_after_ms,
             _ => None,
         };
-        Self { retry_after_ms, credentials: Some(error.clone()), ..Self::new(code, retryable, error.to_string()) }
+        Self {
+            retry_after_ms,
+            credentials: Some(Box::new(error.clone())),
+            ..Self::new(code, retryable, error.to_string())
+        }
     }
 }
 

@@ -175,7 +175,7 @@ async fn a_password_that_is_not_taken_makes_the_connection_wait_for_its_owner() 
     let refused = bench.send("k", to(&["zoe@example.com"])).await.unwrap_err();
     assert_eq!(refused.code, "unauthorized", "{refused:?}");
     assert!(
-        matches!(&refused.credentials, Some(CredentialError::NeedsReconnecting { name, reason, .. }) if *name == bench.name && reason.contains("535"))
+        matches!(refused.credentials.as_deref(), Some(CredentialError::NeedsReconnecting { name, reason, .. }) if *name == bench.name && reason.contains("535"))
     );
     assert!(refused.message.contains("`mailer`") && !refused.message.contains("wrong"), "{refused:?}");
     assert!(matches!(bench.state().await, State::NeedsReconnecting { .. }));

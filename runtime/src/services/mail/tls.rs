@@ -60,7 +60,7 @@ async fn handshake(stream: TcpStream, server: &Server) -> Result<TlsStream<TcpSt
     let connector = TlsConnector::from(Arc::new(config(server)?));
     connector.connect(name, stream).await.map_err(|error| {
         // A certificate stays wrong until somebody replaces it; a broken handshake may have been the network.
-        let is_ours = error.get_ref().is_some_and(<dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>);
+        let is_ours = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
         let failure = Failure::tls(format!(
             "TLS with the mail server {} failed: {}. Is the port right for this way of encryption, and the certificate made for this name?",
             server.host,

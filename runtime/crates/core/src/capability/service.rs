@@ -201,7 +201,8 @@ mod tests {
     fn rights(asked: &str, granted: &str) -> Rights {
         let asked: ServiceCapabilities = toml::from_str(asked).expect("capabilities");
         let grant: Grant = toml::from_str(granted).expect("a grant");
-        Rights::new("acme/p".parse().expect("an id"), vec![], &[grant.clone()]).with_services(asked, &[grant])
+        Rights::new("acme/p".parse().expect("an id"), vec![], std::slice::from_ref(&grant))
+            .with_services(asked, &[grant])
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Drafted {
             unfinished.extend(stored.into_iter().map(|run| run.id));
             unfinished.extend(self.fresh.iter().filter(|(other, _)| *other == subject).map(|(_, run)| *run));
             // One that is skipped never is there to go on in anybody's place.
-            if !(policy == Some(ReentryPolicy::Skip) && !unfinished.is_empty()) {
+            if policy != Some(ReentryPolicy::Skip) || unfinished.is_empty() {
                 self.fresh.push((subject, run.id));
             }
         }

@@ -64,7 +64,7 @@ impl Settling {
         }
         let stands = |wanted: &Wanted| state.current.as_ref().is_some_and(|current| current.wanted.is_same(wanted));
         match &self.desired {
-            Some(wanted) if !stands(wanted) || self.renewal(&state).is_some_and(|at| at <= self.now()) => {
+            Some(wanted) if !stands(wanted) || Self::renewal(&state).is_some_and(|at| at <= self.now()) => {
                 let intended = SubscriptionState { intent: Some(wanted.clone()), ..state };
                 return Ok((Next::Again, self.put(intended).await?));
             }
@@ -78,7 +78,7 @@ impl Settling {
         if let Some(old) = state.retiring.first().cloned() {
             self.take_away(state, &old).await
         } else {
-            let next_at = self.renewal(&state);
+            let next_at = Self::renewal(&state);
             let settled = SubscriptionState { next_at, failures: 0, error: None, hold: None, ..state.clone() };
             let state = if settled == state { state } else { self.put(settled).await? };
             Ok((Next::Done, state))
@@ -176,7 +176,7 @@ impl Settling {
     }
 
     /// When the registration that stands is made anew.
-    fn renewal(&self, state: &SubscriptionState) -> Option<Timestamp> {
+    fn renewal(state: &SubscriptionState) -> Option<Timestamp> {
         let current = state.current.as_ref()?;
         Some(current.at + current.expires_at?.since(current.at).mul_f64(RENEW_AT))
     }

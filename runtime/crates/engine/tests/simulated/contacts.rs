@@ -244,7 +244,7 @@ fn each_change_starts_each_workflow_once_wherever_the_process_dies() {
                     let shutdown = Shutdown::new();
                     let running = dispatcher(&first, control, (Arc::clone(&dying) as _, &heard)).run(shutdown.clone());
                     let end = async {
-                        first.sleep(std::time::Duration::from_secs(60)).await;
+                        first.sleep(std::time::Duration::from_mins(1)).await;
                         shutdown.request();
                     };
                     let (ended, ()) = tokio::join!(running, end);

@@ -134,7 +134,8 @@ pub(super) fn keep(wanted: AnswerBody, response: &mut OutboundResponse, pass: &C
     let header =
         |wanted: &str| response.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let content_type = header("content-type");
-    let is_text = content_type.is_some_and(is_text) && std::str::from_utf8(&response.body).is_ok();
+    // What says nothing of itself may still be text: an error page, a plain word.
+    let is_text = content_type.is_none_or(is_text) && std::str::from_utf8(&response.body).is_ok();
     if is_text && response.body.len() <= TEXT_BYTES_MAX {
         return None;
     }

@@ -156,7 +156,7 @@ pub(super) fn poll_outcome(
     Ok(Polled { events, cursor: outcome.cursor, more: outcome.more })
 }
 
-pub(super) fn subscription(made: subscriber::Subscription, limits: &Limits) -> Result<Subscription, InvokeError> {
+pub(super) fn subscription(made: &subscriber::Subscription, limits: &Limits) -> Result<Subscription, InvokeError> {
     let registration = json::parse(&made.registration, REGISTRATION_BYTES_MAX, limits.json_depth)
         .map_err(|problem| InvokeError::InvalidOutput { message: format!("its registration: {problem}") })?;
     Ok(Subscription { registration, renew_before_ms: made.renew_before_ms })

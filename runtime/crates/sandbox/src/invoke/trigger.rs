@@ -70,7 +70,7 @@ impl Sandbox {
                     .call_subscribe(store, &trigger.trigger, &context, &config, url, registration.as_deref())
                     .await
             };
-            prepared.finish(guest, |made, loaded: &Loaded| convert::subscription(made, &loaded.limits)).await
+            prepared.finish(guest, |made, loaded: &Loaded| convert::subscription(&made, &loaded.limits)).await
         })
         .await
     }

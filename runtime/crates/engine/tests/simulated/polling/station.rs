@@ -97,22 +97,21 @@ impl Invoker for Provider {
         self.clock.sleep_until(self.clock.now() + delay).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let fails = self.fails.lock().unwrap().as_ref().and_then(|fails| fails(number, &call));
-        let outcome = match fails {
-            Some(error) => Err(error),
-            None => {
-                let items = self.items.lock().unwrap();
-                let from = call.cursor.as_ref().map_or(0, |cursor| cursor.parse().unwrap());
-                let page = self.page.load(Ordering::SeqCst);
-                let told: Vec<_> = items.iter().skip(from).take(page).collect();
-                let event = self.event.lock().unwrap();
-                let cursor = from + told.len();
-                assert!(workflow == call.trigger.workflow.to_string());
-                Ok(Polled {
-                    events: told.into_iter().map(|item| event(item)).collect(),
-                    cursor: Some(cursor.to_string()),
-                    more: cursor < items.len(),
-                })
-            }
+        let outcome = if let Some(error) = fails {
+            Err(error)
+        } else {
+            let items = self.items.lock().unwrap();
+            let from = call.cursor.as_ref().map_or(0, |cursor| cursor.parse().unwrap());
+            let page = self.page.load(Ordering::SeqCst);
+            let told: Vec<_> = items.iter().skip(from).take(page).collect();
+            let event = self.event.lock().unwrap();
+            let cursor = from + told.len();
+            assert!(workflow == call.trigger.workflow.to_string());
+            Ok(Polled {
+                events: told.into_iter().map(&*event).collect(),
+                cursor: Some(cursor.to_string()),
+                more: cursor < items.len(),
+            })
         };
         Invocation { outcome, record: CallRecord { cpu_ms: 1.0, ..CallRecord::default() } }
     }
