@@ -63,7 +63,7 @@ fn a_mail_is_sent_through_a_real_server_and_its_certificate_checked() {
 
 /// The run, once its step waits for somebody to decide.
 fn parked(server: &Server, run: &str) -> Value {
-    eventually("the step is parked", Duration::from_secs(60), || {
+    eventually("the step is parked", Duration::from_mins(1), || {
         let shown = server.run(run);
         (shown["steps"][0]["status"] == "parked").then_some(shown)
     })
