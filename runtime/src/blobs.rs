@@ -94,7 +94,7 @@ mod tests {
             version: 1,
             event,
             pins: std::collections::BTreeMap::new(),
-            trigger: Value::Null,
+            trigger: Value::Null.into(),
             origin,
         };
         let created = Recorded { seq: 0, at, event: created };

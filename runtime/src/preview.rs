@@ -146,7 +146,7 @@ fn as_if(app: &App, workflow: &Workflow, asked: &Asked) -> Result<Run, Problem> 
         version: 0,
         event,
         pins: BTreeMap::new(),
-        trigger: asked.trigger.clone(),
+        trigger: asked.trigger.clone().into(),
         origin: Origin { contact: asked.contact, ..Origin::default() },
     };
     let mut run =

@@ -143,7 +143,7 @@ impl Published {
             version: self.version,
             event,
             pins: std::collections::BTreeMap::new(),
-            trigger: payload,
+            trigger: payload.into(),
             origin: Origin::default(),
         };
         // It is never stored; the filter only looks at it.
@@ -153,7 +153,7 @@ impl Published {
             Problem::internal()
         })?;
         match filter.evaluate(&Scope::of(&draft, &self.workflow).with_custom_values(&self.custom_values)) {
-            Ok(verdict) if verdict.holds => Ok(Asked::Passes(draft.trigger)),
+            Ok(verdict) if verdict.holds => Ok(Asked::Passes(Arc::unwrap_or_clone(draft.trigger))),
             Ok(mut verdict) => {
                 // It is shown, and the payload is gone then.
                 let mut redactor = Redactor::new(Arc::clone(&self.redaction));

@@ -27,7 +27,7 @@ pub(super) fn ask(workflow: &Workflow, payload: &Value, (at, custom_values): (Ti
         version: 1,
         event: EventId::from_parts(at, 0),
         pins: BTreeMap::new(),
-        trigger: payload.clone(),
+        trigger: payload.clone().into(),
         origin: Origin::of_trigger(&workflow.trigger.kind, payload),
     };
     // It is never stored; the filter only looks at it.

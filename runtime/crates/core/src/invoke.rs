@@ -49,7 +49,7 @@ pub struct WebhookCall {
     pub connection: Option<ConnectionName>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookRequest {
     pub method: String,
     pub path: String,

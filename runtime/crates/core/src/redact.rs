@@ -96,7 +96,7 @@ impl Redactor {
         for (step, state) in &run.steps {
             self.learn_part(Part::Output(step), state.output.as_ref());
             for attempt in &state.attempts {
-                self.learn_call((step, attempt.input.as_ref().unwrap_or(&Value::Null), attempt.output.as_ref()));
+                self.learn_call((step, attempt.input.as_deref().unwrap_or(&Value::Null), attempt.output.as_deref()));
             }
         }
     }

@@ -51,7 +51,7 @@ const DESTINATION_DISABLED: &str = "destination-disabled";
 pub(crate) struct Landed {
     pub(crate) step: StepRef,
     pub(crate) attempt: u32,
-    input: Value,
+    input: Arc<Value>,
     invocation: Invocation<Value>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Landed {
 pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
     let ReadyCall { call, notes, passage } = ready;
     let (step, attempt, digest, input, run) =
-        (call.step.clone(), call.attempt, call.digest, call.input.clone(), call.run);
+        (call.step.clone(), call.attempt, call.digest, Arc::new(call.input.clone()), call.run);
     let mut invocation = invoke(&core.ports, call).await;
     invocation.record.log.splice(0..0, notes);
     if let Some(passage) = passage {
@@ -75,8 +75,11 @@ pub(crate) async fn fly(core: &Core, ready: ReadyCall) -> Landed {
 pub(crate) fn conclude(core: &Core, workflow: &Prepared, run: &Run, landed: Landed) -> RunEvent {
     let Landed { step, attempt, input, invocation: Invocation { outcome, mut record } } = landed;
     redact(workflow, run, (&step, &input, outcome.as_ref().ok()), &mut record);
+    let record = Arc::new(record);
     let error = match outcome {
-        Ok(output) => return RunEvent::StepSucceeded { step, attempt, output, input, call: record },
+        Ok(output) => {
+            return RunEvent::StepSucceeded { step, attempt, output: Arc::new(output), input, call: record };
+        }
         Err(error) => error,
     };
     let Some(action) = workflow.compiled.workflow.step(step.id()).and_then(Step::action) else {
@@ -229,7 +232,7 @@ pub(crate) fn ready(core: &Core, workflow: &Prepared, run: &Run, step: &StepRef,
     };
     let mut error = error;
     place(&mut error, workflow, step);
-    let (step, call) = (step.clone(), CallRecord::default());
+    let (step, call) = (step.clone(), Arc::default());
     let failed = RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call };
     Readied::End(Box::new(failed))
 }

@@ -135,7 +135,8 @@ impl Worker {
     fn start(&mut self, run: RunId) {
         let leaves_before = self.leaves;
         let (core, shutdown) = (Arc::clone(&self.core), self.shutdown.clone());
-        let task = self.tasks.spawn(async move { work_on(&core, run, &shutdown).await });
+        // In a box, because a task moves its future several times, and a drive's is large.
+        let task = self.tasks.spawn(Box::pin(async move { work_on(&core, run, &shutdown).await }));
         self.driven.insert(task.id(), Driven { run, leaves_before });
     }
 

@@ -100,7 +100,7 @@ impl Invoker for Sandbox {
     }
 
     async fn on_webhook(&self, call: WebhookCall) -> Invocation<WebhookOutcome> {
-        self.on_webhook_in(Mode::Live, &call).await
+        self.on_webhook_in(Mode::Live, call).await
     }
 
     async fn poll(&self, call: PollCall) -> Invocation<Polled> {
@@ -181,7 +181,9 @@ impl Sandbox {
         .await
     }
 
-    pub(crate) async fn on_webhook_in(&self, mode: Mode<'_>, call: &WebhookCall) -> Invocation<WebhookOutcome> {
+    pub(crate) async fn on_webhook_in(&self, mode: Mode<'_>, mut call: WebhookCall) -> Invocation<WebhookOutcome> {
+        let sent = convert::webhook_request(std::mem::take(&mut call.request));
+        let call = &call;
         let request = Request {
             digest: call.digest,
             workspace: &call.workspace,
@@ -214,10 +216,9 @@ impl Sandbox {
                     let instance = export.instantiate_async(&mut call_in.store).await?;
                     let context =
                         convert::trigger_context((&call.workspace, Some(&call.workflow)), &call.trigger, deadline_ms);
-                    let request = convert::webhook_request(&call.request);
                     instance
                         .flowcell_plugin_trigger()
-                        .call_on_webhook(&mut call_in.store, &call.trigger, &context, &config, &request)
+                        .call_on_webhook(&mut call_in.store, &call.trigger, &context, &config, &sent)
                         .await
                 })
                 .await;
@@ -475,7 +476,7 @@ impl Loaded {
             return Err(invalid(format!("it is nested more than {} levels deep", limits.json_depth), String::new()));
         }
         schema::check(schema, document).map_err(|misfit| invalid(misfit.message, misfit.pointer))?;
-        let text = document.to_string();
+        let text = serde_json::to_string(document).map_err(|error| invalid(error.to_string(), String::new()))?;
         if text.len() > limits.input_bytes {
             let message =
                 format!("it has {} bytes; at most {} may be passed to a plugin", text.len(), limits.input_bytes);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Parses `text`; the error is a sentence for the plugin's author.
@@ -89,11 +90,12 @@ impl<'de> Visitor<'de> for Level {
         let below = self.below()?;
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            let value = members.next_value_seed(below)?;
-            if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key `{key}` is there twice")));
+            match object.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(members.next_value_seed(below)?)),
+                Entry::Occupied(place) => {
+                    return Err(A::Error::custom(format_args!("the key `{}` is there twice", place.key())));
+                }
             }
-            object.insert(key, value);
         }
         Ok(Value::Object(object))
     }

@@ -22,7 +22,7 @@ impl Rehearsal for Sandbox {
     }
 
     async fn dry_run_webhook(&self, call: WebhookCall, answers: &Answers) -> Invocation<WebhookOutcome> {
-        self.on_webhook_in(Mode::Dry(answers), &call).await
+        self.on_webhook_in(Mode::Dry(answers), call).await
     }
 
     async fn replay(&self, recording: &Recording) -> Replay {

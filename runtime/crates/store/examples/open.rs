@@ -126,7 +126,13 @@ async fn live(store: &EmbeddedStore, number: u64, status: RunStatus) {
     };
     let events = [
         RunEvent::StepStarted { step: step.clone(), attempt: 1 },
-        RunEvent::StepSucceeded { step, attempt: 1, output, input: payload(number), call },
+        RunEvent::StepSucceeded {
+            step,
+            attempt: 1,
+            output: output.into(),
+            input: payload(number).into(),
+            call: call.into(),
+        },
         last,
     ];
     let mut entries = Vec::new();
@@ -149,7 +155,7 @@ fn delivery(number: u64) -> Delivery {
         version: 1,
         event,
         pins: std::collections::BTreeMap::new(),
-        trigger: payload(number),
+        trigger: payload(number).into(),
         origin: Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };

@@ -37,7 +37,7 @@ fn story(number: u64) -> (Delivery, Append) {
         event,
         pins: std::collections::BTreeMap::new(),
         origin: flowcell_core::run::event::Origin::default(),
-        trigger: json!({ "body": { "email": format!("customer-{number}@example.com"), "total": number % 100 } }),
+        trigger: json!({ "body": { "email": format!("customer-{number}@example.com"), "total": number % 100 } }).into(),
     };
     let mut entries = vec![Recorded { seq: 0, at: at(number), event: created }];
     let mut add = |event| {
@@ -57,14 +57,15 @@ fn story(number: u64) -> (Delivery, Append) {
                 retry_at: None,
                 origin: None,
                 input: None,
-                call: CallRecord::default(),
+                call: CallRecord::default().into(),
             };
             add(failed);
             add(RunEvent::Finished { outcome: Outcome::Failed { step, error: error.clone() }, output: json!(null) });
             break;
         }
         let output = json!({ "id": number });
-        add(RunEvent::StepSucceeded { step, attempt: 1, output, input: json!(null), call: CallRecord::default() });
+        let (input, call) = (json!(null).into(), CallRecord::default().into());
+        add(RunEvent::StepSucceeded { step, attempt: 1, output: output.into(), input, call });
     }
     if number % 1_000 != 7 {
         add(RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) });

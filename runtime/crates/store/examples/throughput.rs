@@ -97,7 +97,7 @@ async fn start(store: &EmbeddedStore, number: u64) -> Result<Recorded, flowcell_
         version: 1,
         event,
         pins: BTreeMap::new(),
-        trigger: payload(number),
+        trigger: payload(number).into(),
         origin: flowcell_core::run::event::Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };
@@ -127,9 +127,9 @@ async fn go_through(
     let result = RunEvent::StepSucceeded {
         step: step.clone(),
         attempt: 1,
-        output: json!({"status": 200, "headers": {"content-type": "application/json"}, "body": payload(number)}),
-        input: payload(number),
-        call: CallRecord { duration_ms: 3, cpu_ms: 0.04, memory_bytes: 1 << 17, ..CallRecord::default() },
+        output: json!({"status": 200, "headers": {"content-type": "application/json"}, "body": payload(number)}).into(),
+        input: payload(number).into(),
+        call: CallRecord { duration_ms: 3, cpu_ms: 0.04, memory_bytes: 1 << 17, ..CallRecord::default() }.into(),
     };
     let finished = RunEvent::Finished { outcome: Outcome::Succeeded, output: Value::Null };
     for events in [vec![RunEvent::StepStarted { step, attempt: 1 }], vec![result, finished]] {

@@ -1,18 +1,20 @@
 //! The store of one process: a directory, sled inside it, and one thread that writes.
 //!
 //! The path of a write: the caller checks it ([`crate::rules`]), encodes its records ([`codec`]), writes what is large to
-//! files ([`payload`]) and queues it ([`writer`]). The writer takes what is queued, applies it in one transaction over all
-//! trees ([`group`]), flushes, syncs the data file ([`sync`]), notes the group in the mark ([`mark`]), changes the queue
-//! ([`tracker`]) and only then answers. The path of an open: [`open`], which believes nothing it has not verified ([`verify`]).
+//! files ([`payload`]) and queues it ([`writer`]). The writer takes what is queued as a group, appends it to the write-ahead log and
+//! syncs that ([`wal`]), notes the group in the mark ([`mark`]), changes the queue ([`tracker`]) and only then answers. Some groups later it
+//! applies them in one transaction over all trees ([`group`]), flushes and syncs the data file ([`disk`]). The path of an open: [`open`],
+//! which gives the trees what only the log has and believes nothing it has not verified ([`verify`]).
 //!
-//! A read of a run that is in a group which is applied and not yet synced returns after that sync, and so does every list: nothing is
-//! reported before it is durable.
+//! A read looks into the trees, and waits until they have what was acknowledged before it; they get nothing that is not durable. What is
+//! read most is kept in memory: the directory, the queue, the first entries of young runs ([`fresh`]).
 //!
 //! On disk:
 //! ```text
 //! lock           held as long as the store is open
 //! MANIFEST       the format number, written when the store is made and when it is upgraded
 //! acknowledged   the number of the last synced group, written before its acknowledgements
+//! wal            the last groups, until the trees have them (see `wal`)
 //! sled/          twenty-one trees (see `tables`)
 //! blobs/ab/cd…   records above 4 KiB, named by their SHA-256
 //! ```
@@ -26,6 +28,7 @@ mod contacts;
 mod definitions;
 mod delivered;
 mod destinations;
+mod disk;
 mod flush;
 mod fresh;
 mod group;
@@ -54,10 +57,12 @@ mod tracker;
 mod triggers;
 mod upgrade;
 mod verify;
+mod wal;
 mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use flowcell_core::ports::StoreError;
 
@@ -90,10 +95,13 @@ pub struct Options {
     pub compact_above_bytes: u64,
     /// What has to stay free on the disk; absent, nobody looks.
     pub watermarks: Option<Watermarks>,
+    /// How long nothing comes until the trees are given what the log has. The default, 1 s, is longer than an instance with a little to do ever
+    /// pauses: it would pay sled's price for each delivery otherwise. What is in the log is as durable as what is in the trees.
+    pub idle: Duration,
     /// Called once, with the reason, when a write or sync failed: from then on nothing is acknowledged. The binary ends the
     /// process here, so that the next start recovers from what is on the disk.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Wraps the sync of the data file. Tests make it fail, or leave it out to see that they would notice.
+    /// Wraps the syncs, of the write-ahead log first and then of the data file. Tests make it fail, or leave it out to see that they would notice.
     pub wrap_sync: Arc<WrapSync>,
 }
 
@@ -109,7 +117,7 @@ pub struct Watermarks {
     pub ballast_bytes: u64,
 }
 
-/// Takes the sync of the data file and gives back the one that is used.
+/// Takes a sync and gives back the one that is used.
 pub type WrapSync = dyn Fn(Box<dyn DiskSync>) -> Box<dyn DiskSync> + Send + Sync;
 
 impl Default for Options {
@@ -119,6 +127,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             compact_above_bytes: 64 << 20,
             watermarks: None,
+            idle: Duration::from_secs(1),
             on_fatal: Arc::new(|_| {}),
             wrap_sync: Arc::new(|sync| sync),
         }

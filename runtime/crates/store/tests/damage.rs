@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use backend::{append, delivery, delivery_to, failed, finished, run_id, started, succeeded, workspace};
+use backend::{append, copy_dir, delivery, delivery_to, failed, finished, run_id, started, succeeded, workspace};
 use flowcell_core::id::RunId;
 use flowcell_core::ports::{Durability, Journal as _, RunFilter, RunIndex as _, StoreError};
 use flowcell_core::run::event::Recorded;
@@ -127,6 +127,9 @@ fn fill(dir: &Path) -> Acknowledged {
         for number in 1..=80 {
             acknowledged.push((run_id(number), store.load(run_id(number)).await.unwrap()));
         }
+        // The last that is written: whatever reading makes sled write lies before it.
+        store.accept(delivery(81)).await.unwrap();
+        acknowledged.push((run_id(81), vec![delivery(81).runs[0].created.clone()]));
         acknowledged
     })
 }
@@ -228,19 +231,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

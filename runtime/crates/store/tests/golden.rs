@@ -26,6 +26,7 @@ use serde_json::json;
 
 const FORMAT_1: &str = include_str!("golden/format-1.txt");
 const FORMAT_2: &str = include_str!("golden/format-2.txt");
+const FORMAT_3: &str = include_str!("golden/format-3.txt");
 
 fn open(dir: &Path) -> EmbeddedStore {
     EmbeddedStore::open(dir, &Options::default()).unwrap()
@@ -130,7 +131,7 @@ async fn opens_and_goes_on(golden: &str) -> tempfile::TempDir {
 async fn a_store_of_format_1_opens_and_every_run_goes_on() {
     let dir = opens_and_goes_on(FORMAT_1).await;
     let manifest = std::fs::read_to_string(dir.path().join("MANIFEST")).unwrap();
-    assert!(manifest.contains("\"format\":2"), "an older Flowcell must refuse what it cannot read: {manifest}");
+    assert!(manifest.contains("\"format\":3"), "an older Flowcell must refuse what it cannot read: {manifest}");
 }
 
 #[tokio::test]
@@ -145,10 +146,15 @@ async fn a_store_of_format_2_opens_and_every_run_goes_on() {
 }
 
 #[tokio::test]
+async fn a_store_of_format_3_opens_and_gives_the_trees_what_only_its_log_has() {
+    opens_and_goes_on(FORMAT_3).await;
+}
+
+#[tokio::test]
 async fn what_is_written_today_comes_back_from_its_dump() {
     let dir = tempfile::tempdir().unwrap();
     let ends = story::write(dir.path()).await;
-    let text = dump::of(dir.path(), "Store format 2, written by tests/golden/story.rs.", &ends);
+    let text = dump::of(dir.path(), "Store format 3, written by tests/golden/story.rs.", &ends);
     #[expect(clippy::disallowed_methods, reason = "the way to ask a test for more")]
     if let Ok(file) = std::env::var("FLOWCELL_WRITE_GOLDEN") {
         std::fs::write(file, &text).unwrap();
@@ -162,14 +168,14 @@ async fn a_store_of_a_newer_format_is_refused_with_what_to_do_and_left_as_it_is(
     let ends = dump::load(FORMAT_2, dir.path());
     let manifest = dir.path().join("MANIFEST");
     let ours = std::fs::read(&manifest).unwrap();
-    let crc = crc32fast::hash(&[b"flowcell".as_slice(), &3_u32.to_be_bytes()].concat());
-    std::fs::write(&manifest, json!({"store": "flowcell", "format": 3, "crc32": crc, "new": true}).to_string())
+    let crc = crc32fast::hash(&[b"flowcell".as_slice(), &4_u32.to_be_bytes()].concat());
+    std::fs::write(&manifest, json!({"store": "flowcell", "format": 4, "crc32": crc, "new": true}).to_string())
         .unwrap();
     let data = std::fs::read(dir.path().join("sled/db")).unwrap();
     let error = EmbeddedStore::open(dir.path(), &Options::default()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 3, supported: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 4, supported: 3, .. }), "{error}");
     let message = error.to_string();
-    for part in [dir.path().to_str().unwrap(), "format 3", "install the newer version, or use another data directory"] {
+    for part in [dir.path().to_str().unwrap(), "format 4", "install the newer version, or use another data directory"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(std::fs::read(dir.path().join("sled/db")).unwrap() == data, "nothing was touched");

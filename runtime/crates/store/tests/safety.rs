@@ -10,14 +10,20 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use backend::{append, at, delivery, delivery_to, run_id, started, workspace};
+use backend::{append, at, copy_dir, delivery, delivery_to, run_id, started, workspace};
 use flowcell_core::ports::{Durability, Journal as _, RunFilter, RunIndex as _, RunQueue as _, StoreError};
 use flowcell_store::embedded::{DiskSync, EmbeddedStore, OpenError, Options};
 use serde_json::json;
 
 fn open(dir: &Path) -> Result<EmbeddedStore, OpenError> {
     EmbeddedStore::open(dir, &Options::default())
+}
+
+/// The trees follow only when there is a reason other than time.
+fn never_idle() -> Options {
+    Options { idle: Duration::from_hours(1), ..Options::default() }
 }
 
 #[tokio::test]
@@ -89,7 +95,7 @@ fn failing(at: u32) -> (Options, Arc<AtomicU32>, Arc<Mutex<Vec<String>>>) {
     let options = Options {
         wrap_sync: Arc::new(move |disk| Box::new(FailsOnce { disk, at, count: Arc::clone(&counter) })),
         on_fatal: Arc::new(move |reason| told.lock().unwrap().push(reason.to_owned())),
-        ..Options::default()
+        ..never_idle()
     };
     (options, count, reasons)
 }
@@ -121,7 +127,8 @@ async fn after_a_failed_sync_nothing_is_acknowledged_and_the_disk_decides() {
         }
         assert_eq!(count.load(Ordering::SeqCst), fails_at, "something was synced after the failure");
         let reason = reasons.lock().unwrap().join("; ");
-        assert!(reason.contains("sync of the data file failed") && !reason.contains(';'), "{reason}");
+        let named = ["the sync of the write-ahead log failed", "the sync of the data file failed"];
+        assert!(named.iter().any(|named| reason.contains(named)) && !reason.contains(';'), "{reason}");
         assert!(matches!(store.load(run_id(0)).await, Err(StoreError::Stopped)));
         assert!(matches!(store.get(&workspace(), run_id(0)).await, Err(StoreError::Stopped)));
         assert!(matches!(store.claim(at(99), 9).await, Err(StoreError::Stopped)));
@@ -173,14 +180,14 @@ impl DiskSync for Held {
     }
 }
 
-/// Options whose syncs wait until the sender is dropped, and where they are counted.
+/// Options whose syncs of the write-ahead log wait until the sender is dropped, and where they are counted.
 fn holding() -> (Options, std::sync::mpsc::SyncSender<()>, Arc<tokio::sync::Semaphore>) {
     let (hold, held) = std::sync::mpsc::sync_channel(0);
     let (held, begun) = (Mutex::new(Some(held)), Arc::new(tokio::sync::Semaphore::new(0)));
     let told = Arc::clone(&begun);
-    let wrap_sync = move |disk| {
-        let held = Mutex::new(held.lock().unwrap().take().unwrap());
-        Box::new(Held(held, Arc::clone(&told), disk)) as Box<dyn DiskSync>
+    let wrap_sync = move |disk| match held.lock().unwrap().take() {
+        Some(held) => Box::new(Held(Mutex::new(held), Arc::clone(&told), disk)) as Box<dyn DiskSync>,
+        None => disk,
     };
     (Options { wrap_sync: Arc::new(wrap_sync), ..Options::default() }, hold, begun)
 }
@@ -205,20 +212,62 @@ async fn nothing_is_reported_before_it_is_durable_and_other_runs_do_not_wait() {
         })
     };
     let accepted = spawn(0);
-    // The group is applied now, and its sync held.
+    // The group is in the log now, and its sync held.
     begun.acquire().await.unwrap().forget();
-    let reads: Vec<_> = (1..=3).map(spawn).collect();
-    for _ in 0..50 {
-        assert_eq!(store.load(run_id(0)).await.unwrap().len(), 1);
-    }
-    assert!(!accepted.is_finished() && reads.iter().all(|read| !read.is_finished()));
+    assert_eq!(store.load(run_id(0)).await.unwrap().len(), 1);
+    assert!(matches!(spawn(1).await.unwrap(), Err(StoreError::NotFound { .. })));
+    assert_eq!((spawn(2).await.unwrap().unwrap(), spawn(3).await.unwrap().unwrap()), (0, 1));
+    assert!(!accepted.is_finished());
     drop(hold);
-    let mut found = Vec::new();
-    for read in reads {
-        found.push(read.await.unwrap().unwrap());
-    }
-    assert_eq!(found, [1, 1, 2]);
     accepted.await.unwrap().unwrap();
+    // What was answered is there for everybody who asks afterwards.
+    for (read, found) in [(1, 1), (2, 1), (3, 2)] {
+        assert_eq!(spawn(read).await.unwrap().unwrap(), found);
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_log_has_is_there_after_a_kill_and_missing_groups_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(dir.path(), &never_idle()).unwrap();
+    let keyed = |number: u64| {
+        let mut delivery = delivery(number);
+        delivery.dedupe_key = Some(number.to_string());
+        delivery
+    };
+    for number in 1..=9 {
+        store.accept(keyed(number)).await.unwrap();
+        let created = store.load(run_id(number)).await.unwrap();
+        store.append(append(run_id(number), &created, vec![started(1)], Durability::Synced)).await.unwrap();
+        // A duplicate is known before the trees know the first, and an id is taken.
+        assert!(store.accept(keyed(number)).await.unwrap().duplicate);
+        assert!(store.accept(delivery(number)).await.is_err());
+    }
+    let [killed, cut, lost] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    for copy in [&killed, &cut, &lost] {
+        copy_dir(dir.path(), copy.path());
+    }
+    drop(store);
+
+    // Twice: the first open gives it to the trees.
+    for _ in 0..2 {
+        let store = open(killed.path()).unwrap();
+        for number in 1..=9 {
+            assert_eq!(store.load(run_id(number)).await.unwrap().len(), 2, "run {number}");
+            assert!(store.accept(keyed(number)).await.unwrap().duplicate);
+        }
+    }
+    let log = std::fs::read(cut.path().join("wal")).unwrap();
+    let used = log.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(cut.path().join("wal"), &log[..used - 10]).unwrap();
+    let error = open(cut.path()).unwrap_err().to_string();
+    assert!(error.contains("were acknowledged and are not there"), "{error}");
+    std::fs::remove_file(lost.path().join("wal")).unwrap();
+    let error = open(lost.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("the write-ahead log is damaged") || error.contains("the write-ahead log: it is missing"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ pub fn delivery(version: &WorkflowVersion, number: u32, at: Timestamp, trigger: 
         version: version.version,
         event,
         pins: version.pins.clone(),
-        trigger,
+        trigger: trigger.into(),
         origin: Origin::default(),
     };
     let created = Recorded { seq: 0, at, event: created };

@@ -181,7 +181,8 @@ fn status(state: Option<&StepState>) -> &'static str {
 /// Before its end an attempt has neither duration nor record; after a crash it never gets them. Its input is `input` then.
 fn attempt(attempt: &Attempt, input: impl Fn() -> Option<Value>) -> Value {
     let call = attempt.call.as_ref();
-    let input = if attempt.ended_at.is_none() { attempt.input.clone().or_else(input) } else { attempt.input.clone() };
+    let known = attempt.input.as_deref().cloned();
+    let input = if attempt.ended_at.is_none() { known.or_else(input) } else { known };
     json!({
         "number": attempt.number,
         "started_at": attempt.started_at,

@@ -45,7 +45,13 @@ fn whole_run() -> Vec<RunEvent> {
     let call = serde_json::from_value(json!({ "log": [{ "level": "info", "message": "line\nbreak" }] })).unwrap();
     vec![
         RunEvent::StepStarted { step: step.clone().into(), attempt: 1 },
-        RunEvent::StepSucceeded { step: step.into(), attempt: 1, output: json!(1), input: json!(null), call },
+        RunEvent::StepSucceeded {
+            step: step.into(),
+            attempt: 1,
+            output: json!(1).into(),
+            input: json!(null).into(),
+            call,
+        },
         RunEvent::Finished { outcome: Outcome::Succeeded, output: json!(null) },
     ]
 }

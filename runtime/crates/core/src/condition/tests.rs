@@ -260,7 +260,7 @@ fn run() -> Run {
         version: 1,
         event: EventId::from_parts(Timestamp::from_millis(1), 2),
         pins: [].into(),
-        trigger: json!({ "body": { "total": 120, "country": "DE", "items": ["a"], "note": "", "long": "x".repeat(300), "none": null } }),
+        trigger: json!({ "body": { "total": 120, "country": "DE", "items": ["a"], "note": "", "long": "x".repeat(300), "none": null } }).into(),
         origin: crate::run::event::Origin::default(),
     };
     Run::fold(id, &[Recorded { seq: 0, at: Timestamp::from_millis(1), event }]).expect("a run")

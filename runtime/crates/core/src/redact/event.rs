@@ -1,5 +1,7 @@
 //! Where in an event there is data: every value with what it is a part of, every text for people, every record of a call.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::rule::Part;
@@ -11,24 +13,24 @@ use crate::run::event::{Decision, Detail, Failure, Outcome, ResponseBody, RunEve
 pub(super) fn each_value(event: &mut RunEvent, each: &mut impl FnMut(Part<'_>, &mut Value)) {
     match event {
         RunEvent::Created { trigger, origin, .. } => {
-            each(Part::Trigger, trigger);
+            each(Part::Trigger, Arc::make_mut(trigger));
             for event in &mut origin.seed {
                 each_seed_value(event, each);
             }
         }
         RunEvent::StepSucceeded { step, output, input, .. } => {
-            each(Part::Input(step), input);
-            each(Part::Output(step), output);
+            each(Part::Input(step), Arc::make_mut(input));
+            each(Part::Output(step), Arc::make_mut(output));
         }
         RunEvent::StepFailed { step, error, input, .. } => {
             if let Some(input) = input {
-                each(Part::Input(step), input);
+                each(Part::Input(step), Arc::make_mut(input));
             }
             each_detail(error, each);
         }
         RunEvent::StepParked { step, error, input, .. } => {
             if let Some(input) = input {
-                each(Part::Input(step), input);
+                each(Part::Input(step), Arc::make_mut(input));
             }
             if let Some(error) = error {
                 each_detail(error, each);
@@ -164,8 +166,8 @@ pub(super) fn each_shown(because: &mut Explanation, each: &mut impl FnMut(&mut S
 
 pub(super) fn each_call(event: &mut RunEvent, each: &mut impl FnMut(&mut CallRecord)) {
     match event {
-        RunEvent::StepSucceeded { call, .. } | RunEvent::StepFailed { call, .. } => each(call),
-        RunEvent::StepParked { call, .. } => call.iter_mut().for_each(each),
+        RunEvent::StepSucceeded { call, .. } | RunEvent::StepFailed { call, .. } => each(Arc::make_mut(call)),
+        RunEvent::StepParked { call, .. } => call.iter_mut().for_each(|call| each(Arc::make_mut(call))),
         _ => {}
     }
 }

@@ -19,7 +19,7 @@ fn created(trigger: Value) -> RunEvent {
         version: 1,
         event: EventId::from_bytes([1; 16]),
         pins: std::collections::BTreeMap::new(),
-        trigger,
+        trigger: trigger.into(),
         origin: Origin::default(),
     }
 }
@@ -95,9 +95,10 @@ fn paid() -> Vec<RunEvent> {
         RunEvent::StepSucceeded {
             step: step("pay"),
             attempt: 1,
-            input: json!({ "json": { "n": number, "list": [4_111_111_111_111_111_u64] }, "secret_of": "pöst 1" }),
-            output: json!({ "token": "tok_1", "charge": { "id": "ch_7" } }),
-            call: call("a=b&password=p%C3%B6st%201&c=d", answer),
+            input: json!({ "json": { "n": number, "list": [4_111_111_111_111_111_u64] }, "secret_of": "pöst 1" })
+                .into(),
+            output: json!({ "token": "tok_1", "charge": { "id": "ch_7" } }).into(),
+            call: call("a=b&password=p%C3%B6st%201&c=d", answer).into(),
         },
         RunEvent::StepFailed {
             step: step("tell"),
@@ -111,7 +112,7 @@ fn paid() -> Vec<RunEvent> {
             retry_at: None,
             input: None,
             origin: None,
-            call: call("{\"password\": \"p\\u00f6st 1\", \"truncat", RecordedBody::default()),
+            call: call("{\"password\": \"p\\u00f6st 1\", \"truncat", RecordedBody::default()).into(),
         },
         RunEvent::Resumed { step: step("ask"), payload: json!({ "code": "9876", "yes": true }) },
         RunEvent::Finished {
@@ -227,9 +228,9 @@ fn what_a_contact_has_is_hidden_by_name_and_by_place_wherever_it_is_used() {
     let succeeded = RunEvent::StepSucceeded {
         step: step("send"),
         attempt: 1,
-        output: json!({ "said": "filed under 078-05-1120" }),
-        input: json!({ "tax_id": "078-05-1120", "to": "ana@example.com", "plan": "gold" }),
-        call: CallRecord::default(),
+        output: json!({ "said": "filed under 078-05-1120" }).into(),
+        input: json!({ "tax_id": "078-05-1120", "to": "ana@example.com", "plan": "gold" }).into(),
+        call: CallRecord::default().into(),
     };
     for (rules, hidden, shown) in [
         (rules(&["ssn"], &[]), vec!["078-05-1120"], vec!["ana@example.com", "gold"]),

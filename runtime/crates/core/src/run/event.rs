@@ -2,8 +2,11 @@
 //!
 //! Most are written by the worker that drives the run. Six come from outside ([`RunEvent::is_outside`]): whoever brings one appends it, and
 //! the worker takes it in.
+//!
+//! What may be large is shared: an event goes to the fold and to the journal, and neither copies a document.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,7 +41,7 @@ pub enum RunEvent {
         /// Plugin digests, by the `uses` in the workflow.
         pins: BTreeMap<Uses, Pin>,
         /// What expressions read as `trigger`.
-        trigger: Value,
+        trigger: Arc<Value>,
         #[serde(default, skip_serializing_if = "Origin::is_plain")]
         origin: Origin,
     },
@@ -51,10 +54,10 @@ pub enum RunEvent {
         step: StepRef,
         attempt: u32,
         /// What expressions read as `steps.<id>.output`.
-        output: Value,
+        output: Arc<Value>,
         /// The rendered input.
-        input: Value,
-        call: CallRecord,
+        input: Arc<Value>,
+        call: Arc<CallRecord>,
     },
     /// An attempt failed; or a control step did, then as attempt 1 with an empty call.
     StepFailed {
@@ -66,11 +69,11 @@ pub enum RunEvent {
         retry_at: Option<Timestamp>,
         /// Absent when the input could not be rendered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<Value>,
+        input: Option<Arc<Value>>,
         /// The step inside a control step that failed first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<StepRef>,
-        call: CallRecord,
+        call: Arc<CallRecord>,
     },
     /// It is unknown whether a step that must not be repeated has happened, or it must not be begun; somebody has to decide.
     /// A crash cut the attempt off, or it ended (then with `error`, `input` and `call`) without an answer to what it sent.
@@ -82,9 +85,9 @@ pub enum RunEvent {
         error: Option<StepError>,
         /// The rendered input.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<Value>,
+        input: Option<Arc<Value>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        call: Option<CallRecord>,
+        call: Option<Arc<CallRecord>>,
     },
     /// A control step begins: what was decided, or what it waits for.
     Entered { step: StepRef, detail: Detail },

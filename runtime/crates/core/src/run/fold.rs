@@ -1,6 +1,7 @@
 //! What a run is: a fold of its events, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub struct Run {
     pub event: EventId,
     pub created_at: Timestamp,
     pub pins: BTreeMap<Uses, Pin>,
-    pub trigger: Value,
+    pub trigger: Arc<Value>,
     pub origin: Origin,
     /// In the order they started.
     pub steps: IndexMap<StepRef, StepState>,

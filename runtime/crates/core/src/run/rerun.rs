@@ -294,7 +294,7 @@ fn effect_of(
         return None;
     }
     let is_uncertain = state.attempts.iter().any(|attempt| {
-        let told = attempt.call.as_ref();
+        let told = attempt.call.as_deref();
         (attempt.output.is_none() && attempt.error.is_none())
             || told.is_some_and(crate::invoke::CallRecord::is_uncertain)
             || attempt.error.as_ref().is_some_and(|error| error.code == "deadline-exceeded")

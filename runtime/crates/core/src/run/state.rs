@@ -1,6 +1,7 @@
 //! Where the steps of a run stand: the parts that [`super::fold`] puts together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -80,10 +81,10 @@ pub struct Attempt {
     pub number: u32,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
-    pub input: Option<Value>,
-    pub output: Option<Value>,
+    pub input: Option<Arc<Value>>,
+    pub output: Option<Arc<Value>>,
     pub error: Option<StepError>,
-    pub call: Option<CallRecord>,
+    pub call: Option<Arc<CallRecord>>,
 }
 
 /// A control step in progress or after it.
@@ -150,7 +151,7 @@ impl StepState {
     }
     /// What expressions read as `steps.<id>.output`.
     pub fn output(&self) -> Option<&Value> {
-        self.output.as_ref().or_else(|| self.attempts.last().and_then(|last| last.output.as_ref()))
+        self.output.as_ref().or_else(|| self.attempts.last().and_then(|last| last.output.as_deref()))
     }
     /// Why it failed, if it did, whatever became of that.
     pub fn error(&self) -> Option<&StepError> {

@@ -1,5 +1,6 @@
 //! One walk through the tree of steps: where each place stands, and what it needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::expression::{ExpressionError, Program};
@@ -287,7 +288,7 @@ fn collect_ids<'s>(step: &'s Step, ids: &mut Vec<&'s crate::id::StepId>) {
 }
 
 pub(super) fn failure_of(step: StepRef, error: StepError, origin: Option<StepRef>) -> RunEvent {
-    let call = crate::invoke::CallRecord::default();
+    let call = Arc::default();
     RunEvent::StepFailed { step, attempt: 1, error, retry_at: None, input: None, origin, call }
 }
 

@@ -48,13 +48,13 @@ impl FieldPath {
     /// The scalar that this entry brings at the path, as text. A list of them is not looked into.
     pub fn scalar_in(&self, event: &RunEvent) -> Option<String> {
         let root = match (event, &self.root) {
-            (RunEvent::Created { trigger, .. }, Root::Trigger) => trigger,
-            (
-                RunEvent::StepSucceeded { step, output, .. }
-                | RunEvent::Left { step, output }
-                | RunEvent::Handled { step, output },
-                Root::Output(id),
-            ) if step.id() == id => output,
+            (RunEvent::Created { trigger, .. }, Root::Trigger) => &**trigger,
+            (RunEvent::StepSucceeded { step, output, .. }, Root::Output(id)) if step.id() == id => &**output,
+            (RunEvent::Left { step, output } | RunEvent::Handled { step, output }, Root::Output(id))
+                if step.id() == id =>
+            {
+                output
+            }
             _ => return None,
         };
         let found = self.segments.iter().try_fold(root, |value, segment| match value {

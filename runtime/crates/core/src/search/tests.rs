@@ -19,7 +19,7 @@ fn created(trigger: serde_json::Value) -> RunEvent {
         event: EventId::from_bytes([1; 16]),
         pins: std::collections::BTreeMap::new(),
         origin: crate::run::event::Origin::default(),
-        trigger,
+        trigger: trigger.into(),
     }
 }
 
@@ -32,9 +32,9 @@ fn failed_run() -> Vec<Recorded> {
         RunEvent::StepSucceeded {
             step: step("find"),
             attempt: 1,
-            output: json!({"id": 7, "vip": true}),
-            input: json!(null),
-            call: CallRecord::default(),
+            output: json!({"id": 7, "vip": true}).into(),
+            input: json!(null).into(),
+            call: CallRecord::default().into(),
         },
         RunEvent::StepStarted { step: step("send"), attempt: 1 },
         RunEvent::StepFailed {
@@ -44,7 +44,7 @@ fn failed_run() -> Vec<Recorded> {
             retry_at: None,
             origin: None,
             input: None,
-            call: CallRecord::default(),
+            call: CallRecord::default().into(),
         },
         RunEvent::Finished {
             outcome: Outcome::Failed { step: step("send"), error: error("http-status") },

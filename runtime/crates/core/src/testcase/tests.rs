@@ -134,7 +134,7 @@ fn journal(events: Vec<RunEvent>) -> Story {
         version: 1,
         event: crate::id::EventId::from_parts(NOW, 1),
         pins: std::collections::BTreeMap::new(),
-        trigger: json!({}),
+        trigger: json!({}).into(),
         origin: Origin::default(),
     };
     let events = std::iter::once(created).chain(events).zip(0..);
@@ -162,8 +162,8 @@ fn story() -> Story {
         RunEvent::StepSucceeded {
             step: place("create"),
             attempt: 1,
-            output: json!({ "body": { "id": 7 } }),
-            input: json!({}),
+            output: json!({ "body": { "id": 7 } }).into(),
+            input: json!({}).into(),
             call,
         },
         RunEvent::StepStarted { step: place("mail"), attempt: 1 },
@@ -174,7 +174,7 @@ fn story() -> Story {
             retry_at: None,
             input: None,
             origin: None,
-            call: crate::invoke::CallRecord::default(),
+            call: crate::invoke::CallRecord::default().into(),
         },
         RunEvent::Finished {
             outcome: Outcome::Failed {

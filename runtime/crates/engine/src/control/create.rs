@@ -1,5 +1,7 @@
 //! Bringing a run into being: its first entry, with everything it is bound to.
 
+use std::sync::Arc;
+
 use flowcell_core::expression::Scope;
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{DedupeTerms, Delivery, NewRun, StoreError};
@@ -66,7 +68,7 @@ pub(crate) struct Creation {
     pub(crate) workspace: WorkspaceId,
     pub(crate) workflow: WorkflowId,
     pub(crate) version: u32,
-    pub(crate) trigger: Value,
+    pub(crate) trigger: Arc<Value>,
     pub(crate) origin: Origin,
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn first_entry(
 ) -> Result<(NewRun, Run), CreateError> {
     let Creation { id, event, workspace, workflow, version, trigger, origin } = creation;
     let pins = prepared.pins.clone();
-    let created = |origin: Origin, trigger: Value| RunEvent::Created {
+    let created = |origin: Origin, trigger: Arc<Value>| RunEvent::Created {
         workspace: workspace.clone(),
         workflow: workflow.clone(),
         version,

@@ -1,5 +1,7 @@
 //! From an incoming payload to runs in the journal, with what the workflow's `reentry` says about unfinished ones.
 
+use std::sync::Arc;
+
 use flowcell_core::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Accepted, DedupeTerms, Delivery, Entropy, NewRun};
 use flowcell_core::run::event::{Origin, RunEvent};
@@ -80,7 +82,7 @@ impl RunControl {
                 workflow: workflow.clone(),
                 version,
                 origin: Origin::of_trigger(&prepared.compiled.workflow.trigger.kind, &payload),
-                trigger: payload,
+                trigger: Arc::new(payload),
             };
             drafted.add(core, &prepared, creation, now).await?;
         }

@@ -34,7 +34,7 @@ impl RunControl {
             version,
             event,
             pins: std::collections::BTreeMap::new(),
-            trigger: payload.clone(),
+            trigger: std::sync::Arc::new(payload.clone()),
             origin: Origin::of_trigger(&compiled.workflow.trigger.kind, payload),
         };
         // It is never stored; the filter only looks at it.

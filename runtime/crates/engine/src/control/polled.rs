@@ -85,7 +85,7 @@ impl RunControl {
                 workspace: workspace.clone(),
                 workflow: workflow.clone(),
                 version,
-                trigger: payload.clone(),
+                trigger: std::sync::Arc::new(payload.clone()),
                 origin: Origin::default(),
             };
             drafted.add(core, &prepared, creation, now).await?;

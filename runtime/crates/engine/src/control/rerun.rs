@@ -34,7 +34,7 @@ impl RunControl {
             workspace: old.workspace.clone(),
             workflow: old.workflow.clone(),
             version: plan.version,
-            trigger: request.trigger.clone().unwrap_or(old.trigger),
+            trigger: request.trigger.clone().map_or(old.trigger, Arc::new),
             origin: Origin {
                 failure_of: old.origin.failure_of,
                 rerun_of: Some(old.id),

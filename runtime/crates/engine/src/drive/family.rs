@@ -1,7 +1,7 @@
 //! What a run has to do with others: the runs it calls, the one that called it, its error workflow, and those that share its slot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flowcell_core::id::{EventId, RunId, StepRef};
@@ -95,7 +95,7 @@ impl Drive<'_> {
             workspace: self.run.workspace.clone(),
             workflow: workflow.clone(),
             version: *version,
-            trigger: input.clone(),
+            trigger: Arc::new(input.clone()),
             origin,
         };
         let source = format!("call/{}", self.run.workflow);
@@ -104,7 +104,7 @@ impl Drive<'_> {
             Err(CreateError::Store(error)) => Err(error.into()),
             Err(error) => {
                 let error = StepError::permanent(error.code(), error.to_string());
-                let (step, call) = (step.clone(), flowcell_core::invoke::CallRecord::default());
+                let (step, call) = (step.clone(), Arc::default());
                 self.note(RunEvent::StepFailed {
                     step,
                     attempt: 1,
@@ -203,7 +203,7 @@ impl Drive<'_> {
             workspace: run.workspace.clone(),
             workflow: workflow.clone(),
             version,
-            trigger,
+            trigger: Arc::new(trigger),
             origin: Origin { failure_of: Some(run.id), ..Origin::default() },
         };
         match create::once(self.core, creation, &format!("{ON_FAILURE}/{}", run.workflow)).await {

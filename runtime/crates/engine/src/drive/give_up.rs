@@ -1,6 +1,7 @@
 //! What is done when the journal refuses for good what has happened.
 
-use flowcell_core::invoke::CallRecord;
+use std::sync::Arc;
+
 use flowcell_core::ports::{Durability, StoreError};
 use flowcell_core::run::event::{Outcome, RunEvent, StepError};
 use flowcell_core::run::fold::{Phase, Run};
@@ -39,7 +40,7 @@ impl Drive<'_> {
         }
         let open = self.run.steps.get(&step).filter(|state| state.phase == Phase::Started);
         if let Some(attempt) = open.and_then(|state| state.attempts.last()).map(|last| last.number) {
-            let (step, error, call) = (step.clone(), error.clone(), CallRecord::default());
+            let (step, error, call) = (step.clone(), error.clone(), Arc::default());
             self.note(RunEvent::StepFailed { step, attempt, error, retry_at: None, input: None, origin: None, call })?;
         }
         let open: Vec<_> = self.run.open().map(|(step, _)| step.clone()).collect();

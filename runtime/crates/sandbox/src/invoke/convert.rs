@@ -65,14 +65,9 @@ pub(super) fn trigger_context(
     }
 }
 
-pub(super) fn webhook_request(request: &WebhookRequest) -> trigger::WebhookRequest {
-    trigger::WebhookRequest {
-        method: request.method.clone(),
-        path: request.path.clone(),
-        query: request.query.clone(),
-        headers: request.headers.clone(),
-        body: request.body.clone(),
-    }
+pub(super) fn webhook_request(request: WebhookRequest) -> trigger::WebhookRequest {
+    let WebhookRequest { method, path, query, headers, body } = request;
+    trigger::WebhookRequest { method, path, query, headers, body }
 }
 
 pub(super) fn action_error(error: contract::plugin_types::ActionError, limits: &Limits) -> ActionError {

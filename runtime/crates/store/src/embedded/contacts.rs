@@ -181,9 +181,7 @@ impl EmbeddedStore {
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let found = reading(&self.shared, read).await?;
-        self.shared.contacts_are_durable().await?;
-        Ok(found)
+        reading(&self.shared, read).await
     }
 
     async fn remove_keys(&self, keys: Vec<sled::IVec>) -> Result<(), StoreError> {

@@ -38,7 +38,7 @@ pub(crate) fn delivered(workspace: WorkspaceNumber, delivery: &Delivery) -> Resu
         rows.add(Table::Runs, key.clone(), &run.summary)?;
         taken_if.push((Table::Runs, key));
         let is_finished = run.summary.status.is_final();
-        let tracked = Tracked { workspace, events: 1, is_finished };
+        let tracked = Tracked { workspace, events: 1, is_finished, group: 0 };
         let (due, marks) = (run.summary.due_at, run.summary.marks.clone());
         effects.push(Effect::Created { run: run.id, tracked, due, marks });
         if is_finished {

@@ -1,4 +1,4 @@
-//! The changes of one group commit, the last one of each record, and the transaction that applies them.
+//! The changes of one group commit, or of several, the last one of each record, and the transaction that applies them to the trees.
 //!
 //! One transaction over all trees is what keeps them in agreement after a crash: sled marks its entries in the log as a batch
 //! and drops a batch that is not there to its end. A transaction per write costs much more: several runs share their pages here.
@@ -20,17 +20,17 @@ pub(crate) struct Row {
     pub(crate) record: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
     /// Nothing: the record is removed.
     changes: BTreeMap<(Table, sled::IVec), Option<Vec<u8>>>,
     bytes: usize,
 }
 
-/// What the trees must hold: the one record of [`Table::Meta`], written with every group.
+/// What the trees must hold: the one record of [`Table::Meta`], written with every transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The number of the group, from 1.
+    /// The number of the last group they have, from 1.
     pub(crate) group: u64,
     /// How many records each other table has, by its name.
     pub(crate) records: BTreeMap<String, u64>,
@@ -44,14 +44,14 @@ impl Group {
         self.changes.is_empty()
     }
 
-    /// The keys and records it was given so far, in bytes.
+    /// The keys and records it holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether the group writes this record.
     pub(crate) fn writes(&self, table: Table, key: &sled::IVec) -> bool {
-        matches!(self.changes.get(&(table, key.clone())), Some(Some(_)))
+        matches!(self.pending(table, key), Some(Some(_)))
     }
 
     /// The record as the group leaves it; nothing when it does not touch it, and nothing in that when it removes it.
@@ -62,12 +62,32 @@ impl Group {
 
     /// Writes a record, over an earlier one of this key.
     pub(crate) fn put(&mut self, row: Row) {
-        self.bytes += row.key.len() + row.record.len();
-        self.changes.insert((row.table, row.key), Some(row.record));
+        self.change((row.table, row.key), Some(row.record));
     }
 
     pub(crate) fn remove(&mut self, table: Table, key: sled::IVec) {
-        self.changes.insert((table, key), None);
+        self.change((table, key), None);
+    }
+
+    /// Takes in what a later group changes.
+    pub(crate) fn take(&mut self, later: Self) {
+        if self.changes.is_empty() {
+            *self = later;
+            return;
+        }
+        for (place, change) in later.changes {
+            self.change(place, change);
+        }
+    }
+
+    fn change(&mut self, place: (Table, sled::IVec), change: Option<Vec<u8>>) {
+        let bytes = |change: &Option<Vec<u8>>| change.as_ref().map_or(0, Vec::len);
+        let key_bytes = place.1.len();
+        self.bytes += bytes(&change);
+        match self.changes.insert(place, change) {
+            Some(replaced) => self.bytes -= bytes(&replaced),
+            None => self.bytes += key_bytes,
+        }
     }
 
     /// What it changes; without a record: it is removed.
@@ -82,10 +102,10 @@ impl Group {
         rows.filter_map(|((table, key), record)| Some(Row { table, key, record: record? })).collect()
     }
 
-    /// Applies the changes in one transaction, together with the state they lead to. Nothing is durable yet.
-    pub(crate) fn commit(&self, trees: &Trees, before: &State) -> Result<State, String> {
+    /// Applies the changes in one transaction, together with the state they lead to, that of group `number`. Nothing is durable by that.
+    pub(crate) fn commit(&self, trees: &Trees, before: &State, number: u64) -> Result<State, String> {
         let committed: Result<TransactionResult<State, &'static str>, String> =
-            without_panic(|| trees.all().transaction(|views| self.write(views, before)));
+            without_panic(|| trees.all().transaction(|views| self.write(views, before, number)));
         committed?.map_err(|error| format!("the transaction failed: {error}"))
     }
 
@@ -93,11 +113,12 @@ impl Group {
         &self,
         views: &[TransactionalTree],
         before: &State,
+        number: u64,
     ) -> Result<State, ConflictableTransactionError<&'static str>> {
         let view = |table: Table| {
             views.get(usize::from(table.kind())).ok_or(ConflictableTransactionError::Abort("a tree is not open"))
         };
-        let mut after = State { group: before.group + 1, records: before.records.clone(), bytes: before.bytes };
+        let mut after = State { group: number, records: before.records.clone(), bytes: before.bytes };
         let mut gained = [0_i64; Table::ALL.len()];
         for ((table, key), change) in &self.changes {
             let view = view(*table)?;

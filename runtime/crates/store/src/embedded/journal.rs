@@ -16,7 +16,7 @@ use super::group::Row;
 use super::guard::without_panic;
 use super::index::summary;
 use super::payload::WriteError;
-use super::shared::{Shared, damaged, reading};
+use super::shared::{Shared, blocking, damaged, reading};
 use super::tables::{self, Table, WorkspaceNumber};
 use super::tracker::{Effect, Tracked};
 use super::writer::{AcceptWrite, AppendWrite, DeliveredRows, Reply, Write};
@@ -174,13 +174,16 @@ impl Journal for EmbeddedStore {
         let entries = match tracked {
             // An unfinished run was written moments ago and lies in memory: another thread would cost more than the read.
             Some(tracked) => {
-                self.shared.check_alive()?;
-                let fresh = self.shared.fresh.take(run).filter(|_| tracked.events == 1);
-                fresh.map_or_else(|| load(&self.shared, run), |created| Ok(vec![created]))?
+                if let Some(created) = self.shared.fresh.take(run).filter(|_| tracked.events == 1) {
+                    vec![created]
+                } else {
+                    self.shared.catch_up(tracked.group).await?;
+                    load(&self.shared, run)?
+                }
             }
             None => reading(&self.shared, move |shared| load(shared, run)).await?,
         };
-        self.shared.is_durable(Some(run)).await?;
+        self.shared.check_alive()?;
         Ok(entries)
     }
 
@@ -191,10 +194,8 @@ impl Journal for EmbeddedStore {
             entries.retain(|entry| entry.seq >= seq);
             return Ok(entries);
         };
-        self.shared.check_alive()?;
-        let entries = load_from(&self.shared, (tracked.workspace, run), seq)?;
-        self.shared.is_durable(Some(run)).await?;
-        Ok(entries)
+        self.shared.catch_up(tracked.group).await?;
+        load_from(&self.shared, (tracked.workspace, run), seq)
     }
 }
 
@@ -219,7 +220,7 @@ impl EmbeddedStore {
         if payloads.is_empty() {
             return Ok(rows);
         }
-        reading(&self.shared, move |shared| {
+        blocking(&self.shared, move |shared| {
             for (name, payload) in &payloads {
                 shared.payloads.write(name, payload).map_err(|error| match error {
                     WriteError::Write(error) => {
@@ -241,7 +242,7 @@ impl EmbeddedStore {
         if files.is_empty() {
             return;
         }
-        let removed = reading(&self.shared, move |shared| {
+        let removed = blocking(&self.shared, move |shared| {
             files
                 .iter()
                 .try_for_each(|name| shared.payloads.release(name))

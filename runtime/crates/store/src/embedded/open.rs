@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::blocks::OpenBlocks;
 use super::compaction::{self, Compaction, Database};
+use super::disk::Disk;
 use super::flush::Flusher;
 use super::group::{Group, State};
 use super::guard::without_panic;
@@ -20,7 +20,7 @@ use super::sync::{DataFile, DiskSync as _};
 use super::tables::Trees;
 use super::upgrade;
 use super::verify;
-use super::writer::Disk;
+use super::wal::{self, Wal};
 use super::{Options, SLED_DIR};
 
 /// Why a store could not be opened.
@@ -59,6 +59,10 @@ const CREATING: &str = "CREATING";
 /// between two syncs: 4 MiB are sixteen times what a group holds, and sled writes a record some three to six times.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
+/// The formats of the store from which on there is an index of runs that have ended, and a write-ahead log.
+const FORMAT_WITH_INDEX: u32 = 2;
+const FORMAT_WITH_LOG: u32 = 3;
+
 /// How often, and how far apart, the data file's own lock is tried: sled gives it back a moment after the last handle is dropped.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -89,7 +93,7 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
         }
         Found::Damaged(problem) => return Err(damaged(Damage { what: "MANIFEST".to_owned(), problem })),
         Found::Absent => {
-            let has_data = ["sled", "blobs", "acknowledged"].iter().any(|name| store.join(name).exists());
+            let has_data = ["sled", "blobs", "acknowledged", "wal"].iter().any(|name| store.join(name).exists());
             if has_data && !store.join(CREATING).exists() {
                 let problem = "it is missing, and there is data".to_owned();
                 return Err(damaged(Damage { what: "MANIFEST".to_owned(), problem }));
@@ -107,9 +111,19 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
         .map_err(failed("read the file `acknowledged` of"))?
         .map_err(|problem| damaged(Damage { what: "the file `acknowledged`".to_owned(), problem }))?;
     let payloads = Payloads::open(store).map_err(failed("open the payload files of"))?;
+    let logged = match wal::read(store).map_err(failed("read the write-ahead log of"))? {
+        None if format >= FORMAT_WITH_LOG => {
+            return Err(damaged(Damage {
+                what: "the write-ahead log".to_owned(),
+                problem: "it is missing".to_owned(),
+            }));
+        }
+        logged => logged.unwrap_or_default(),
+    };
     let (trees, verified) = without_panic(|| {
         let trees =
             Trees::open(&db).map_err(|error| Damage { what: "the database".to_owned(), problem: error.to_string() })?;
+        replay(&Database { trees: trees.clone(), db: db.clone() }, logged)?;
         let verified = verify::verify(&trees, &payloads, acknowledged)?;
         Ok((trees, verified))
     })
@@ -127,9 +141,11 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
     sync_sled_dir(&sled_dir).and_then(|()| sync_directory(store)).map_err(failed("sync"))?;
     let data_file = DataFile::open(&sled_dir).map_err(failed("open the data file in"))?;
     let (group, live_bytes) = (verified.state.group, verified.state.bytes);
+    wal::create(store).map_err(failed("create the write-ahead log of"))?;
+    let log = Wal::open(store, |sync| (options.wrap_sync)(sync)).map_err(failed("open the write-ahead log of"))?;
     let sync = (options.wrap_sync)(Box::new(data_file));
     let flusher = Flusher::start().map_err(failed("start a thread for"))?;
-    let mut disk = Disk { flusher, sync, mark, state: verified.state, blocks: OpenBlocks::default() };
+    let mut disk = Disk::new((flusher, sync), (mark, log), verified.state);
     let on_fatal = OnFatal(std::sync::Arc::clone(&options.on_fatal));
     let shared = Shared::new(
         database,
@@ -140,7 +156,7 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
         on_fatal,
     );
     if format < STORE_FORMAT {
-        upgrade(store, &shared, &mut disk).map_err(failed("upgrade the store in"))?;
+        upgrade(store, format, (&shared, &mut disk)).map_err(failed("upgrade the store in"))?;
         tracing::info!(
             from = format,
             to = STORE_FORMAT,
@@ -151,9 +167,37 @@ pub(crate) fn open(store: &Path, options: &Options) -> Result<(Shared, Disk), Op
 }
 
 /// Adds what an older format lacks, and only then says that this is the new one.
-fn upgrade(store: &Path, shared: &Shared, disk: &mut Disk) -> io::Result<()> {
-    without_panic(|| upgrade::index_ended_runs(shared, disk)).map_err(io::Error::other)?.map_err(io::Error::other)?;
+fn upgrade(store: &Path, from: u32, (shared, disk): (&Shared, &mut Disk)) -> io::Result<()> {
+    if from < FORMAT_WITH_INDEX {
+        without_panic(|| upgrade::index_ended_runs(shared, disk))
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+    }
     manifest::write(store, STORE_FORMAT)
+}
+
+/// Gives the trees what only the log has. They are verified after that, and durable before the log is written to.
+fn replay(database: &Database, logged: Vec<(u64, Group)>) -> Result<(), Damage> {
+    let before = verify::state(&database.trees)?;
+    let mut last = before.group;
+    let mut missing = Group::default();
+    for (number, group) in logged.into_iter().filter(|(number, _)| *number > before.group) {
+        if number != last + 1 {
+            let problem = format!("it ends with group {last}, and the write-ahead log begins with group {number}");
+            return Err(Damage { what: "the database".to_owned(), problem });
+        }
+        last = number;
+        missing.take(group);
+    }
+    if last == before.group {
+        return Ok(());
+    }
+    let damage = |problem| Damage { what: "the database".to_owned(), problem };
+    missing.commit(&database.trees, &before, last).map_err(damage)?;
+    let flusher = Flusher::start().map_err(|error| damage(error.to_string()))?;
+    flusher.flush(&database.db).map_err(damage)?;
+    tracing::info!(groups = last - before.group, "the last groups were taken from the write-ahead log");
+    Ok(())
 }
 
 /// Gives the garbage of the data file back, if there is much. What fails costs the copy and nothing else.
@@ -194,12 +238,13 @@ fn create(store: &Path, sled_dir: &Path, options: &Options) -> io::Result<Result
     };
     let trees = Trees::open(&db).map_err(io::Error::other)?;
     let nothing = State { group: 0, records: std::collections::BTreeMap::new(), bytes: 0 };
-    let state = Group::default().commit(&trees, &nothing).map_err(io::Error::other)?;
+    let state = Group::default().commit(&trees, &nothing, 1).map_err(io::Error::other)?;
     Flusher::start()?.flush(&db).map_err(io::Error::other)?;
     DataFile::open(sled_dir)?.sync()?;
     sync_sled_dir(sled_dir)?;
     Mark::create(store, state.group)?;
     Payloads::open(store)?;
+    wal::create(store)?;
     manifest::write(store, STORE_FORMAT)?;
     // The directory itself must outlive a power cut, too.
     match store.parent() {

@@ -85,7 +85,7 @@ impl EmbeddedStore {
         self.shared.space.admit_entry()?;
         let number = self.workspace_number(workspace).await?;
         let key = tables::trigger(number, workflow, part);
-        let former = self.former_file(&key)?;
+        let former = self.former_file(&key).await?;
         let (mut files, mut written) = (Vec::new(), Vec::with_capacity(deliveries.len()));
         let mut own = Rows::default();
         own.add(Table::Triggers, key.clone(), state)?;
@@ -110,14 +110,17 @@ impl EmbeddedStore {
     }
 
     /// The file that the record at `key` names, if it is too large for the tree.
-    fn former_file(&self, key: &sled::IVec) -> Result<Option<PayloadRef>, StoreError> {
-        self.shared.check_alive()?;
-        let Some(record) = self.shared.record(Table::Triggers, key, WHAT)? else { return Ok(None) };
-        let opened = codec::open(Table::Triggers, key, &record).map_err(|problem| damaged(WHAT, problem))?;
-        Ok(match opened.body {
-            Body::File(name) => Some(name),
-            Body::Inline(_) => None,
+    async fn former_file(&self, key: &sled::IVec) -> Result<Option<PayloadRef>, StoreError> {
+        let key = key.clone();
+        reading(&self.shared, move |shared| {
+            let Some(record) = shared.record(Table::Triggers, &key, WHAT)? else { return Ok(None) };
+            let opened = codec::open(Table::Triggers, &key, &record).map_err(|problem| damaged(WHAT, problem))?;
+            Ok(match opened.body {
+                Body::File(name) => Some(name),
+                Body::Inline(_) => None,
+            })
         })
+        .await
     }
 
     /// Every state of this part in the workspace, by workflow.

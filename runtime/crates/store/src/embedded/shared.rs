@@ -1,12 +1,12 @@
 //! What the port implementations and the writer share: the trees for reading, and what is kept in memory beside them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flowcell_core::connection::StoredConnection;
-use flowcell_core::id::{ConnectionName, RunId, WorkflowId, WorkspaceId};
+use flowcell_core::id::{ConnectionName, WorkflowId, WorkspaceId};
 use flowcell_core::ports::{Hook, ScheduleCursor, StoreError, Usage, WorkflowHead};
 use flowcell_core::run::event::Recorded;
 use flowcell_core::search::FieldPath;
@@ -66,8 +66,13 @@ pub(crate) struct Shared {
     pub(crate) changed: Arc<Notify>,
     /// Told whenever a contact has changed.
     pub(crate) contacts_changed: Arc<Notify>,
-    /// What the trees may show and the disk may not have.
-    unsynced: watch::Sender<Unsynced>,
+    /// The last group that is durable.
+    logged: AtomicU64,
+    /// The last group that the trees have, or any after the store has stopped.
+    in_trees: watch::Sender<u64>,
+    /// Somebody waits to read what the trees do not have yet; the writer is told.
+    is_awaited: AtomicBool,
+    awaited: Notify,
     life: AtomicU8,
     /// See [`super::Options::on_fatal`].
     on_fatal: OnFatal,
@@ -100,21 +105,6 @@ pub(crate) struct StoredHead {
     pub(crate) head: WorkflowHead,
     /// The hook of `head.hook_generation`. A version that brings another one removes it; a rotation keeps it for as long as it counts.
     pub(crate) token_hash: [u8; 32],
-}
-
-/// The runs of the group that is being made durable, and whether it changes contacts; nothing between two groups.
-#[derive(Debug, Default)]
-struct Unsynced {
-    /// Tells one group from the next.
-    group: u64,
-    touched: Touched,
-}
-
-/// What a group changes that others read from the trees.
-#[derive(Debug, Default)]
-pub(crate) struct Touched {
-    pub(crate) runs: HashSet<RunId>,
-    pub(crate) contacts: bool,
 }
 
 /// Whether calls are answered.
@@ -152,7 +142,10 @@ impl Shared {
             indexed: RwLock::default(),
             changed: Arc::new(Notify::new()),
             contacts_changed: Arc::new(Notify::new()),
-            unsynced: watch::Sender::new(Unsynced::default()),
+            logged: AtomicU64::new(group),
+            in_trees: watch::Sender::new(group),
+            is_awaited: AtomicBool::new(false),
+            awaited: Notify::new(),
             life: AtomicU8::new(Life::Open as u8),
             on_fatal,
             database: RwLock::new(Arc::new(database)),
@@ -221,46 +214,40 @@ impl Shared {
             );
             (self.on_fatal.0)(reason);
         }
-        // Whoever waits for the group learns of it.
-        self.end_group();
+        // Whoever waits for the trees learns of it.
+        self.trees_have(u64::MAX);
     }
 
-    /// Called before the group that touches this is applied.
-    pub(crate) fn begin_group(&self, touched: Touched) {
-        self.unsynced.send_modify(|unsynced| *unsynced = Unsynced { group: unsynced.group + 1, touched });
+    /// The log has everything up to group `number`.
+    pub(crate) fn log_has(&self, number: u64) {
+        self.logged.store(number, Ordering::SeqCst);
     }
 
-    /// Called when the group is durable, or never will be.
-    pub(crate) fn end_group(&self) {
-        self.unsynced.send_modify(|unsynced| unsynced.touched = Touched::default());
+    /// The trees have everything up to group `number`, durably.
+    pub(crate) fn trees_have(&self, number: u64) {
+        self.in_trees.send_replace(number);
     }
 
-    /// Called after a read of `run`, or of all: returns when what it may have seen is durable, so that nothing is reported before. A worker
-    /// never waits here: it claims a run when its last group is synced.
-    pub(crate) async fn is_durable(&self, run: Option<RunId>) -> Result<(), StoreError> {
-        let may_show = |touched: &Touched| match run {
-            Some(run) => touched.runs.contains(&run),
-            None => !touched.runs.is_empty(),
-        };
-        self.group_is_durable(may_show).await
-    }
-
-    /// Called after a read of contacts: returns when what it may have seen is durable.
-    pub(crate) async fn contacts_are_durable(&self) -> Result<(), StoreError> {
-        self.group_is_durable(|touched| touched.contacts).await
-    }
-
-    async fn group_is_durable(&self, may_show: impl Fn(&Touched) -> bool) -> Result<(), StoreError> {
-        let mut unsynced = self.unsynced.subscribe();
-        let seen = {
-            let now = unsynced.borrow_and_update();
-            may_show(&now.touched).then_some(now.group)
-        };
-        if let Some(group) = seen {
+    /// Returns when the trees have group `number`. A worker seldom waits here: what it drives is in memory.
+    pub(crate) async fn catch_up(&self, number: u64) -> Result<(), StoreError> {
+        if *self.in_trees.borrow() < number {
+            let mut in_trees = self.in_trees.subscribe();
+            self.is_awaited.store(true, Ordering::SeqCst);
+            self.awaited.notify_one();
             // It ends with the store at the latest; the sender lives as long as `self`.
-            let _ = unsynced.wait_for(|now| now.group != group || !may_show(&now.touched)).await;
+            let _ = in_trees.wait_for(|have| *have >= number).await;
         }
         self.check_alive()
+    }
+
+    /// Whether somebody waits to read; asked once.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_awaited.swap(false, Ordering::SeqCst)
+    }
+
+    /// Returns when somebody waits to read.
+    pub(crate) async fn trees_are_awaited(&self) {
+        self.awaited.notified().await;
     }
 
     /// Told after each group what the trees hold.
@@ -361,14 +348,23 @@ pub(crate) fn allocated(folder: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
-/// Reads on a thread that may block: a read waits for the disk, and for a group that is being applied.
+/// Reads from the trees, on a thread that may block; they have everything first that was acknowledged before.
 pub(crate) async fn reading<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
+    shared.catch_up(shared.logged.load(Ordering::SeqCst)).await?;
+    blocking(shared, read).await
+}
+
+/// Does what waits for the disk on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
     shared.check_alive()?;
     let shared = Arc::clone(shared);
-    match tokio::task::spawn_blocking(move || read(&shared)).await {
+    match tokio::task::spawn_blocking(move || work(&shared)).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::Failed { message: format!("a read did not end: {error}") }),
     }

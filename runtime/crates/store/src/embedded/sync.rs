@@ -1,4 +1,4 @@
-//! The sync of the data file. sled's `flush` hands its bytes to the kernel and no further (PROMISES §2); this makes them durable.
+//! The syncs of the store's files: here that of the data file. sled's `flush` hands its bytes to the kernel and no further (PROMISES §2); this makes them durable.
 
 use std::fs::File;
 use std::io;

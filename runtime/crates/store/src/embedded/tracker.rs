@@ -32,6 +32,8 @@ pub(crate) struct Tracked {
     /// The length of its journal.
     pub(crate) events: u32,
     pub(crate) is_finished: bool,
+    /// The last group that changed it, as far as this process knows: the trees may not have it yet.
+    pub(crate) group: u64,
 }
 
 /// What a synced write does to the queue.
@@ -92,19 +94,22 @@ impl Tracker {
         self.runs.iter().filter(move |(_, tracked)| tracked.workspace == workspace).map(|(run, _)| *run)
     }
 
-    /// Returns whether a worker may have something new to look at.
-    pub(crate) fn apply(&mut self, effect: Effect) -> bool {
+    /// Takes in what group `group` did. Returns whether a worker may have something new to look at.
+    pub(crate) fn apply(&mut self, effect: Effect, group: u64) -> bool {
         match effect {
             Effect::Created { run, tracked, .. } if tracked.is_finished => {
                 self.runs.remove(&run);
                 false
             }
             Effect::Created { run, tracked, due, marks } => {
-                self.runs.insert(run, tracked);
+                self.runs.insert(run, Tracked { group, ..tracked });
                 self.marks.set(run, &marks);
                 self.queue.set_due(run, due)
             }
             Effect::Due { run, due, marks } => {
+                if let Some(tracked) = self.runs.get_mut(&run) {
+                    tracked.group = group;
+                }
                 self.marks.set(run, &marks);
                 self.queue.set_due(run, due)
             }

@@ -9,11 +9,11 @@ use flowcell_core::run::fold::RunSummary;
 
 use super::blocks::View;
 use super::codec::{self, Body};
+use super::disk::Disk;
 use super::group::Group;
 use super::search;
 use super::shared::{Shared, damaged};
 use super::tables::{self, Table};
-use super::writer::Disk;
 
 /// Runs of one group: their entries in the index are some 25 bytes each, far below what a group may hold.
 const RUNS_PER_GROUP: usize = 1_024;
@@ -45,9 +45,9 @@ pub(crate) fn index_ended_runs(shared: &Shared, disk: &mut Disk) -> Result<usize
 
 fn write(shared: &Shared, disk: &mut Disk, ended: &mut Vec<super::blocks::Ended>) -> Result<(), StoreError> {
     let mut group = Group::default();
-    disk.blocks.add(ended, disk.state.group + 1, &mut group);
+    disk.blocks.add(ended, disk.last_number() + 1, &mut group);
     ended.clear();
-    disk.make_durable(shared, &group).map_err(|message| StoreError::Failed { message })
+    disk.write_through(group, shared).map_err(|message| StoreError::Failed { message })
 }
 
 /// The runs that are in a block already.

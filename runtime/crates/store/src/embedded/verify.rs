@@ -40,7 +40,7 @@ pub(crate) struct Verified {
 
 pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> Result<Verified, Damage> {
     let mut reader = Reader::new(trees, payloads);
-    let mut state = reader.state()?;
+    let mut state = state(trees)?;
     if state.group < acknowledged {
         return Err(damage(
             "the database",
@@ -65,9 +65,20 @@ pub(crate) fn verify(trees: &Trees, payloads: &Payloads, acknowledged: u64) -> R
     // In the order of their ids, whichever thread was first.
     found.unfinished.sort_unstable_by_key(Effect::written);
     for effect in found.unfinished {
-        tracker.apply(effect);
+        tracker.apply(effect, 0);
     }
     Ok(Verified { state, directory, tracker, payloads: found.named })
+}
+
+/// What the trees say that they hold.
+pub(crate) fn state(trees: &Trees) -> Result<State, Damage> {
+    let what = "the state record";
+    let record = trees.get(Table::Meta).get(STATE_KEY).map_err(|error| damage(what, error.to_string()))?;
+    let record = record.ok_or_else(|| damage(what, "it is missing".to_owned()))?;
+    match codec::open(Table::Meta, &STATE_KEY, &record).map_err(|problem| damage(what, problem))?.body {
+        Body::Inline(json) => codec::from_json(json).map_err(|problem| damage(what, problem)),
+        Body::File(_) => Err(damage(what, "it is in a file".to_owned())),
+    }
 }
 
 /// What was found in what was verified.
@@ -142,14 +153,6 @@ impl<'a> Reader<'a> {
             Body::File(file) => self.payloads.read(&file).and_then(|json| codec::from_json(&json)),
         };
         decoded.map_err(|problem| damage(&name(table, key), problem))
-    }
-
-    fn state(&self) -> Result<State, Damage> {
-        let what = "the state record";
-        let record = self.trees.get(Table::Meta).get(STATE_KEY).map_err(|error| damage(what, error.to_string()))?;
-        let record = record.ok_or_else(|| damage(what, "it is missing".to_owned()))?;
-        let body = codec::open(Table::Meta, &STATE_KEY, &record).map_err(|problem| damage(what, problem))?.body;
-        self.decode(Table::Meta, &STATE_KEY, body)
     }
 
     fn directory(&mut self) -> Result<Directory, Damage> {
@@ -230,7 +233,7 @@ impl<'a> Reader<'a> {
                 return Err(damage(&format!("the journal of {run}"), problem));
             }
             if !summary.status.is_final() {
-                let tracked = Tracked { workspace, events: summary.events, is_finished: false };
+                let tracked = Tracked { workspace, events: summary.events, is_finished: false, group: 0 };
                 let effect = Effect::Created { run, tracked, due: summary.due_at, marks: summary.marks };
                 reader.found.unfinished.push(effect);
             }

@@ -1,41 +1,35 @@
-//! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one
-//! transaction, one flush and one sync; only then it answers. It never lets a caller wait for more to come: while it syncs, the
-//! next group gathers. What nobody waits for ([`Durability::NextGroup`], a release) lies for up to [`UNAWAITED_WAIT`], to ride with
-//! what somebody does.
+//! The one thread that writes. It takes what is queued, at most [`GROUP_WRITES_MAX`] writes, and makes it durable with one write to the log
+//! and one sync; only then it answers. While it syncs, the next group gathers; a caller who is alone never waits for more to come, and where many
+//! come at once a group waits a moment for the others ([`BUSY_WAIT`]). The trees follow when there is enough for them, when somebody waits to
+//! read, or when there is nothing else to do ([`super::disk`]). What nobody waits for ([`Durability::NextGroup`], a release) lies for up to
+//! [`UNAWAITED_WAIT`], to ride with what somebody does.
 //!
 //! [`Durability::NextGroup`]: flowcell_core::ports::Durability::NextGroup
 
 mod apply;
 mod compact;
 mod contacts;
+mod write;
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowcell_core::connection::StoredConnection;
-use flowcell_core::contact::decide::{ContactWrite, Refusal};
-use flowcell_core::contact::port::Written;
-use flowcell_core::id::{ConnectionName, EventId, RunId, WorkspaceId};
-use flowcell_core::ports::{Accepted, HookBinding, ScheduleCursor, StoreError, WorkflowVersion};
+use flowcell_core::ports::StoreError;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::blocks::{Ended, OpenBlocks};
-use super::flush::Flusher;
-use super::group::{Group, Row, State};
+use super::disk::Disk;
 use super::guard::without_panic;
-use super::mark::Mark;
-use super::shared::{Shared, StoredHead};
-use super::sync::DiskSync;
-use super::tables::WorkspaceNumber;
-use super::tracker::Effect;
+use super::shared::Shared;
 use super::{Options, ignore_poison};
-use crate::tail::Grown;
 use apply::Applied;
 pub(crate) use apply::{DeliveredRows, Seen, TriggerWrite};
+pub(crate) use write::{
+    AcceptWrite, AppendWrite, ConnectionWrite, ContactsWrite, CursorWrite, DefineWrite, RemoveWrite, Reply,
+    RotateWrite, RowsWrite, Write,
+};
 
 /// Writes in one group: at some eight records each it is applied in a few milliseconds, about as long as a sync takes, so
 /// a larger group would make everybody wait longer and the disk no busier (PROMISES §1, 1).
@@ -48,154 +42,12 @@ const GROUP_BYTES_MAX: usize = super::open::SEGMENT_BYTES / 16;
 /// and the acceptance of the next.
 const UNAWAITED_WAIT: Duration = Duration::from_millis(2);
 
-/// Where a write is answered. Dropped without an answer when the store stops.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Callers that waited for one group: so many are busy together, and as many more are on their way. Single ones never wait for one another.
+const BUSY_CALLERS: usize = 4;
 
-/// A write, checked and encoded by its caller.
-#[derive(Debug)]
-pub(crate) enum Write {
-    Accept(Box<AcceptWrite>),
-    Append(AppendWrite),
-    Define(Box<DefineWrite>),
-    Remove(Box<RemoveWrite>),
-    Cursor(Box<CursorWrite>),
-    Connection(Box<ConnectionWrite>),
-    Rows(Box<RowsWrite>),
-    Trigger(Box<TriggerWrite>),
-    Rotate(Box<RotateWrite>),
-    Contact(Box<ContactsWrite>),
-    /// Gives a workspace its number.
-    Workspace {
-        name: WorkspaceId,
-        reply: Reply<WorkspaceNumber>,
-    },
-    Release {
-        run: RunId,
-    },
-    /// Gives the space of removed records back, if it is worth it.
-    Compact {
-        reply: Reply<u64>,
-    },
-    /// Everything queued is durable when this is answered; nothing is queued after it.
-    Close {
-        reply: Reply<()>,
-    },
-}
-
-impl Write {
-    fn is_awaited(&self) -> bool {
-        match self {
-            Self::Accept(_)
-            | Self::Define(_)
-            | Self::Remove(_)
-            | Self::Cursor(_)
-            | Self::Connection(_)
-            | Self::Rows(_)
-            | Self::Trigger(_)
-            | Self::Rotate(_)
-            | Self::Contact(_)
-            | Self::Workspace { .. }
-            | Self::Compact { .. }
-            | Self::Close { .. } => true,
-            Self::Append(append) => append.reply.is_some(),
-            Self::Release { .. } => false,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct AcceptWrite {
-    pub(crate) delivered: DeliveredRows,
-    pub(crate) reply: Reply<Accepted>,
-}
-
-#[derive(Debug)]
-pub(crate) struct AppendWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) effect: Effect,
-    /// The entries, for whoever follows.
-    pub(crate) grown: Grown<WorkspaceNumber>,
-    /// What the index gets, when the run ends.
-    pub(crate) ended: Option<Box<Ended>>,
-    /// Absent: nobody waits for the sync.
-    pub(crate) reply: Option<Reply<()>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct DefineWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) version: WorkflowVersion,
-    pub(crate) head: StoredHead,
-    pub(crate) hook: HookBinding,
-    pub(crate) reply: Reply<()>,
-}
-
-/// What goes, and what changes with it.
-#[derive(Debug)]
-pub(crate) struct RemoveWrite {
-    pub(crate) workspace: WorkspaceNumber,
-    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) rows: Vec<Row>,
-    /// Runs that leave the index.
-    pub(crate) gone: HashSet<RunId>,
-    /// Dedupe records that go if they are still those of these deliveries.
-    pub(crate) expired: Vec<(sled::IVec, EventId)>,
-    pub(crate) reply: Option<Reply<()>>,
-}
-
-impl RemoveWrite {
-    pub(crate) fn new(workspace: WorkspaceNumber) -> Self {
-        Self { workspace, remove: Vec::new(), rows: Vec::new(), gone: HashSet::new(), expired: Vec::new(), reply: None }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rows.is_empty() && self.expired.is_empty()
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct CursorWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) cursor: ScheduleCursor,
-    pub(crate) reply: Reply<()>,
-}
-
-/// A connection as it is from now on; none: it goes.
-#[derive(Debug)]
-pub(crate) struct ConnectionWrite {
-    pub(crate) place: (WorkspaceId, ConnectionName),
-    pub(crate) key: sled::IVec,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) connection: Option<StoredConnection>,
-    pub(crate) reply: Reply<()>,
-}
-
-/// Records that stand for themselves: nothing beside them changes.
-#[derive(Debug)]
-pub(crate) struct RowsWrite {
-    pub(crate) remove: Vec<(super::tables::Table, sled::IVec)>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) reply: Reply<()>,
-}
-
-/// A head with the next URL of its trigger.
-#[derive(Debug)]
-pub(crate) struct RotateWrite {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) head: StoredHead,
-    pub(crate) hook: HookBinding,
-    /// Tokens that lead nowhere from now on.
-    pub(crate) gone: Vec<[u8; 32]>,
-    pub(crate) reply: Reply<()>,
-}
-
-/// What is asked of a contact; what becomes of it is decided here, where writes have an order.
-#[derive(Debug)]
-pub(crate) struct ContactsWrite {
-    pub(crate) workspace: WorkspaceNumber,
-    pub(crate) write: ContactWrite,
-    pub(crate) reply: Reply<Result<Written, Refusal>>,
-}
+/// How long the group after such a one gathers before it begins: half of what a write may wait (PROMISES §1, 1), since the group before it may
+/// have been syncing when the write came. Each group costs a sync and wakes those who wait for it.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
 
 /// The writer's queue, and its end.
 #[derive(Debug)]
@@ -261,20 +113,13 @@ pub(crate) fn start(shared: Arc<Shared>, disk: Disk, options: &Options) -> io::R
         closing: Vec::new(),
         options: options.clone(),
         compacting: None,
+        is_idle: false,
+        is_busy: false,
     };
     // For the one timer the writer has; nothing else runs on it.
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&timer))?;
     Ok(WriterHandle { shared, queue: Some(queue), thread: Mutex::new(Some(thread)) })
-}
-
-/// What makes a group durable.
-pub(crate) struct Disk {
-    pub(crate) flusher: Flusher,
-    pub(crate) sync: Box<dyn DiskSync>,
-    pub(crate) mark: Mark,
-    pub(crate) state: State,
-    pub(crate) blocks: OpenBlocks,
 }
 
 struct Writer {
@@ -285,6 +130,10 @@ struct Writer {
     closing: Vec<Reply<()>>,
     options: Options,
     compacting: Option<compact::Compacting>,
+    /// Nothing has come for a while.
+    is_idle: bool,
+    /// Many waited for the group before.
+    is_busy: bool,
 }
 
 impl Writer {
@@ -292,12 +141,20 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP_WRITES_MAX);
         while timer.block_on(self.gather(&mut batch)) {
             // Dropping the group without answers tells its callers that the store has stopped.
-            let done = without_panic(|| self.take(&mut batch).and_then(|()| self.go_on_compacting())).flatten();
+            let done = without_panic(|| {
+                self.take(&mut batch)?;
+                self.keep_up()?;
+                self.go_on_compacting()
+            });
+            let done = done.flatten();
             if let Err(reason) = done {
                 return self.shared.stop(&reason);
             }
         }
         // Everything that was queued is done; nobody can queue any more.
+        if without_panic(|| self.bring_up()).flatten().is_err() {
+            return; // it has said so
+        }
         let closed = self.disk.close();
         if let Err(error) = &closed {
             tracing::warn!(%error, "the mark of the store was not synced; it is exact again after the next write");
@@ -322,7 +179,21 @@ impl Writer {
             }
             return true;
         }
-        if self.writes.recv_many(batch, GROUP_WRITES_MAX).await == 0 {
+        if std::mem::take(&mut self.is_busy) {
+            // This thread has nothing else to do, and nobody needs to wake it.
+            std::thread::sleep(BUSY_WAIT);
+        }
+        let is_behind = self.disk.is_behind();
+        let came = tokio::select! {
+            biased;
+            came = self.writes.recv_many(batch, GROUP_WRITES_MAX) => came,
+            () = self.shared.trees_are_awaited(), if is_behind => return true,
+            () = tokio::time::sleep(self.options.idle), if is_behind => {
+                self.is_idle = true;
+                return true;
+            }
+        };
+        if came == 0 {
             return false;
         }
         let waited = tokio::time::sleep(UNAWAITED_WAIT);
@@ -340,10 +211,11 @@ impl Writer {
     /// Makes what was queued durable and answers it, in one group or, when it is much, in several.
     fn take(&mut self, batch: &mut Vec<Write>) -> Result<(), String> {
         let mut compactions = Vec::new();
+        self.is_busy = batch.iter().filter(|write| write.is_awaited()).count() >= BUSY_CALLERS;
         let shared = Arc::clone(&self.shared);
         let mut writes = batch.drain(..).peekable();
         while writes.peek().is_some() {
-            let mut applied = Applied::new(&shared);
+            let mut applied = Applied::new(&shared, self.disk.held());
             while applied.group.bytes() < GROUP_BYTES_MAX
                 && let Some(write) = writes.next()
             {
@@ -354,12 +226,18 @@ impl Writer {
                         self.closing.push(reply);
                     }
                     Write::Compact { reply } => compactions.push(reply),
-                    write => applied.take(write, &mut self.disk.blocks),
+                    write => {
+                        if matches!(write, Write::Remove(_)) {
+                            // It is looked up in the trees what goes.
+                            self.bring_up()?;
+                        }
+                        applied.take(write, &mut self.disk);
+                    }
                 }
             }
-            applied.index(&mut self.disk.blocks, self.disk.state.group + 1);
-            self.shared.begin_group(applied.touched());
-            let durable = self.disk.make_durable(&self.shared, &applied.group);
+            applied.index(&mut self.disk);
+            let group = std::mem::take(&mut applied.group);
+            let durable = self.disk.log(&group, &self.shared);
             // A payload file whose sync failed stops the store from elsewhere.
             let durable = durable.and_then(|()| self.shared.check_alive().map_err(|error| error.to_string()));
             if let Err(reason) = durable {
@@ -367,31 +245,38 @@ impl Writer {
                 self.shared.stop(&reason);
                 return Err(reason);
             }
-            self.follow(&applied.group);
-            self.shared.end_group();
-            applied.answer(self.disk.state.group);
+            applied.answer(self.disk.last_number());
+            self.disk.hold(group);
+            self.keep_up()?;
         }
         for reply in compactions {
             self.begin_compaction(reply);
         }
         Ok(())
     }
-}
 
-impl Disk {
-    /// Transaction, flush, sync, mark: after that the group may be acknowledged.
-    pub(crate) fn make_durable(&mut self, shared: &Shared, group: &Group) -> Result<(), String> {
-        if group.is_empty() {
-            return Ok(());
+    /// Lets the trees follow, if it is time.
+    fn keep_up(&mut self) -> Result<(), String> {
+        let is_idle = std::mem::take(&mut self.is_idle);
+        // A copy that is being made follows the trees.
+        if is_idle || self.disk.holds_much() || self.compacting.is_some() || self.shared.is_awaited() {
+            self.bring_up()?;
         }
-        self.state = group.commit(&shared.database().trees, &self.state)?;
-        shared.holds_bytes(self.state.bytes);
-        self.flusher.flush(&shared.database().db).map_err(|error| format!("the flush failed: {error}"))?;
-        self.sync.sync().map_err(|error| format!("the sync of the data file failed: {error}"))?;
-        self.mark.note(self.state.group).map_err(|error| format!("the mark could not be written: {error}"))
+        Ok(())
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.mark.note(self.state.group).and_then(|()| self.mark.sync())
+    /// Gives the trees everything that the log has.
+    fn bring_up(&mut self) -> Result<(), String> {
+        match self.disk.apply(&self.shared) {
+            Ok(group) => {
+                self.follow(&group);
+                Ok(())
+            }
+            Err(reason) => {
+                // Before anything is dropped: whoever learns of it finds the store stopped.
+                self.shared.stop(&reason);
+                Err(reason)
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A store that can be restarted, whichever it is, and material to put into it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,7 +232,7 @@ pub(crate) fn delivery_to(number: u64, workspace: &WorkspaceId, workflow: &str, 
         version: 1,
         event,
         pins: std::collections::BTreeMap::new(),
-        trigger,
+        trigger: trigger.into(),
         origin: flowcell_core::run::event::Origin::default(),
     };
     let created = Recorded { seq: 0, at: at(number), event: created };
@@ -253,7 +254,8 @@ pub(crate) fn started(attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn succeeded(attempt: u32, output: Value) -> RunEvent {
-    RunEvent::StepSucceeded { step: step(), attempt, output, input: json!({"in": 1}), call: CallRecord::default() }
+    let (input, call) = (json!({"in": 1}).into(), CallRecord::default().into());
+    RunEvent::StepSucceeded { step: step(), attempt, output: output.into(), input, call }
 }
 
 pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
@@ -264,7 +266,7 @@ pub(crate) fn failed(attempt: u32, retry_at: Option<Timestamp>) -> RunEvent {
         retry_at,
         input: None,
         origin: None,
-        call: CallRecord::default(),
+        call: CallRecord::default().into(),
     }
 }
 
@@ -283,4 +285,19 @@ pub(crate) fn error() -> StepError {
 
 fn step() -> StepRef {
     "build".parse().unwrap()
+}
+
+/// A store as a kill leaves it, when it is copied while it is open: all that was handed to the kernel, and nothing of what an orderly end does.
+#[allow(dead_code, reason = "only the tests of the embedded store need it")]
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -305,7 +305,7 @@ pub(crate) async fn large_and_odd_values_come_back_as_they_were(store: Backend) 
     for ((run, history), value) in histories.into_iter().zip(values) {
         assert_eq!(store.journal.load(run).await.unwrap(), history);
         let RunEvent::StepSucceeded { output, .. } = &history[2].event else { panic!("not a result") };
-        assert_eq!(*output, value);
+        assert_eq!(**output, value);
     }
 }
 

@@ -20,9 +20,9 @@ fn story(number: u64) -> Vec<RunEvent> {
     let ended = |id: &str, attempt, output: Value| RunEvent::StepSucceeded {
         step: step(id),
         attempt,
-        output,
-        input: json!(null),
-        call: CallRecord::default(),
+        output: output.into(),
+        input: json!(null).into(),
+        call: CallRecord::default().into(),
     };
     let failed = |id: &str, code: &str, again: bool| RunEvent::StepFailed {
         step: step(id),
@@ -31,7 +31,7 @@ fn story(number: u64) -> Vec<RunEvent> {
         retry_at: again.then(|| at(0)),
         input: None,
         origin: None,
-        call: CallRecord::default(),
+        call: CallRecord::default().into(),
     };
     let find = [begun("find", 1), ended("find", 1, json!({"customer": format!("c{}", number % 5)}))];
     let rest = match number % 4 {

@@ -19,10 +19,10 @@ fn open(store: &Path) -> sled::Db {
     sled::Config::new().path(store.join("sled")).segment_size(4 << 20).flush_every_ms(None).open().unwrap()
 }
 
-/// Everything that is ours in a closed store, and what its runs came to.
+/// Everything that is ours in a store that nobody has open, and what its runs came to.
 pub(crate) fn of(store: &Path, title: &str, ends: &[RunSummary]) -> String {
     let mut text = format!("# {title}\n");
-    let mut files: Vec<_> = ["MANIFEST", "acknowledged"].map(str::to_owned).to_vec();
+    let mut files: Vec<_> = ["MANIFEST", "acknowledged", "wal"].map(str::to_owned).to_vec();
     for folder in std::fs::read_dir(store.join("blobs")).unwrap() {
         let folder = folder.unwrap();
         for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -32,7 +32,12 @@ pub(crate) fn of(store: &Path, title: &str, ends: &[RunSummary]) -> String {
     }
     files.sort();
     for name in files {
-        writeln!(text, "file {name} {}", escaped(&std::fs::read(store.join(&name)).unwrap(), false)).unwrap();
+        let mut content = std::fs::read(store.join(&name)).unwrap();
+        if name == "wal" {
+            // It is longer than what is in it.
+            content.truncate(content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        }
+        writeln!(text, "file {name} {}", escaped(&content, false)).unwrap();
     }
     let db = open(store);
     let mut trees: Vec<_> = db.tree_names().into_iter().map(|name| String::from_utf8(name.to_vec()).unwrap()).collect();

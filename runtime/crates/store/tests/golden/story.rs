@@ -1,7 +1,9 @@
 //! What a golden store holds: runs in every state, a large payload, deliveries with keys and one without runs, two workspaces, a workflow
-//! with two versions. Written one after the other, so that it comes out the same each time.
+//! with two versions. Written one after the other, so that it comes out the same each time; left as a kill leaves it, the last of it in the
+//! log alone.
 
 use std::path::Path;
+use std::time::Duration;
 
 use flowcell_core::ports::{
     Definitions as _, Durability, Hook, HookBinding, Journal as _, RunIndex as _, WorkflowHead, WorkflowVersion,
@@ -12,7 +14,7 @@ use flowcell_store::embedded::{EmbeddedStore, Options};
 use serde_json::json;
 
 use crate::backend::{
-    append, at, delivery, delivery_to, error, failed, finished, parked, run_id, started, succeeded, workspace,
+    append, at, copy_dir, delivery, delivery_to, error, failed, finished, parked, run_id, started, succeeded, workspace,
 };
 
 /// The runs of the workspace, and one beyond them that belongs to another.
@@ -26,12 +28,18 @@ pub(crate) fn key(number: u64) -> String {
 
 /// Writes the store and returns what its runs came to.
 pub(crate) async fn write(dir: &Path) -> Vec<RunSummary> {
-    let store = EmbeddedStore::open(dir, &Options::default()).unwrap();
+    let at_work = tempfile::tempdir().unwrap();
+    let store =
+        EmbeddedStore::open(at_work.path(), &Options { idle: Duration::from_hours(1), ..Options::default() }).unwrap();
     for version in 1..=2 {
         let (version, head, hook) = definition(version);
         store.put(version, head, hook).await.unwrap();
     }
     for number in RUNS {
+        if number == RUNS.end() / 2 {
+            // Whoever reads lets the trees follow.
+            assert!(store.get(&workspace(), run_id(1)).await.unwrap().is_some());
+        }
         let mut delivery = match number {
             10 => delivery_to(number, &workspace(), "push", json!({"text": "large ".repeat(800)})),
             _ => delivery(number),
@@ -52,7 +60,7 @@ pub(crate) async fn write(dir: &Path) -> Vec<RunSummary> {
     let other = "other".parse().unwrap();
     store.accept(delivery_to(FOREIGN, &other, "push", json!(null))).await.unwrap();
     beyond_the_first(&store).await;
-    store.close().await.unwrap();
+    copy_dir(at_work.path(), dir);
     let mut ends = Vec::new();
     for number in RUNS {
         ends.push(store.get(&workspace(), run_id(number)).await.unwrap().unwrap());

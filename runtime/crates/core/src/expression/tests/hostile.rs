@@ -20,7 +20,7 @@ fn run_data_is_never_read_as_a_template() {
     let workflow = workflow();
     let rendered = |text: &str| Program::compile(&json!(text)).expect("compiles").render(&Scope::of(&run, &workflow));
     assert_eq!(rendered("{{ trigger | items | list | first | first }}"), Ok(json!("loop")));
-    assert_eq!(rendered("{{ trigger }}"), Ok(run.trigger.clone()));
+    assert_eq!(rendered("{{ trigger }}"), Ok((*run.trigger).clone()));
     assert_eq!(rendered("{{ trigger.self + trigger.loop }}"), Ok(json!(3)));
 }
 

@@ -110,7 +110,7 @@ fn created() -> RunEvent {
         version: 1,
         event: EventId::from_parts(Timestamp::from_millis(T0), 2),
         pins: [pin("safe", true), pin("charge", false)].into(),
-        trigger: json!({ "list": [3, 4, 5], "n": 2 }),
+        trigger: json!({ "list": [3, 4, 5], "n": 2 }).into(),
         origin: Origin::default(),
     }
 }
@@ -139,16 +139,22 @@ fn event(word: &str) -> RunEvent {
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (attempt, end) = rest.split_at(digits);
     let (step, attempt) = (step.parse().expect("a step id"), attempt.parse().expect("an attempt"));
-    let call = CallRecord::default();
+    let call = std::sync::Arc::new(CallRecord::default());
     match end.split_at(end.len().min(1)) {
         ("", _) => RunEvent::StepStarted { step, attempt },
-        ("+", _) => RunEvent::StepSucceeded { step, attempt, output: json!({ "of": word }), input: json!({}), call },
+        ("+", _) => RunEvent::StepSucceeded {
+            step,
+            attempt,
+            output: json!({ "of": word }).into(),
+            input: json!({}).into(),
+            call,
+        },
         ("?", how) => RunEvent::StepParked {
             step,
             attempt,
             reason: "who knows".to_owned(),
             error: (how == "!").then(error),
-            input: (how == "!").then(|| json!({})),
+            input: (how == "!").then(|| json!({}).into()),
             call: (how == "!").then_some(call),
         },
         ("-", seconds) => {

@@ -347,7 +347,7 @@ impl Station {
             for summary in all {
                 let created = world.store.load(summary.id).await.unwrap().swap_remove(0);
                 let RunEvent::Created { trigger, version, .. } = created.event else { panic!("{created:?}") };
-                runs.push((trigger, version));
+                runs.push((std::sync::Arc::unwrap_or_clone(trigger), version));
             }
             runs.reverse();
             runs

@@ -421,6 +421,7 @@ impl Wall {
                     let created = store.load(summary.id).await.unwrap().swap_remove(0);
                     if let RunEvent::Created { workflow, version, trigger, .. } = created.event {
                         let (status, finished_at) = (summary.status, summary.finished_at);
+                        let trigger = std::sync::Arc::unwrap_or_clone(trigger);
                         runs.push(Run { workflow: workflow.to_string(), version, trigger, status, finished_at });
                     }
                 }

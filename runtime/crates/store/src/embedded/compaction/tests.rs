@@ -1,10 +1,10 @@
 use flowcell_core::id::WorkspaceId;
 
 use super::*;
+use crate::embedded::disk::Disk;
 use crate::embedded::open;
 use crate::embedded::shared::Shared;
 use crate::embedded::tables;
-use crate::embedded::writer::Disk;
 
 /// Rows enough for several pieces.
 const RECORDS: u32 = 1_000;
@@ -13,14 +13,12 @@ fn opened(dir: &Path) -> (Shared, Disk) {
     open::open(dir, &Options::default()).unwrap()
 }
 
-fn commit(shared: &Shared, disk: &mut Disk, change: impl FnOnce(&mut Group)) -> Group {
+fn commit(shared: &Shared, disk: &mut Disk, change: impl FnOnce(&mut Group)) -> std::sync::Arc<Group> {
     let mut group = Group::default();
     change(&mut group);
-    disk.state = group.commit(&shared.database().trees, &disk.state).unwrap();
-    shared.database().db.flush().unwrap();
-    disk.sync.sync().unwrap();
-    disk.mark.note(disk.state.group).unwrap();
-    group
+    disk.log(&group, shared).unwrap();
+    disk.hold(group);
+    disk.apply(shared).unwrap()
 }
 
 fn name(number: u32) -> WorkspaceId {

@@ -2,23 +2,24 @@
 //! of writes can decide: which of two equal deliveries is first, which version follows which.
 
 mod accept;
+mod remove;
 mod trigger;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use flowcell_core::connection::StoredConnection;
 use flowcell_core::id::{ConnectionName, WorkspaceId};
 use flowcell_core::ports::{Accepted, StoreError};
+use serde::de::DeserializeOwned;
 
 use super::contacts::Contacts;
-use super::{
-    AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, RemoveWrite, Reply, RotateWrite, RowsWrite, Write,
-};
-use crate::embedded::blocks::{self, Ended, OpenBlocks, Unchanged};
-use crate::embedded::codec::{self, Body};
+use super::{AppendWrite, ConnectionWrite, CursorWrite, DefineWrite, Reply, RotateWrite, RowsWrite, Write};
+use crate::embedded::blocks::Ended;
+use crate::embedded::codec;
+use crate::embedded::disk::Disk;
 use crate::embedded::group::{Group, Row};
-use crate::embedded::guard::without_panic;
-use crate::embedded::shared::{Directory, Shared, Touched};
+use crate::embedded::shared::{Directory, Shared};
 use crate::embedded::tables::{self, Table, WorkspaceNumber};
 use crate::embedded::tracker::Effect;
 use crate::rules;
@@ -29,6 +30,8 @@ pub(crate) use trigger::TriggerWrite;
 /// A group in the making.
 pub(crate) struct Applied<'a> {
     pub(super) shared: &'a Shared,
+    /// What the groups before have changed and the trees do not have yet.
+    pub(super) held: Arc<Group>,
     pub(crate) group: Group,
     /// First deliveries of this group, by the key of their dedupe record.
     seen: HashMap<sled::IVec, Seen>,
@@ -55,9 +58,11 @@ enum Answer {
 }
 
 impl<'a> Applied<'a> {
-    pub(crate) fn new(shared: &'a Shared) -> Self {
+    /// `held` is what is durable and not in the trees.
+    pub(crate) fn new(shared: &'a Shared, held: Arc<Group>) -> Self {
         Self {
             shared,
+            held,
             group: Group::default(),
             seen: HashMap::new(),
             added: Directory::default(),
@@ -72,15 +77,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// What the group changes that others read from the trees.
-    pub(crate) fn touched(&self) -> Touched {
-        let runs = self.effects.iter().filter_map(Effect::written).collect();
-        Touched { runs, contacts: self.contacts.has_changes() }
-    }
-
-    pub(crate) fn take(&mut self, write: Write, blocks: &mut OpenBlocks) {
+    /// Takes a write in. Before a removal the trees have everything that is durable.
+    pub(crate) fn take(&mut self, write: Write, disk: &mut Disk) {
         match write {
-            Write::Remove(write) => self.remove(*write, blocks),
+            Write::Remove(write) => self.remove(*write, disk),
             Write::Accept(write) => {
                 let accepted = self.accept(write.delivered);
                 self.answers.push(Answer::Accepted(write.reply, accepted));
@@ -103,9 +103,10 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// Writes the runs that end in this group, whose number is `number`, into the index.
-    pub(crate) fn index(&mut self, blocks: &mut OpenBlocks, number: u64) {
-        blocks.add(&self.ended, number, &mut self.group);
+    /// Writes the runs that end in this group into the index.
+    pub(crate) fn index(&mut self, disk: &mut Disk) {
+        let number = disk.last_number() + 1;
+        disk.blocks.add(&self.ended, number, &mut self.group);
     }
 
     /// Changes what is kept in memory, tells who follows and answers everybody. The group, whose number is `number`, is durable now.
@@ -133,7 +134,7 @@ impl<'a> Applied<'a> {
         if !self.effects.is_empty() {
             let mut tracker = shared.tracker();
             for effect in self.effects {
-                has_work |= tracker.apply(effect);
+                has_work |= tracker.apply(effect, number);
             }
         }
         // Before the answers: who subscribes after its own write was answered is not woken by it.
@@ -152,6 +153,15 @@ impl<'a> Applied<'a> {
         }
     }
 
+    /// The record as the groups before leave it.
+    fn before<T: DeserializeOwned>(&self, table: Table, key: &sled::IVec, what: &str) -> Result<Option<T>, StoreError> {
+        match self.held.pending(table, key) {
+            Some(Some(record)) => self.shared.decode(table, key, record, what).map(Some),
+            Some(None) => Ok(None),
+            None => self.shared.read(table, key, what),
+        }
+    }
+
     fn append(&mut self, write: AppendWrite) {
         for row in write.rows {
             self.group.put(row);
@@ -162,74 +172,6 @@ impl<'a> Applied<'a> {
         if let Some(reply) = write.reply {
             self.answers.push(Answer::Done(reply, Ok(())));
         }
-    }
-
-    fn remove(&mut self, write: RemoveWrite, blocks: &mut OpenBlocks) {
-        let outcome = self.changed_blocks(&write);
-        if let Ok(changed) = &outcome {
-            for (key, _) in changed {
-                blocks.close(key);
-            }
-        }
-        let outcome = outcome.and_then(|changed| Ok((changed, self.expired(&write)?)));
-        let done = outcome.map(|(changed, expired)| {
-            for (key, row) in changed {
-                match row {
-                    Some(row) => self.group.put(row),
-                    None => self.group.remove(Table::Index, key),
-                }
-            }
-            for key in expired {
-                self.group.remove(Table::Dedupe, key);
-            }
-            for (table, key) in write.remove {
-                self.group.remove(table, key);
-            }
-            for row in write.rows {
-                self.group.put(row);
-            }
-        });
-        self.answers.extend(write.reply.map(|reply| Answer::Done(reply, done)));
-    }
-
-    /// The blocks that the runs leave, as they are without them. Removals come one at a time, so none of them has changed in this group.
-    fn changed_blocks(&self, write: &RemoveWrite) -> Result<Vec<(sled::IVec, Option<Row>)>, StoreError> {
-        let what = "a block of the index of runs";
-        let damaged = |problem: String| StoreError::Damaged { what: what.to_owned(), problem };
-        let buckets: BTreeSet<u32> = write.gone.iter().map(|run| blocks::bucket(*run)).collect();
-        let mut changed = Vec::new();
-        for bucket in buckets {
-            let prefix = tables::bucket(write.workspace, bucket);
-            let rows = without_panic(|| {
-                self.shared.database().trees.get(Table::Index).scan_prefix(prefix).collect::<Result<Vec<_>, _>>()
-            })
-            .and_then(|rows| rows.map_err(|error| error.to_string()))
-            .map_err(damaged)?;
-            for (key, record) in rows {
-                let Body::Inline(body) = codec::open(Table::Index, &key, &record).map_err(damaged)?.body else {
-                    return Err(damaged("it is in a file".to_owned()));
-                };
-                match blocks::without(&key, body, &write.gone) {
-                    Ok(row) => changed.push((key, row)),
-                    Err(Unchanged::HasNone) => {}
-                    Err(Unchanged::Damaged) => return Err(damaged("it does not read".to_owned())),
-                }
-            }
-        }
-        Ok(changed)
-    }
-
-    /// The dedupe records that are still those of the deliveries which are forgotten.
-    fn expired(&self, write: &RemoveWrite) -> Result<Vec<sled::IVec>, StoreError> {
-        let mut expired = Vec::new();
-        for (key, event) in &write.expired {
-            let stored = self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?;
-            let is_taken = self.seen.contains_key(key) || self.group.writes(Table::Dedupe, key);
-            if !is_taken && stored.is_some_and(|seen| seen.event == *event) {
-                expired.push(key.clone());
-            }
-        }
-        Ok(expired)
     }
 
     fn define(&mut self, write: DefineWrite) {

@@ -32,10 +32,6 @@ pub(super) struct Contacts {
 type Answer = Result<Written, Refusal>;
 
 impl Contacts {
-    pub(super) fn has_changes(&self) -> bool {
-        self.changes > 0
-    }
-
     /// The group is durable now.
     pub(super) fn answer(self, shared: &Shared) {
         for file in &self.gone {
@@ -60,7 +56,7 @@ impl Applied<'_> {
     }
 
     fn decide_contact(&mut self, workspace: WorkspaceNumber, write: &ContactWrite) -> Result<Answer, StoreError> {
-        let mut look = Look { shared: self.shared, group: &self.group, workspace };
+        let mut look = Look { shared: self.shared, groups: [&self.group, &self.held], workspace };
         if let Some(key) = &write.key
             && let Some(first) = look.read::<Remembered>(&tables::remembered(workspace, key))?
             && write.at.since(first.at) < REMEMBERED
@@ -105,7 +101,8 @@ impl Applied<'_> {
 /// The contacts as the group leaves them so far.
 struct Look<'g> {
     shared: &'g Shared,
-    group: &'g Group,
+    /// This one, and what the trees do not have of those before.
+    groups: [&'g Group; 2],
     workspace: WorkspaceNumber,
 }
 
@@ -120,7 +117,7 @@ impl Lookup<StoreError> for Look<'_> {
 
 impl Look<'_> {
     fn record(&self, key: &sled::IVec) -> Result<Option<sled::IVec>, StoreError> {
-        match self.group.pending(Table::Contacts, key) {
+        match self.groups.iter().find_map(|group| group.pending(Table::Contacts, key)) {
             Some(record) => Ok(record.map(sled::IVec::from)),
             None => self.shared.record(Table::Contacts, key, WHAT),
         }
@@ -148,8 +145,8 @@ impl Look<'_> {
             self.shared.database().trees.get(Table::Contacts).scan_prefix(&prefix).keys().collect::<Result<Vec<_>, _>>()
         });
         let mut keys = stored.and_then(|keys| keys.map_err(|error| error.to_string())).map_err(damaged)?;
-        let fresh =
-            self.group.changes().filter(|(table, key, _)| *table == Table::Contacts && key.starts_with(&prefix));
+        let fresh = self.groups.iter().flat_map(|group| group.changes());
+        let fresh = fresh.filter(|(table, key, _)| *table == Table::Contacts && key.starts_with(&prefix));
         keys.extend(fresh.map(|(_, key, _)| key.clone()));
         Ok(keys)
     }

@@ -93,14 +93,14 @@ impl Told {
                 Phase::Started => state.attempts.len() as u32,
                 _ => state.attempts.len() as u32 + 1,
             });
-            let call = CallRecord::default();
-            let input = json!({});
+            let call = CallRecord::default().into();
+            let input = json!({}).into();
             if end.is_empty() || !self.run.steps.contains_key(&step) {
                 self.apply(RunEvent::StepStarted { step: step.clone(), attempt }, seconds);
             }
             match end {
                 "+" => self.apply(
-                    RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }), input, call },
+                    RunEvent::StepSucceeded { step, attempt, output: json!({ "of": place }).into(), input, call },
                     seconds,
                 ),
                 "-" => {

@@ -88,7 +88,7 @@ impl Applied<'_> {
     fn first(&self, key: &sled::IVec, now: Timestamp, terms: &DedupeTerms) -> Result<Option<Seen>, StoreError> {
         let seen = match self.seen.get(key) {
             Some(seen) => Some(seen.clone()),
-            None => self.shared.read::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?,
+            None => self.before::<Seen>(Table::Dedupe, key, "the record of an earlier delivery")?,
         };
         let Some(seen) = seen else { return Ok(None) };
         let earlier = rules::Earlier { event: seen.event, at: seen.at, body: seen.body };
@@ -98,6 +98,9 @@ impl Applied<'_> {
     fn is_taken(&self, table: Table, key: &sled::IVec) -> Result<bool, StoreError> {
         if self.group.writes(table, key) {
             return Ok(true);
+        }
+        if let Some(change) = self.held.pending(table, key) {
+            return Ok(change.is_some());
         }
         without_panic(|| self.shared.database().trees.get(table).contains_key(key))
             .and_then(|found| found.map_err(|error| error.to_string()))

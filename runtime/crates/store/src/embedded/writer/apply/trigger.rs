@@ -52,7 +52,7 @@ impl Applied<'_> {
         if let Some(written) = self.revisions.get(key) {
             return Ok(*written);
         }
-        let stored = self.shared.read::<Revision>(Table::Triggers, key, "what is kept about a trigger")?;
+        let stored = self.before::<Revision>(Table::Triggers, key, "what is kept about a trigger")?;
         Ok(stored.map_or(0, |stored| stored.revision))
     }
 }
