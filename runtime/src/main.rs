@@ -18,6 +18,7 @@ mod data_dir;
 mod entropy;
 mod http;
 mod ingress;
+mod memory;
 mod plugin_triggers;
 mod preview;
 mod publish;
@@ -30,10 +31,7 @@ mod token;
 mod upkeep;
 mod vault;
 
-/// A run allocates some hundred small things on whichever thread it is on and frees them on another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
+    memory::keep_what_is_freed_for_a_moment();
     cli::main()
 }

@@ -203,7 +203,11 @@ impl Verdict {
     /// nothing was sent there, or not for long enough to say something.
     pub fn of(destination: &Destination, record: &CallRecord) -> Option<Self> {
         let sent = record.http.iter().rev().filter(|exchange| exchange.answered_by.is_none());
+        let own_url = format!("{}{}", destination.origin, destination.path);
         let there = sent.filter_map(|exchange| {
+            if exchange.request.url == own_url {
+                return Some((exchange, true));
+            }
             let asked = Destination::from_authored(&exchange.request.url)?;
             (asked.origin == destination.origin).then(|| (exchange, asked.path == destination.path))
         });
