@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flowcell_tests::{Receiver, Server, amount, eventually, post};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::forward;
 
@@ -55,7 +55,7 @@ fn kills_under_load_lose_nothing_and_double_nothing() {
     assert!(accepted.len() as u64 > cycles, "the load was real: {}", accepted.len());
     // Every accepted event has its run, and every run ends.
     for run in accepted.values() {
-        let shown = end_of(&server, run);
+        let shown = server.end_of_run(run);
         assert_eq!(shown["status"], "succeeded", "{shown:#}");
         let results = shown["steps"][0]["attempts"]
             .as_array()
@@ -81,21 +81,6 @@ fn kills_under_load_lose_nothing_and_double_nothing() {
     let all: BTreeSet<_> = keys_of.values().flatten().collect();
     assert_eq!(all.len(), keys_of.len(), "no two events share a key");
     println!("{cycles} kills: {} events accepted, 0 lost, 0 results doubled", accepted.len());
-}
-
-/// Waits for the end of a run. On a slow machine one step may be cut off by several kills in a row, and then waits for somebody who says
-/// whether it is to be repeated: that is a stated wait, and the answer ends it.
-fn end_of(server: &Server, run: &str) -> Value {
-    eventually("the run ends", Duration::from_mins(1), || {
-        let shown = server.run(run);
-        let step = &shown["steps"][0];
-        if step["status"] == "parked" {
-            let path = format!("/api/v2/runs/{run}/steps/{}/decide", step["id"].as_str().unwrap());
-            server.api("POST", &path, br#"{"repeat": true}"#);
-        }
-        let has_ended = ["succeeded", "failed"].iter().any(|status| shown["status"] == *status);
-        has_ended.then_some(shown)
-    })
 }
 
 /// Sends numbered events one after the other and writes down those that were answered with 202.

@@ -201,6 +201,21 @@ impl Server {
         })
     }
 
+    /// Waits for the end of a run that kills may have cut short. A step that several of them hit in a row waits for somebody who says whether it
+    /// is to be repeated: that is a stated wait, and the answer ends it.
+    pub fn end_of_run(&self, run: &str) -> Value {
+        eventually(&format!("the end of {run}; the log:\n{}", self.log()), Duration::from_mins(1), || {
+            let shown = self.run(run);
+            let step = shown.pointer("/steps/0").cloned().unwrap_or_default();
+            if step.get("status").is_some_and(|status| status == "parked") {
+                let id = step.get("id").and_then(Value::as_str).unwrap_or_default();
+                self.api("POST", &format!("/api/v2/runs/{run}/steps/{id}/decide"), br#"{"repeat": true}"#);
+            }
+            let has_ended = ["succeeded", "failed"].iter().any(|status| shown["status"] == *status);
+            has_ended.then_some(shown)
+        })
+    }
+
     /// Posts a JSON body to a trigger, expects 202, returns the first run's id.
     pub fn trigger(&self, url: &str, body: &Value) -> String {
         let answer = client::post(url, body).unwrap();
