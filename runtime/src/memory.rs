@@ -8,8 +8,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// How long freed pages are kept before the system gets them back, in milliseconds; mimalloc's default is 10. sled fills a buffer as large as a segment
-/// of its log, frees it and asks for the next one: under load that is every few hundred milliseconds, and costs a page fault for each 4 KiB it writes.
-const KEEP_MS: std::ffi::c_long = 2_000;
+/// of its log, frees it and asks for the next one: under load that is several times a second, and costs a page fault for each 4 KiB it writes.
+const KEEP_MS: std::ffi::c_long = 500;
 
 /// Called first of all, before other threads run.
 #[expect(unsafe_code, reason = "mimalloc is told of its options by a function of C")]

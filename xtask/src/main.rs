@@ -77,7 +77,7 @@ enum Command {
         /// How often each measurement is taken; the median counts.
         #[arg(long, default_value_t = 5)]
         repeat: u32,
-        /// Instead: the main job as the store grows to this many finished runs, with a tenth as many waiting ones and 1,000 workflows.
+        /// Instead: the main job as the store grows to this many finished runs, with a tenth as many waiting ones, 1,000 workflows and 100 plugins.
         #[arg(long, value_name = "RUNS")]
         grow: Option<u64>,
     },
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Command::Build { release } => build(release),
         Command::Readmes => guests::write_readmes(),
         Command::Bench { seconds, repeat, grow } => {
-            let growth = grow.map(|runs| bench::Growth { runs, timers: runs / 10, workflows: 1_000 });
+            let growth = grow.map(|runs| bench::Growth { plugins: 100, runs, timers: runs / 10, workflows: 1_000 });
             bench::run(bench::Effort { seconds, repeat }, growth)
         }
     };

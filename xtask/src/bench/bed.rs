@@ -1,7 +1,7 @@
 //! What every measurement stands on: the receiver, the native proxy, and a Flowcell with a data directory of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,8 @@ const FLOWCELL_PORT: u16 = 9103;
 pub(super) struct Bed {
     flowcell: PathBuf,
     data: PathBuf,
+    /// A folder of more plugins.
+    plugins: Option<PathBuf>,
     /// Lives as long as the rest.
     _sink: Process,
     pub(super) proxy: Process,
@@ -37,15 +39,40 @@ impl Bed {
         let sink_url = format!("http://127.0.0.1:{SINK_PORT}/hook");
         let proxy = Process::start(&peers.join("native-proxy"), &[&PROXY_PORT.to_string(), &sink_url], PROXY_PORT)?;
         let data = folder.join("data");
-        let server = serve(&flowcell, &data)?;
-        Ok(Self { flowcell, data, _sink: sink, proxy, server })
+        let server = serve(&flowcell, &data, None)?;
+        Ok(Self { flowcell, data, plugins: None, _sink: sink, proxy, server })
     }
 
     /// Ends the server as a crash would, and starts it again on its data.
     pub(super) fn restart(&mut self) -> Result<()> {
         self.server.end();
-        self.server = serve(&self.flowcell, &self.data)?;
+        self.server = serve(&self.flowcell, &self.data, self.plugins.as_deref())?;
         Ok(())
+    }
+
+    /// Installs so many plugins from a folder: copies of the example, each under an id of its own, as different as their digests.
+    pub(super) fn restart_with_plugins(&mut self, count: u32) -> Result<()> {
+        const ID: &str = "example/hello";
+        let folder = self.data.with_file_name("plugins");
+        fs::create_dir_all(&folder)?;
+        let component = fs::read(guests::folder().join("hello-plugin.wasm"))?;
+        for number in 0..count {
+            // As long as the id, so that nothing else in the component moves.
+            let id = format!("example/h{number:04}");
+            let mut copy = component.clone();
+            let places: Vec<usize> = component
+                .windows(ID.len())
+                .enumerate()
+                .filter(|(_, at)| *at == ID.as_bytes())
+                .map(|(at, _)| at)
+                .collect();
+            for at in places {
+                copy.get_mut(at..at + ID.len()).context("an id at the end")?.copy_from_slice(id.as_bytes());
+            }
+            fs::write(folder.join(format!("h{number:04}.wasm")), copy)?;
+        }
+        self.plugins = Some(folder);
+        self.restart()
     }
 
     /// Publishes a workflow; returns the URL of its trigger.
@@ -67,10 +94,14 @@ impl Bed {
     }
 }
 
-fn serve(flowcell: &std::path::Path, data: &std::path::Path) -> Result<Process> {
-    let data = data.to_str().context("the checkout's path is not UTF-8")?;
-    let listen = format!("127.0.0.1:{FLOWCELL_PORT}");
-    let arguments = ["serve", "--data", data, "--listen", &listen, "--egress-allow", "127.0.0.1/32"];
+fn serve(flowcell: &Path, data: &Path, plugins: Option<&Path>) -> Result<Process> {
+    let as_text = |path: &Path| path.to_str().map(str::to_owned).context("the checkout's path is not UTF-8");
+    let (data, listen) = (as_text(data)?, format!("127.0.0.1:{FLOWCELL_PORT}"));
+    let plugins = plugins.map(as_text).transpose()?;
+    let mut arguments = vec!["serve", "--data", &data, "--listen", &listen, "--egress-allow", "127.0.0.1/32"];
+    if let Some(folder) = &plugins {
+        arguments.extend(["--plugins", folder]);
+    }
     Process::start(flowcell, &arguments, FLOWCELL_PORT)
 }
 

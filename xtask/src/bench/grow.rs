@@ -9,9 +9,10 @@ use super::load::Load;
 use super::sample::{Counted, measure, row};
 use crate::shell;
 
-/// What the store is filled with (PERF: 10⁶ finished runs, 10⁵ waiting timers, 1,000 workflows).
+/// What the store is filled with (PERF: 10⁶ finished runs, 10⁵ waiting timers, 1,000 workflows, 100 plugins).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Growth {
+    pub(crate) plugins: u32,
     pub(crate) runs: u64,
     pub(crate) timers: u64,
     pub(crate) workflows: u64,
@@ -26,6 +27,10 @@ pub(super) fn run(bed: &mut Bed, w1: &str, script: &Path, growth: Growth) -> Res
     shell::step("Grow: W1 at 64 connections as the store grows");
     let hook = bed.apply(w1)?;
     say(bed, "an empty store", &hook, script)?;
+    if growth.plugins > 0 {
+        bed.restart_with_plugins(growth.plugins)?;
+        say(bed, &format!("+ {} plugins", growth.plugins), &hook, script)?;
+    }
     if growth.workflows > 0 {
         for number in 0..growth.workflows {
             bed.apply(&w1.replacen("id: w1", &format!("id: w1-{number}"), 1))?;

@@ -27,7 +27,8 @@ impl Process {
             .with_context(|| format!("{} could not be started", shell::short(program)))?;
         let mut process = Self { child };
         let started = shell::now();
-        while started.elapsed() < Duration::from_secs(30) {
+        // A million runs are looked at in half a minute after a crash.
+        while started.elapsed() < Duration::from_mins(3) {
             if let Some(status) = process.child.try_wait()? {
                 bail!("{} ended at once ({status}); is port {port} taken?", shell::short(program));
             }
