@@ -211,8 +211,8 @@ impl Server {
                 let id = step.get("id").and_then(Value::as_str).unwrap_or_default();
                 self.api("POST", &format!("/api/v2/runs/{run}/steps/{id}/decide"), br#"{"repeat": true}"#);
             }
-            let has_ended = ["succeeded", "failed"].iter().any(|status| shown["status"] == *status);
-            has_ended.then_some(shown)
+            let status = shown.pointer("/status").and_then(Value::as_str).unwrap_or_default();
+            matches!(status, "succeeded" | "failed").then_some(shown)
         })
     }
 
