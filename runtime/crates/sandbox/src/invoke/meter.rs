@@ -34,20 +34,20 @@ thread_local! {
     static LAST_LOOK: Cell<Look> = const { Cell::new(Look { wall: 0, processor: 0 }) };
 }
 
-/// What one call has used; shared between its future and its epoch callback, which never run at once.
+/// What one call has used, in nanoseconds; shared between its future and its epoch callback, which never run at once.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    used_ns: AtomicU64,
+    used: AtomicU64,
     /// When the poll that is going on began, by the wall clock.
-    poll_began_ns: AtomicU64,
-    /// What its thread had used at most then.
-    thread_used_ns: AtomicU64,
+    poll_began: AtomicU64,
+    /// What its thread had used by then, or shortly before.
+    thread_used: AtomicU64,
 }
 
 impl Meter {
     /// What the polls that have ended used.
     pub(crate) fn used(&self) -> Duration {
-        Duration::from_nanos(self.used_ns.load(Relaxed))
+        Duration::from_nanos(self.used.load(Relaxed))
     }
 
     /// The same and the poll that is going on. Only meaningful on the polling thread: the guest's fiber runs there.
@@ -64,18 +64,18 @@ impl Meter {
         let wall = wall_ns();
         let look = LAST_LOOK.get();
         let look = if wall.saturating_sub(look.wall) > FRESH_NS { look_now(wall) } else { look };
-        self.poll_began_ns.store(wall, Relaxed);
-        self.thread_used_ns.store(look.processor, Relaxed);
+        self.poll_began.store(wall, Relaxed);
+        self.thread_used.store(look.processor, Relaxed);
     }
 
     /// What the poll has used at most.
     fn in_this_poll(&self) -> u64 {
         let wall = wall_ns();
-        let passed = wall.saturating_sub(self.poll_began_ns.load(Relaxed));
+        let passed = wall.saturating_sub(self.poll_began.load(Relaxed));
         if passed < SHORT_NS {
             return passed;
         }
-        passed.min(look_now(wall).processor.saturating_sub(self.thread_used_ns.load(Relaxed)))
+        passed.min(look_now(wall).processor.saturating_sub(self.thread_used.load(Relaxed)))
     }
 }
 
@@ -90,7 +90,7 @@ impl<F: Future> Future for Measured<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         self.meter.begin_poll();
         let polled = self.future.as_mut().poll(context);
-        self.meter.used_ns.fetch_add(self.meter.in_this_poll(), Relaxed);
+        self.meter.used.fetch_add(self.meter.in_this_poll(), Relaxed);
         polled
     }
 }
