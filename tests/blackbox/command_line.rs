@@ -19,6 +19,17 @@ fn check_works_without_a_server_and_points_at_the_line() {
     assert!(said.contains("bad.yaml:13:"), "file and line: {said}");
     assert!(said.contains("retry"), "did you mean: {said}");
 
+    // What only a server can look at is named: the connections of steps, and the secret of the sender's signature.
+    let signed = root().join("examples/invoice-paid/workflow.yaml");
+    let checked = CliOutput::of(&["check", signed.to_str().unwrap()]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let line =
+        checked.stdout.lines().chain(checked.stderr.lines()).find(|line| line.contains("connections not checked here"));
+    let line = line.unwrap_or_else(|| panic!("{checked:?}"));
+    for name in ["google", "slack-bot", "stripe"] {
+        assert!(line.contains(name), "{name}: {line}");
+    }
+
     let missing = CliOutput::of(&["check", "no-such-file.yaml"]);
     assert_ne!(missing.code, Some(0));
     assert!(missing.stderr.contains("no-such-file.yaml"), "{missing:?}");

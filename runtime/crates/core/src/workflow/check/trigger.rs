@@ -1,11 +1,13 @@
 //! What a plugin's trigger is given: settings that fit, a connection that it may use, an interval that its provider can bear.
 
 use super::connection::Naming;
+use super::others::FoundConnection;
 use super::{Check, texts_with_expressions};
 use crate::manifest::{Interval, TriggerKind as Kind, TriggerManifest};
 use crate::plugin::Uses;
 use crate::workflow::duration;
 use crate::workflow::trigger::{DedupeBy, Trigger, TriggerKind};
+use crate::workflow::verify::{Scheme, Verify};
 
 impl Check<'_> {
     pub(super) fn trigger(&mut self) {
@@ -39,8 +41,16 @@ impl Check<'_> {
                 let message = format!("`{uses}` is called by its senders; it is asked for nothing");
                 self.add("/trigger/every", message, Some("leave `every` out".to_owned()));
             }
-            Kind::Webhook => {}
+            Kind::Webhook => self.sender(trigger),
             Kind::Poll => self.poll(trigger, uses, member),
+        }
+    }
+
+    /// The secret of `verify` is looked at where the workflow is published; here it is only said that it was not.
+    fn sender(&mut self, trigger: &Trigger) {
+        let Some(name) = trigger.verify.as_ref().and_then(Verify::scheme).and_then(Scheme::secret) else { return };
+        if matches!(self.others.connection(name), FoundConnection::Unknown) {
+            self.connections_not_looked_up.push(name.clone());
         }
     }
 
