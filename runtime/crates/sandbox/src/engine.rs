@@ -108,8 +108,7 @@ fn slots(pool: &Pool, ceiling: &Ceiling, limits: &Limits) -> PoolingAllocationCo
         .linear_memory_keep_resident(8 * MIB)
         .table_keep_resident(64 * KIB)
         .pagemap_scan(Enabled::Auto)
-        .max_unused_warm_slots(32)
-        .decommit_batch_size(16);
+        .max_unused_warm_slots(32);
     slots
 }
 
