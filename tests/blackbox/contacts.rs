@@ -141,6 +141,57 @@ fn a_change_that_was_answered_starts_its_run_once_however_often_the_process_dies
 }
 
 #[test]
+fn every_kind_of_change_starts_its_workflow_whoever_makes_it() {
+    let server = Server::start();
+    for (id, on) in [
+        ("created", "created: true"),
+        ("changed", "changed: [city]"),
+        ("tagged", "tag_added: [vip]"),
+        ("untagged", "tag_removed: true"),
+        ("deleted", "deleted: true"),
+    ] {
+        server.apply(&format!(
+            "id: {id}\nname: {id}\ntrigger: {{ contact: {{ {on} }} }}\nsteps:\n  - id: seen\n    set: {{ was: \"{{{{ trigger.contact.email }}}}\", \
+             is: \"{{{{ trigger.event }}}}\", via: \"{{{{ trigger.by.via }}}}\" }}\n"
+        ));
+    }
+    let cleaning = server.apply(
+        "id: cleaning\nname: Cleaning\ntrigger: { uses: flowcell/webhook/inbound@1 }\nsteps:\n  - id: gone\n    uses: flowcell/contacts/delete@1\n    \
+         with: { email: \"{{ trigger.body.email }}\" }\n",
+    );
+    let ana = upsert(&server, &json!({ "email": "ana@example.com", "tags": ["new"], "city": "Porto" }));
+    let done = |arguments: &[&str]| {
+        let said = server.cli(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    };
+    done(&["contact", "update", "ana@example.com", "--set", "city=Lisbon"]);
+    let path = format!("/api/v2/contacts/{}", ana["id"].as_str().unwrap());
+    let patched = server.api("PATCH", &path, br#"{ "add_tags": ["vip"], "remove_tags": ["new"] }"#);
+    assert_eq!(patched.status, 200, "{patched:?}");
+    // No workflow asked for this one.
+    done(&["contact", "update", "ana@example.com", "--set", "first_name=Ana"]);
+    server.wait_for_run(&server.trigger(&cleaning.url, &json!({ "email": "ana@example.com" })), &["succeeded"]);
+
+    for (workflow, event, via) in [
+        ("created", "created", "api"),
+        ("changed", "changed", "cli"),
+        ("tagged", "tag_added", "api"),
+        ("untagged", "tag_removed", "api"),
+        ("deleted", "deleted", "run"),
+    ] {
+        let runs = eventually(&format!("a run of `{workflow}`"), Duration::from_mins(1), || {
+            let listed = server.api("GET", &format!("/api/v2/runs?workflow={workflow}"), b"").json();
+            let runs = listed["runs"].as_array().unwrap().clone();
+            runs.first().is_some_and(|run| run["status"] == "succeeded").then_some(runs)
+        });
+        assert_eq!(runs.len(), 1, "{workflow}: {runs:?}");
+        let run = server.run(runs[0]["id"].as_str().unwrap());
+        let seen = json!({ "was": "ana@example.com", "is": event, "via": via });
+        assert_eq!(run["steps"][0]["output"], seen, "{workflow}: {run}");
+    }
+}
+
+#[test]
 fn a_circle_of_workflows_ends_and_the_trigger_says_which_they_are() {
     let server = Server::start();
     let side = |id: &str, from: &str, to: &str| {
