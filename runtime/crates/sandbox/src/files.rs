@@ -26,8 +26,12 @@ pub(crate) use self::stream::{Reading, WriteFailed, Writing};
 /// Files and directories that one call has open. 32: a walk with a handle on each level that a directory may have.
 pub(crate) const HANDLES_PER_CALL: usize = 32;
 
-/// Files and directories that all calls have open together. A quarter of the 1,024 descriptors that a process may have where nobody raised it.
-const HANDLES_MAX: usize = 256;
+/// Listings that one call reads at a time. Each is in memory as a whole, some 1 MiB at most; 4 is a walk that keeps those above it.
+pub(crate) const LISTINGS_PER_CALL: usize = 4;
+
+/// Files and directories that all calls have open together. Each takes two descriptors, ours and that of wasmtime-wasi: together a quarter of the 1,024
+/// that a process may have where nobody raised it.
+const HANDLES_MAX: usize = 128;
 
 /// Whose a directory is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

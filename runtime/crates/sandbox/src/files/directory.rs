@@ -22,6 +22,9 @@ const DEPTH_MAX: usize = 32;
 /// The longest path in one call (`PATH_MAX` of Linux).
 const PATH_BYTES_MAX: usize = 4096;
 
+/// Names in one listing: [`ENTRIES_MAX`] and as many that an operator put there.
+const LISTED_MAX: usize = 8192;
+
 /// The largest file there can be; the quota ends long before.
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
@@ -30,22 +33,29 @@ const OFFSET_MAX: u64 = i64::MAX as u64;
 pub(crate) struct Directory {
     root: Dir,
     ledger: Mutex<Ledger>,
-    /// Deletes it when the last call is done with it.
-    _passing: Option<tempfile::TempDir>,
+    /// Deleted when the last call is done with it.
+    passing: Option<tempfile::TempDir>,
 }
 
 /// What one call has open. As long as it lives, streams included, the file counts against the quota, with or without a name.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    directory: Arc<Directory>,
+    // Before `held`: what is closed is given back, not the other way round.
     file: Arc<std::fs::File>,
-    inode: Inode,
+    held: Held,
     /// How many directories lie above what is in it; of no account for a file.
     depth: usize,
     quota: Quota,
     /// Set when something did not fit.
     refused: Arc<AtomicBool>,
     _permits: [OwnedSemaphorePermit; 2],
+}
+
+/// The entry of an open file in its directory's ledger, which ends with it.
+#[derive(Debug)]
+struct Held {
+    directory: Arc<Directory>,
+    inode: Inode,
 }
 
 /// What was opened.
@@ -104,7 +114,7 @@ impl Blocking {
 
 impl Directory {
     pub(super) fn new(root: Dir, passing: Option<tempfile::TempDir>) -> Self {
-        Self { root, ledger: Mutex::default(), _passing: passing }
+        Self { root, ledger: Mutex::default(), passing }
     }
 
     /// A handle on the directory itself.
@@ -170,7 +180,8 @@ impl Opened {
         let inode = (found.dev(), found.ino());
         ledger.opened(inode);
         let Terms { quota, refused, permits } = terms;
-        Ok(Self { directory, file: Arc::new(file), inode, depth, quota, refused, _permits: permits })
+        let held = Held { directory, inode };
+        Ok(Self { file: Arc::new(file), held, depth, quota, refused, _permits: permits })
     }
 
     /// The handle, for what only reads and needs no path.
@@ -179,7 +190,7 @@ impl Opened {
     }
 
     pub(crate) fn inode(&self) -> Inode {
-        self.inode
+        self.held.inode
     }
 
     fn dir(&self) -> io::Result<Dir> {
@@ -201,7 +212,7 @@ impl Opened {
             return Err(ErrorCode::Invalid);
         }
         let dir = self.dir()?;
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let found = if how.follow { dir.metadata(path) } else { dir.symlink_metadata(path) };
         let (file, kind) = match found {
             Ok(_) if how.create && how.exclusive => return Err(ErrorCode::Exist),
@@ -233,13 +244,13 @@ impl Opened {
             }
             Err(error) => return Err(error.into()),
         };
-        let opened = Self::new(Arc::clone(&self.directory), &mut ledger, (file, depth), terms)?;
+        let opened = Self::new(Arc::clone(&self.held.directory), &mut ledger, (file, depth), terms)?;
         Ok((opened, kind))
     }
 
     /// Writes all of `bytes`; none of them if they do not fit. Returns where they end.
     pub(crate) fn write(&self, bytes: &[u8], position: Position) -> Outcome<u64> {
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let len = self.file.metadata()?.len();
         let begin = match position {
             Position::At(offset) => offset,
@@ -252,7 +263,7 @@ impl Opened {
         }
         self.admit(&ledger, Usage { bytes: charge(len.max(end)).saturating_sub(charge(len)), entries: 0 })?;
         let written = self.file.write_all_at(bytes, begin);
-        ledger.resized(self.inode, len, self.file.metadata()?.len());
+        ledger.resized(self.held.inode, len, self.file.metadata()?.len());
         written?;
         Ok(end)
     }
@@ -262,18 +273,18 @@ impl Opened {
         if size > OFFSET_MAX {
             return Err(ErrorCode::FileTooLarge);
         }
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let len = self.file.metadata()?.len();
         self.admit(&ledger, Usage { bytes: charge(size).saturating_sub(charge(len)), entries: 0 })?;
         self.file.set_len(size)?;
-        ledger.resized(self.inode, len, size);
+        ledger.resized(self.held.inode, len, size);
         Ok(())
     }
 
     pub(crate) fn create_directory(&self, path: &str) -> Outcome<()> {
         self.depth_of(path)?;
         let dir = self.dir()?;
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         self.admit(&ledger, Usage { bytes: NAME, entries: 1 })?;
         dir.create_dir_with(path, DirBuilder::new().mode(0o700))?;
         ledger.named();
@@ -283,7 +294,7 @@ impl Opened {
     pub(crate) fn remove_file(&self, path: &str) -> Outcome<()> {
         self.depth_of(path)?;
         let dir = self.dir()?;
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let found = dir.symlink_metadata(path)?;
         if found.is_dir() {
             return Err(ErrorCode::IsDirectory);
@@ -297,7 +308,7 @@ impl Opened {
     pub(crate) fn remove_directory(&self, path: &str) -> Outcome<()> {
         self.depth_of(path)?;
         let dir = self.dir()?;
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let found = dir.symlink_metadata(path)?;
         if !found.is_dir() {
             return Err(ErrorCode::NotDirectory);
@@ -308,19 +319,19 @@ impl Opened {
         Ok(())
     }
 
-    /// Gives a file or directory another name. A directory goes no deeper than it was, so that what is in it stays within the depth there
-    /// may be; programs that are told so (`cross-device`) copy instead.
+    /// Gives a file or directory another name. A directory stays as deep as it was: so the depth that a handle knows of itself stays true, and what is in
+    /// it within the depth there may be. Programs that are told so (`cross-device`) copy instead.
     pub(crate) fn rename(&self, from: &str, to_folder: &Self, to: &str) -> Outcome<()> {
         let (depth_from, depth_to) = (self.depth_of(from)?, to_folder.depth_of(to)?);
         let (dir, to_dir) = (self.dir()?, to_folder.dir()?);
-        let mut ledger = self.directory.account()?;
+        let mut ledger = self.held.directory.account()?;
         let moved = dir.symlink_metadata(from)?;
         let replaced = match to_dir.symlink_metadata(to) {
             Ok(replaced) => Some(replaced).filter(|replaced| inode_of(replaced) != inode_of(&moved)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        if moved.is_dir() && depth_to > depth_from {
+        if moved.is_dir() && depth_to != depth_from {
             return Err(ErrorCode::CrossDevice);
         }
         dir.rename(from, &to_dir, to)?;
@@ -329,6 +340,12 @@ impl Opened {
             forget_part(&mut ledger);
         }
         Ok(())
+    }
+
+    /// Whether there are no more names in it than a guest could have made: all of them are read before it is given the first.
+    pub(crate) fn may_be_listed(&self) -> Outcome<()> {
+        let names = self.dir()?.entries()?.take(LISTED_MAX.saturating_add(1)).count();
+        if names > LISTED_MAX { Err(ErrorCode::InsufficientMemory) } else { Ok(()) }
     }
 
     /// What stands at `path`.
@@ -383,8 +400,20 @@ fn options(how: Opening) -> OpenOptions {
     options
 }
 
-impl Drop for Opened {
+impl Drop for Held {
     fn drop(&mut self) {
         self.directory.ledger().closed(self.inode);
+    }
+}
+
+impl Drop for Directory {
+    /// Deleting thousands of files is nothing for a thread that polls calls.
+    fn drop(&mut self) {
+        let passing = self.passing.take();
+        if passing.is_some()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn_blocking(|| drop(passing));
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 mod descriptor;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,7 @@ use wasmtime_wasi::filesystem::{Descriptor, Dir, File, FsPerms, OpenMode};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
-use crate::files::{Directories, Directory, HANDLES_PER_CALL, Kind, Opened, Owner, Quota, Terms};
+use crate::files::{Directories, Directory, HANDLES_PER_CALL, Kind, LISTINGS_PER_CALL, Opened, Owner, Quota, Terms};
 use crate::host::State;
 
 /// Where guests find their directory.
@@ -53,6 +53,8 @@ pub(crate) struct CallFiles {
     opened: HashMap<u32, (Arc<Opened>, Kind)>,
     /// How many may be.
     handles: Arc<Semaphore>,
+    /// Listings that are being read, by the guest's handle: at most [`LISTINGS_PER_CALL`].
+    listings: HashSet<u32>,
     /// Something did not fit.
     refused: Arc<AtomicBool>,
 }
@@ -75,6 +77,7 @@ impl CallFiles {
             directory: None,
             opened: HashMap::new(),
             handles: Arc::new(Semaphore::new(HANDLES_PER_CALL)),
+            listings: HashSet::new(),
             refused: Arc::default(),
         }
     }
@@ -98,6 +101,10 @@ impl CallFiles {
             return Err(ErrorCode::InsufficientMemory);
         };
         Ok(Terms { quota: self.quota, refused: Arc::clone(&self.refused), permits: [ours, all] })
+    }
+
+    fn may_list_more(&self) -> bool {
+        self.listings.len() < LISTINGS_PER_CALL
     }
 
     /// What to say on the run's page about what did not fit.

@@ -111,7 +111,16 @@ impl HostDescriptor for State {
     }
 
     async fn read_directory(&mut self, handle: Handle) -> FsResult<Resource<ReaddirIterator>> {
-        self.filesystem().read_directory(handle).await
+        let folder = self.folder(&handle)?;
+        if !self.files.as_ref().is_some_and(|files| files.may_list_more()) {
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        Blocking::run(move || folder.may_be_listed()).await?;
+        let listing = self.filesystem().read_directory(handle).await?;
+        if let Some(files) = &mut self.files {
+            files.listings.insert(listing.rep());
+        }
+        Ok(listing)
     }
 
     async fn sync(&mut self, handle: Handle) -> FsResult<()> {
@@ -282,6 +291,9 @@ impl HostDirectoryEntryStream for State {
     }
 
     fn drop(&mut self, stream: Resource<ReaddirIterator>) -> wasmtime::Result<()> {
+        if let Some(files) = &mut self.files {
+            files.listings.remove(&stream.rep());
+        }
         HostDirectoryEntryStream::drop(&mut self.filesystem(), stream)
     }
 }
