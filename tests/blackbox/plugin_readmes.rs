@@ -39,6 +39,26 @@ fn every_readme_has_examples_that_do_what_they_say_and_a_true_table() {
 }
 
 #[test]
+fn every_plugin_asks_for_what_its_readme_says_in_the_words_of_inspect_and_for_nothing_else() {
+    for folder in plugins() {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let component = root().join(format!("target/guests/flowcell-{name}.wasm"));
+        let inspected = CliOutput::of(&["plugin", "inspect", component.to_str().unwrap()]);
+        assert_eq!(inspected.code, Some(0), "{inspected:?}");
+        let sentences = |text: &str, heading: &str, end: &str| -> Vec<String> {
+            let (_, after) = text.split_once(heading).unwrap_or_else(|| panic!("{name}: no {heading:?} in {text}"));
+            let section = after.split(end).next().unwrap_or_default();
+            let lines = section.lines().map(|line| line.trim().trim_start_matches("- "));
+            lines.filter(|line| line.starts_with("May ")).map(str::to_owned).collect()
+        };
+        let asked = sentences(&inspected.stdout, "\nCapabilities\n", "\n\n");
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(!asked.is_empty(), "{name}: {}", inspected.stdout);
+        assert_eq!(sentences(&readme, "\n## What it may do\n", "\n## "), asked, "{name}");
+    }
+}
+
+#[test]
 fn an_example_that_does_not_do_what_it_says_and_a_table_that_is_old_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let readme = std::fs::read_to_string(root().join("plugins/custom-webhook/README.md")).unwrap();

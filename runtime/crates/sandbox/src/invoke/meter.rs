@@ -5,7 +5,8 @@
 //! count. Host functions run inside those polls and are counted (the guest asked for them); the network's work happens in other tasks and is not.
 //!
 //! The thread's own processor clock is a system call, and most polls are over in microseconds. So a poll is timed by the wall clock, which
-//! needs none, and the processor clock is read once in [`FRESH_NS`] for each thread: what a poll used is no more than either of them tells.
+//! needs none, and the processor clock is read at the end of long polls, and once in [`FRESH_NS`] for each thread: what a poll used is no more than either of
+//! them tells.
 
 use std::cell::Cell;
 use std::pin::Pin;
